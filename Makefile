@@ -1,0 +1,54 @@
+# `make serve` and `make test` need Python 3.11 to 3.13, a package index and nothing else.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+MODEL_DIR ?= weights/MobileNetV2_x1_0
+PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+
+.DEFAULT_GOAL := help
+.PHONY: help serve weights test lint format paddleclas lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(MODEL_DIR)/inference.yml ## Set everything up and serve on http://127.0.0.1:8000 (another bundle: MODEL_DIR=...)
+	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
+
+weights: weights/MobileNetV2_x1_0/inference.yml ## Build the default model bundle
+
+test: .venv/dev weights/MobileNetV2_x1_0/inference.yml ## Set everything up and run the tests
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/dev ## ruff and mypy, as in CI
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+format: .venv/dev ## Let ruff rewrite what it can
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
+	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
+
+lock: .venv/dev ## Resolve the locked requirements anew
+	.venv/bin/python requirements/lock.py
+
+clean: ## Remove environments, caches and built bundles
+	rm -rf .venv .venv-paddleclas .mypy_cache .pytest_cache .ruff_cache
+	find weights -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
+
+weights/%/inference.yml: | .venv/weights
+	.venv/bin/python -m app weights build $*
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/%: requirements/%.txt | .venv/bin/python
+	.venv/$(PIP) $<
+	@touch $@
+
+.venv-paddleclas/ready: requirements/paddleclas.txt
+	python3.11 -m venv .venv-paddleclas
+	.venv-paddleclas/$(PIP) $<
+	@touch $@

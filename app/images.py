@@ -1,0 +1,154 @@
+"""From upload bytes to upright RGB of the network's input size. The only home of decoding."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+
+from app.errors import BrokenImage, EmptyFile, ServiceError, TooManyPixels, UnsupportedImage
+from app.preprocessing import Preprocessing
+
+# Our own limit, checked before decoding, takes the place of Pillow's warning.
+Image.MAX_IMAGE_PIXELS = None
+
+_Transpose = Image.Transpose
+_UPRIGHT = {  # EXIF orientation -> what undoes it
+    2: _Transpose.FLIP_LEFT_RIGHT,
+    3: _Transpose.ROTATE_180,
+    4: _Transpose.FLIP_TOP_BOTTOM,
+    5: _Transpose.TRANSPOSE,
+    6: _Transpose.ROTATE_270,
+    7: _Transpose.TRANSVERSE,
+    8: _Transpose.ROTATE_90,
+}
+_ON_THEIR_SIDE = {5, 6, 7, 8}
+
+
+Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded upload.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, RGB, of the size in the spec's `crop`.
+        width, height: of the upload, upright.
+        format: by content, not by name.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+    format: Format
+
+
+def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
+    """Decode an upload and bring it to the network's input size.
+
+    Raises:
+        EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: see their texts.
+    """
+    kind = sniff(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            if image.width * image.height > max_pixels:
+                raise TooManyPixels(
+                    f"The image has {image.width} x {image.height} pixels; "
+                    f"at most {max_pixels / 1e6:g} megapixels are read"
+                )
+            return _photo(image, kind, spec)
+    except ServiceError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on crafted files
+        raise BrokenImage(f"The {kind} image is truncated or damaged") from error
+
+
+def sniff(data: bytes) -> Format:
+    """Tell an image's format by its first bytes.
+
+    Raises:
+        EmptyFile: there are none.
+        UnsupportedImage: none of the formats read here begins so.
+    """
+    if not data:
+        raise EmptyFile
+    for kind, begins in _SIGNATURES.items():
+        if begins(data):
+            return kind
+    raise UnsupportedImage(f"The file is not an image of a known format: {', '.join(_SIGNATURES)}")
+
+
+_SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
+    "JPEG": lambda data: data.startswith(b"\xff\xd8\xff"),
+    "PNG": lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"),
+    "WEBP": lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP",
+    "BMP": lambda data: data.startswith(b"BM"),
+    "GIF": lambda data: data.startswith((b"GIF87a", b"GIF89a")),
+    "TIFF": lambda data: data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+}
+
+
+def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
+    width, height = image.size
+    _draft(image, spec)
+    image.load()
+    orientation = _orientation(image)
+    rgb = _rgb(image)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    if orientation in _ON_THEIR_SIDE:
+        width, height = height, width
+    pixels = _resize_and_crop(rgb, spec.resized(width, height), spec)
+    return Photo(np.asarray(pixels), width, height, kind)
+
+
+def _draft(image: Image.Image, spec: Preprocessing) -> None:
+    """Let the JPEG decoder halve a large photo in its DCT while it stays above the wanted size."""
+    side = spec.resize_short or max(spec.resize or (0, 0))
+    if side:
+        image.draft(None, (side, side))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  (nonsense in EXIF is no reason to refuse the pixels)
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return the pixels as 8-bit RGB: alpha on white, 16-bit grey by its high byte."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnsupportedImage("Images of 32 bits a channel are not read")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    return image.convert("RGB")
+
+
+def _resize_and_crop(
+    image: Image.Image, resized: tuple[int, int], spec: Preprocessing
+) -> Image.Image:
+    """Resize to `resized` and cut the centre, in one pass over just the pixels that stay."""
+    left, right = _span(image.width, resized[0], spec.crop[0])
+    top, bottom = _span(image.height, resized[1], spec.crop[1])
+    box = (left, top, right, bottom)
+    if spec.antialias:
+        return image.resize(spec.crop, spec.resample, box)
+    return image.transform(spec.crop, Image.Transform.EXTENT, box, spec.resample)
+
+
+def _span(length: int, resized: int, crop: int) -> tuple[float, float]:
+    """Return where a centre crop of the resized length begins and ends in the original."""
+    start = (resized - crop) // 2
+    return start * length / resized, min(float(length), (start + crop) * length / resized)

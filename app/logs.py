@@ -1,0 +1,38 @@
+"""Logs: a JSON object a line for machines, plain text on a terminal."""
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+from app.settings import Settings
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send everything, uvicorn's own lines too, to standard output in one format."""
+    handler = logging.StreamHandler(sys.stdout)
+    text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
+    handler.setFormatter(_TextFormatter() if text else _json_formatter())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+def _json_formatter() -> logging.Formatter:
+    return JsonFormatter(
+        ["levelname", "name", "message"],
+        timestamp="time",
+        rename_fields={"levelname": "level", "name": "logger"},
+        json_ensure_ascii=False,
+    )
+
+
+class _TextFormatter(logging.Formatter):
+    """`12:00:01 INFO  message`, and for a request how it went."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        if "duration_ms" in record.__dict__:
+            line += " {outcome} {duration_ms} ms {request_id}".format(**record.__dict__)
+        return line

@@ -1,0 +1,124 @@
+"""The composition root: settings and a bundle in, a running service out."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import FrameType
+
+import uvicorn
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app import __version__
+from app.batching import Batcher
+from app.bundle import Bundle, load_bundle
+from app.logs import configure_logging
+from app.metrics import Metrics
+from app.middleware import BodyLimit, Observe
+from app.problems import handle_problems
+from app.routes import health, index, metrics, predict
+from app.service import ModelPool, Service
+from app.settings import Settings
+from app.workers import EnginePool
+
+PoolFactory = Callable[[Bundle, Settings, Metrics], AbstractAsyncContextManager[ModelPool]]
+
+# What a multipart form puts around a file: boundaries, headers, a few small fields.
+_FORM_BYTES = 64 * 1024
+
+
+def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
+    """Build the service. Nothing is kept outside of it, so a test may build ten."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        measures = Metrics()
+        measures.model.info({"name": bundle.name, "version": bundle.version})
+        measures.build.info({"version": __version__})
+        async with pool_factory(bundle, settings, measures) as pool:
+            app.state.service = Service(
+                settings=settings,
+                bundle=bundle,
+                pool=pool,
+                batcher=Batcher(pool, settings.capacity, settings.max_batch_size, measures),
+                decoders=CapacityLimiter(settings.decoder_count),
+                metrics=measures,
+            )
+            yield
+
+    # Swagger UI's files come from this package: no content-delivery network is asked.
+    app: FastAPI = FastAPIOffline(
+        title="Photo classifier",
+        description="What is in this photo? MobileNetV2 on PaddlePaddle.",
+        version=__version__,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    for family in (predict, health, metrics, index):
+        app.include_router(family.router)
+    handle_problems(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes + _FORM_BYTES)
+    app.add_middleware(Observe)  # added last, so it is the outermost
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        StartupError: no worker can be started on it.
+    """
+    configure_logging(settings)
+    app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
+    server = DrainingServer(app, settings)
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_serve(app, server))
+
+
+async def _serve(app: FastAPI, server: uvicorn.Server) -> None:
+    # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
+    async with app.router.lifespan_context(app):
+        await server.serve()
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM first not ready, but serving; then the port closes and open requests finish.
+
+    Ctrl-C and a second SIGTERM leave out the first part. The exit code is 0 in each case.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        config = uvicorn.Config(
+            app,
+            settings.host,
+            settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=int(settings.drain_timeout_s),
+        )
+        super().__init__(config)
+        self._app = app
+        self._drain_delay_s = settings.drain_delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Take a signal, in the main thread but outside the event loop."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(self._drain, sig == signal.SIGTERM)
+
+    def _drain(self, gently: bool) -> None:
+        service: Service = self._app.state.service
+        if gently and not service.draining:
+            asyncio.get_running_loop().call_later(self._drain_delay_s, self._exit)
+        else:
+            self.force_exit = self.should_exit
+            self._exit()
+        service.draining = True
+
+    def _exit(self) -> None:
+        self.should_exit = True

@@ -1,0 +1,117 @@
+"""Around every request: its id, its log line, its metrics, and a bound on its body."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ServiceError
+from app.problems import problem_response
+from app.service import Service, get_service
+
+log = logging.getLogger("app.access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class Observe:
+    """Gives each request an id, and each answer a log line and its place in the metrics."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one connection on, watched."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        service = get_service(request)
+        request.state.request_id = _request_id(request.headers)
+        status: int | None = None
+
+        async def send_head(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request.state.request_id
+                if service.draining:
+                    headers["Connection"] = "close"  # the next request shall go elsewhere
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_head)
+        except Exception:
+            log.exception("unhandled", extra={"request_id": request.state.request_id})
+            if status is not None:
+                raise
+            await problem_response(ServiceError(), request)(scope, receive, send_head)
+        finally:
+            _record(request, service, status or 499, time.perf_counter() - started)
+
+
+class BodyLimit:
+    """Stops reading a body as soon as it is too long, at its announced or its real length."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one connection on, watched."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        size = 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            if announced.isdecimal() and int(announced) > self.max_bytes:
+                raise HTTPException(413)
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self.max_bytes:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, bounded, send)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("X-Request-ID", "")
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _record(request: Request, service: Service, status: int, seconds: float) -> None:
+    route = getattr(request.scope.get("route"), "path", "unmatched")
+    method = request.method if request.method in _METHODS else "OTHER"
+    outcome = getattr(request.state, "outcome", "ok" if status < 400 else "client_closed")
+    metrics = service.metrics
+    metrics.requests.labels(method, route, str(status)).inc()
+    metrics.request_seconds.labels(route).observe(seconds)
+    if route == "/predict":
+        metrics.outcomes.labels(outcome).inc()
+    log.info(
+        "%s %s %d",
+        request.method,
+        request.url.path,
+        status,
+        extra={
+            "request_id": request.state.request_id,
+            "method": request.method,
+            "path": request.url.path,
+            "status": status,
+            "outcome": outcome,
+            "duration_ms": round(seconds * 1000, 2),
+            "client": request.client.host if request.client else None,
+        },
+    )

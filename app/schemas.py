@@ -1,0 +1,81 @@
+"""The bodies of answers, as they stand in `/openapi.json`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.images import Format
+
+Readiness = Literal["ready", "not_ready", "draining"]
+
+
+class Model(BaseModel):
+    """The bundle that answered."""
+
+    name: str = Field(examples=["MobileNetV2_x1_0"])
+    version: str = Field(description="First 12 hex digits of the parameters' SHA-256")
+
+
+class Prediction(BaseModel):
+    """One class and its probability."""
+
+    class_id: int = Field(ge=0, examples=[282])
+    label: str = Field(examples=["tiger cat"])
+    score: float = Field(ge=0, le=1, description="Probability", examples=[0.395])
+
+
+class UploadedImage(BaseModel):
+    """What was uploaded: upright, before any resizing."""
+
+    width: int = Field(ge=1, description="Pixels")
+    height: int = Field(ge=1, description="Pixels")
+    format: Format
+
+
+class Timings(BaseModel):
+    """Milliseconds in each stage."""
+
+    decode: float
+    queue: float
+    inference: float
+    total: float
+
+
+class Classification(BaseModel):
+    """The answer to one photo."""
+
+    model: Model
+    predictions: list[Prediction] = Field(description="Highest score first")
+    image: UploadedImage
+    timings_ms: Timings
+
+
+class Problem(BaseModel):
+    """An error, RFC 9457; `application/problem+json`."""
+
+    type: str = Field("about:blank")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable, for programs", examples=["broken_image"])
+    request_id: str
+
+
+class Health(BaseModel):
+    """The service at a glance."""
+
+    status: Readiness
+    model: Model
+    classes: int
+    device: str
+    workers: int = Field(description="Workers that should be up")
+    workers_up: int
+    in_flight: int = Field(description="Photos inside now")
+    capacity: int = Field(description="Photos that may be inside")
+    version: str = Field(description="Of the service")
+
+
+class Probe(BaseModel):
+    """A probe's answer; the HTTP status says the same."""
+
+    status: Readiness | Literal["alive", "hopeless"]

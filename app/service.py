@@ -1,0 +1,146 @@
+"""What one running service is made of, and the way of one photo through it."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import anyio
+import numpy as np
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+
+from app.batching import Answer, Batcher, Pool
+from app.bundle import Bundle
+from app.errors import ClientClosed, DeadlineExceeded, InvalidRequest
+from app.images import Photo, decode
+from app.metrics import Metrics
+from app.schemas import Classification, Model, Prediction, Readiness, Timings, UploadedImage
+from app.settings import Settings
+
+
+class ModelPool(Pool, Protocol):
+    """A pool of workers that know their model."""
+
+    classes: int
+    up: int
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether only a restart of the service can help."""
+
+
+@dataclass
+class Service:
+    """One service: its parts, held together without any module-level state."""
+
+    settings: Settings
+    bundle: Bundle
+    pool: ModelPool
+    batcher: Batcher
+    decoders: CapacityLimiter
+    metrics: Metrics
+    draining: bool = False
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether photos are taken: a worker has its model, and the end has not begun."""
+        if self.draining:
+            return "draining"
+        return "ready" if self.pool.up else "not_ready"
+
+    @property
+    def ready(self) -> bool:
+        """Whether photos are taken. Being full does not count: that is a 429."""
+        return self.readiness == "ready"
+
+    async def classify(
+        self, data: bytes, top_k: int | None, gone: asyncio.Future[None]
+    ) -> Classification:
+        """Say what is in the photo `data`.
+
+        Args:
+            data: the upload's bytes.
+            top_k: how many classes to name; None for five.
+            gone: done when the caller has hung up.
+
+        Raises:
+            ServiceError: one of its children says why there is no answer.
+        """
+        started = time.perf_counter()
+        count = self._count(top_k)
+        with self.batcher.admit():
+            deadline = asyncio.get_running_loop().time() + self.settings.deadline_s
+            photo = await self._decode(data)
+            decoded = time.perf_counter()
+            answer = await _first(self.batcher.submit(photo.pixels), gone, deadline)
+        finished = time.perf_counter()
+        seconds = {
+            "decode": decoded - started,
+            "queue": answer.queue_s,
+            "inference": answer.inference_s,
+            "total": finished - started,
+        }
+        for stage, duration in seconds.items():
+            self.metrics.stage_seconds.labels(stage).observe(duration)
+        return Classification(
+            model=self.model,
+            predictions=self._best(answer, count),
+            image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
+            timings_ms=Timings(**{stage: round(s * 1000, 2) for stage, s in seconds.items()}),
+        )
+
+    @property
+    def model(self) -> Model:
+        """Name and version of the bundle."""
+        return Model(name=self.bundle.name, version=self.bundle.version)
+
+    def _count(self, top_k: int | None) -> int:
+        classes = self.pool.classes
+        if top_k is not None and top_k > classes:
+            raise InvalidRequest(f"top_k must be between 1 and {classes}, the number of classes")
+        return top_k or min(5, classes)
+
+    async def _decode(self, data: bytes) -> Photo:
+        return await anyio.to_thread.run_sync(
+            decode,
+            data,
+            self.bundle.preprocessing,
+            self.settings.max_pixels,
+            limiter=self.decoders,
+        )
+
+    def _best(self, answer: Answer, count: int) -> list[Prediction]:
+        best = np.argsort(-answer.scores, kind="stable")[:count]
+        return [
+            Prediction(
+                class_id=int(class_id),
+                label=self.bundle.label(int(class_id)),
+                score=round(min(1.0, float(answer.scores[class_id])), 6),
+            )
+            for class_id in best
+        ]
+
+
+async def _first(
+    answer: asyncio.Future[Answer], gone: asyncio.Future[None], deadline: float
+) -> Answer:
+    """Wait for the answer, the deadline or the caller's leaving, whichever is first."""
+    try:
+        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        either: set[asyncio.Future[Any]] = {answer, gone}
+        await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise ClientClosed if gone.done() else DeadlineExceeded
+    finally:
+        answer.cancel()
+
+
+def get_service(request: Request) -> Service:
+    """Return the service that this request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]

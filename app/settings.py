@@ -1,0 +1,96 @@
+"""All that can be set, each by an environment variable: CLASSIFIER_ and the name in capitals."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.cores import granted_cores
+from app.errors import StartupError
+
+PREFIX = "CLASSIFIER_"
+
+Device = Literal["cpu", "gpu"]
+Count = Annotated[int, Field(ge=1, le=4096)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Pause = Annotated[float, Field(ge=0, le=3600)]
+
+
+class Settings(BaseSettings):
+    """What an operator may set; the unit stands in the name, every bound is checked."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", protected_namespaces=()
+    )
+
+    model_dir: Path = Field(
+        Path("weights/MobileNetV2_x1_0"), description="The bundle that is served"
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    device: Device = Field("cpu", description="Where the network runs")
+    workers: Count | None = Field(
+        None, description="Processes with a model each; by default one a core, one on GPU"
+    )
+    threads_per_worker: Count = Field(1, description="Threads of one inference on CPU")
+    max_batch_size: Count = Field(4, le=256, description="Photos in one batch at most")
+    decoders: Count | None = Field(
+        None, description="Photos decoded at once; by default a core each"
+    )
+    capacity: Count = Field(128, description="Photos inside at once; more get 429")
+    max_upload_bytes: int = Field(
+        10_000_000, ge=1_000, le=1_000_000_000, description="Largest upload; more gets 413"
+    )
+    max_pixels: int = Field(
+        50_000_000, ge=1_000, le=1_000_000_000, description="Largest image; more gets 413"
+    )
+    deadline_s: Seconds = Field(10, description="Time for one answer; later gets 504")
+    batch_timeout_s: Seconds = Field(5, description="A worker that takes longer is killed")
+    start_timeout_s: Seconds = Field(120, description="A worker must have loaded by then")
+    drain_delay_s: Pause = Field(
+        3, description="After SIGTERM: time not ready, still serving, before the port closes"
+    )
+    drain_timeout_s: Seconds = Field(20, description="Time for open requests to finish after that")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level"
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto is text on a terminal, JSON elsewhere"
+    )
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> Self:
+        if self.max_batch_size > self.capacity:
+            raise ValueError("max_batch_size is larger than capacity")
+        return self
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers are really started."""
+        return self.workers or (1 if self.device == "gpu" else granted_cores())
+
+    @property
+    def decoder_count(self) -> int:
+        """How many photos are really decoded at once."""
+        return self.decoders or granted_cores()
+
+
+def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401  (checked by the model)
+    """Read the environment; what is None in `overrides` counts as not given.
+
+    Raises:
+        StartupError: an unknown key or a value out of bounds, in one line.
+    """
+    for key in os.environ:
+        if key.startswith(PREFIX) and key.removeprefix(PREFIX).lower() not in Settings.model_fields:
+            raise StartupError(f"{key} is not a setting")
+    try:
+        return Settings(**{key: value for key, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise StartupError(
+            f"{(PREFIX + name).upper() if name else 'settings'}: {first['msg']}"
+        ) from error

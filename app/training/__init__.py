@@ -1,0 +1,1 @@
+"""From the network to a bundle: everything that serving does not need."""
