@@ -1,7 +1,7 @@
 # `make serve` and `make test` need Python 3.11 to 3.13, a package index and nothing else.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
-MODEL_DIR ?= weights/MobileNetV2_x1_0
+MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
 PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .DEFAULT_GOAL := help
@@ -13,9 +13,9 @@ help: ## Show this list
 serve: $(MODEL_DIR)/inference.yml ## Set everything up and serve on http://127.0.0.1:8000 (another bundle: MODEL_DIR=...)
 	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
 
-weights: weights/MobileNetV2_x1_0/inference.yml ## Build the default model bundle
+weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
 
-test: .venv/dev weights/MobileNetV2_x1_0/inference.yml ## Set everything up and run the tests
+test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything up and run the tests
 	.venv/bin/python -m pytest $(ARGS)
 
 lint: .venv/dev ## ruff and mypy, as in CI

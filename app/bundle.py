@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 
 from app.errors import BundleError
 from app.golden import Golden
 from app.preprocessing import Preprocessing, read_transform_ops
+from app.schemas import Prediction
 
 CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
@@ -54,6 +57,17 @@ class Bundle:
     def label(self, class_id: int) -> str:
         """Return the class's name, its number where the bundle has no names."""
         return self.labels[class_id] if self.labels else str(class_id)
+
+    def best(self, scores: npt.NDArray[np.float32], count: int) -> list[Prediction]:
+        """Return the `count` likeliest classes of `scores` (classes,), the likeliest first."""
+        return [
+            Prediction(
+                class_id=class_id,
+                label=self.label(class_id),
+                score=round(min(1.0, float(scores[class_id])), 6),
+            )
+            for class_id in np.argsort(-scores, kind="stable")[:count].tolist()
+        ]
 
 
 def load_bundle(directory: Path) -> Bundle:

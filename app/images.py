@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from PIL import ExifTags, Image
 
 from app.errors import BrokenImage, EmptyFile, ServiceError, TooManyPixels, UnsupportedImage
 from app.preprocessing import Preprocessing
+from app.schemas import Format
 
 # Our own limit, checked before decoding, takes the place of Pillow's warning.
 Image.MAX_IMAGE_PIXELS = None
@@ -26,9 +26,6 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: _Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = {5, 6, 7, 8}
-
-
-Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from app.settings import Settings
@@ -22,6 +23,7 @@ def _json_formatter() -> logging.Formatter:
         timestamp="time",
         rename_fields={"levelname": "level", "name": "logger"},
         json_ensure_ascii=False,
+        reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's text again, with colours
     )
 
 

