@@ -31,7 +31,7 @@ paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an envi
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
 
 lock: .venv/dev ## Resolve the locked requirements anew
-	.venv/bin/python requirements/lock.py
+	PATH=.venv/bin:$$PATH python requirements/lock.py
 
 clean: ## Remove environments, caches and built bundles
 	rm -rf .venv .venv-paddleclas .mypy_cache .pytest_cache .ruff_cache

@@ -4,6 +4,7 @@ State changes only in plain functions, between two awaits, so no cancellation ca
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import numpy.typing as npt
 
 from app.errors import InferenceFailed, Overloaded, ServiceError
 from app.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 Scores = npt.NDArray[np.float32]
@@ -126,14 +129,14 @@ class Batcher:
                 raise InferenceFailed
         except ServiceError as error:
             _fail(batch, error)
-        except BaseException:
-            _fail(batch, InferenceFailed())
-            raise
+        except Exception:
+            log.exception("a batch failed")
         else:
             for waiting, row in zip(batch, scores, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(Answer(row, started - waiting.since, seconds))
         finally:
+            _fail(batch, InferenceFailed())  # whoever has no answer by now, whatever happened
             worker.release()
 
 

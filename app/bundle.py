@@ -88,6 +88,8 @@ def load_bundle(directory: Path) -> Bundle:
         return _bundle(directory, graph, _config(directory / CONFIG))
     except BundleError as error:
         raise BundleError(f"{directory / CONFIG}: {error}") from error
+    except OSError as error:
+        raise BundleError(f"{error.filename or directory}: {error.strerror}") from error
 
 
 def sha256(path: Path) -> str:
@@ -99,7 +101,7 @@ def sha256(path: Path) -> str:
 def _config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes or dates that are none
         raise BundleError("not valid YAML") from error
     if not isinstance(config, dict):
         raise BundleError("not a mapping")

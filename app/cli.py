@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from app.errors import BundleError, StartupError
 from app.schemas import FileError, FilePrediction
@@ -72,13 +73,13 @@ def predict(
         else:
             _add_rows(table, outcome)
     if not as_json:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)  # names of files and labels as they are
     sys.exit(failed)
 
 
 @app.command()
 def summary(
-    scale: Annotated[float, typer.Option(min=0.01, help="Width multiplier")] = 1.0,
+    scale: Annotated[float, typer.Option(min=1 / 16, help="Width multiplier")] = 1.0,
     classes: Annotated[int, typer.Option(min=1, help="Classes")] = 1000,
     size: Annotated[int, typer.Option(min=32, help="Side of the input in pixels")] = 224,
 ) -> None:
@@ -138,14 +139,14 @@ def main() -> None:
     """Run the command line; a known failure is one line and exit code 1."""
     try:
         app()
-    except (BundleError, StartupError) as error:
+    except (BundleError, StartupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
 def _add_rows(table: Table, outcome: FilePrediction | FileError) -> None:
     if isinstance(outcome, FileError):
-        table.add_row(outcome.file, f"[red]{outcome.detail}[/red]", "")
+        table.add_row(outcome.file, Text(outcome.detail, "red"), "")
     else:
         for rank, row in enumerate(outcome.predictions):
             table.add_row("" if rank else outcome.file, row.label, f"{row.score:.3f}")

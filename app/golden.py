@@ -37,7 +37,7 @@ class Golden:
         """
         try:
             return cls({int(row["class_id"]): float(row["score"]) for row in answers})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise BundleError("Provenance.golden is not readable") from error
 
     def as_list(self) -> list[dict[str, float]]:
@@ -47,7 +47,7 @@ class Golden:
     def agrees(self, scores: npt.NDArray[np.float32]) -> bool:
         """Tell whether `scores` (classes,) are the recorded ones."""
         return all(
-            class_id < len(scores) and abs(float(scores[class_id]) - score) <= TOLERANCE
+            0 <= class_id < len(scores) and abs(float(scores[class_id]) - score) <= TOLERANCE
             for class_id, score in self.scores.items()
         )
 

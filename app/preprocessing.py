@@ -4,6 +4,7 @@ The ops and their defaults are those of PaddleClas and PaddleX. One spec serves 
 prediction, export and serving alike; `images` does the geometry, `engine` the normalisation.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ _OPENCV_FILTERS = {
 }
 _POINT_SAMPLED = {"nearest", "bilinear", "bicubic"}
 
+Channels = tuple[float, float, float]
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -49,8 +52,8 @@ class Preprocessing:
     resample: Resampling
     antialias: bool
     scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) of a photo after resizing, rounded as PaddleClas rounds."""
@@ -71,15 +74,11 @@ def read_transform_ops(ops: Sequence[Mapping[str, Any]]) -> Preprocessing:
         for name, parameters in op.items():
             if name not in _PARAMETERS:
                 raise BundleError(f"unknown transform op {name!r}")
-            unknown = set(parameters or {}) - _PARAMETERS[name]
-            if unknown:
-                raise BundleError(f"{name}: unknown parameter {min(unknown)!r}")
-            known[name] = dict(parameters or {})
+            if name in known:
+                raise BundleError(f"transform op {name} stands there twice")
+            known[name] = _parameters(name, parameters)
     _check_order(list(known))
-    try:
-        return _preprocessing(known)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"transform ops: cannot read {error}") from error
+    return _preprocessing(known)
 
 
 # In the only order that makes sense for them.
@@ -90,6 +89,15 @@ _PARAMETERS = {
     "NormalizeImage": {"scale", "mean", "std", "order", "channel_num", "output_fp16"},
     "ToCHWImage": set[str](),
 }
+
+
+def _parameters(name: str, parameters: Any) -> dict[str, Any]:  # noqa: ANN401  (YAML)
+    if not isinstance(parameters, Mapping | None):
+        raise BundleError(f"{name}: not a mapping: {parameters!r}")
+    for key in parameters or {}:
+        if key not in _PARAMETERS[name]:
+            raise BundleError(f"{name}: unknown parameter {key!r}")
+    return dict(parameters or {})
 
 
 def _check_order(names: list[str]) -> None:
@@ -108,16 +116,20 @@ def _preprocessing(ops: dict[str, dict[str, Any]]) -> Preprocessing:
     )
     if decode.get("to_rgb", True) is not True:
         raise BundleError("DecodeImage: to_rgb false (a BGR model) is not supported")
+    if decode.get("channel_first", False) is not False:
+        raise BundleError("DecodeImage: channel_first is not supported")
+    if normalize.get("order") not in (None, "", "hwc"):
+        raise BundleError("NormalizeImage: order other than hwc is not supported")
     if normalize.get("channel_num", 3) != 3:
         raise BundleError("NormalizeImage: channel_num other than 3 is not supported")
     if normalize.get("output_fp16", False):
         raise BundleError("NormalizeImage: output_fp16 is not supported")
 
     resize_short = resize.get("resize_short") or None
-    size = _size(resize_short or resize["size"])
+    size = _size((resize_short, resize_short) if resize_short else resize.get("size"))
     if resize_short and "CropImage" not in ops:
         raise BundleError("resize_short without CropImage leaves the input size open")
-    crop = _size(ops["CropImage"]["size"]) if "CropImage" in ops else size
+    crop = _size(ops["CropImage"].get("size")) if "CropImage" in ops else size
     if crop[0] > size[0] or crop[1] > size[1]:
         raise BundleError(f"CropImage {crop} is larger than the resized photo {size}")
 
@@ -129,20 +141,20 @@ def _preprocessing(ops: dict[str, dict[str, Any]]) -> Preprocessing:
         resample=resample,
         antialias=antialias,
         scale=_fraction(normalize.get("scale")),
-        mean=_channels(normalize.get("mean") or (0.485, 0.456, 0.406)),
-        std=_channels(normalize.get("std") or (0.229, 0.224, 0.225)),
+        mean=_channels(normalize.get("mean"), (0.485, 0.456, 0.406)),
+        std=_positive(_channels(normalize.get("std"), (0.229, 0.224, 0.225))),
     )
 
 
 def _size(value: Any) -> tuple[int, int]:  # noqa: ANN401  (YAML)
-    width, height = (value, value) if isinstance(value, int) else value
-    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+    pair = value if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2 or not all(type(side) is int and 0 < side < 10_000 for side in pair):
         raise BundleError(f"not a size in pixels: {value!r}")
-    return width, height
+    return pair[0], pair[1]
 
 
-def _filter(interpolation: str | None, backend: str) -> tuple[Resampling, bool]:
-    name, backend = (interpolation or "bilinear").lower(), backend.lower()
+def _filter(interpolation: Any, backend: Any) -> tuple[Resampling, bool]:  # noqa: ANN401  (YAML)
+    name, backend = str(interpolation or "bilinear").lower(), str(backend).lower()
     filters = {"pil": _PILLOW_FILTERS, "cv2": _OPENCV_FILTERS}.get(backend, {})
     if name not in filters:
         raise BundleError(f"ResizeImage: unknown interpolation {name!r} of backend {backend!r}")
@@ -154,9 +166,29 @@ def _fraction(value: Any) -> float:  # noqa: ANN401  (YAML)
     if value is None:
         return 1 / 255
     numerator, _, denominator = str(value).partition("/")
-    return float(numerator) / float(denominator or 1)
+    try:
+        fraction = float(numerator) / float(denominator or 1)
+    except (ValueError, ZeroDivisionError):
+        fraction = math.nan
+    if not 0 < fraction < math.inf:
+        raise BundleError(f"NormalizeImage: scale is not a number above 0: {value!r}")
+    return fraction
 
 
-def _channels(values: Sequence[Any]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+def _channels(value: Any, default: Channels) -> Channels:  # noqa: ANN401  (YAML)
+    if value is None:
+        return default
+    if not (isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))):
+        raise BundleError(f"NormalizeImage: not three numbers: {value!r}")
+    red, green, blue = map(float, value)
     return red, green, blue
+
+
+def _positive(std: Channels) -> Channels:
+    if min(std) <= 0:
+        raise BundleError(f"NormalizeImage: std is not above 0: {std!r}")
+    return std
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6

@@ -30,8 +30,6 @@ from app.settings import Device, Settings
 log = logging.getLogger(__name__)
 _spawn = multiprocessing.get_context("spawn")  # Paddle does not survive a fork
 
-# Failed starts in a row after which a restart of the whole service is the better hope.
-_HOPELESS = 5
 _LONGEST_PAUSE_S = 30.0
 
 
@@ -119,7 +117,6 @@ class EngineWorker:
     async def stopped(self) -> None:
         """Wait for the process's end, so that it leaves no zombie."""
         await asyncio.to_thread(self._process.join)
-        self._process.close()
 
     async def _replied(self, timeout_s: float) -> Any:  # noqa: ANN401  (what the process sends)
         try:
@@ -143,13 +140,22 @@ class EngineWorker:
 
 
 class EnginePool:
-    """A fixed number of workers; a lost one is replaced. Used as an async context manager."""
+    """A fixed number of workers; a lost one is replaced. Used as an async context manager.
+
+    Attributes:
+        classes: of the network.
+        up: workers that have their model.
+        first_pause_s: after a failed start; it doubles with each further one.
+        hopeless_after: failed starts in a row after which the service had better be restarted.
+    """
 
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
         self.on_idle: Callable[[], None] = lambda: None
         self.classes = 0
         self.up = 0
         self.batch_timeout_s = settings.batch_timeout_s
+        self.first_pause_s = 0.5
+        self.hopeless_after = 5
         self._job = Job(
             bundle, settings.device, settings.threads_per_worker, settings.max_batch_size
         )
@@ -175,7 +181,9 @@ class EnginePool:
         except BaseException:
             await self._stop()
             raise
-        self._places = [asyncio.create_task(self._keep_filled(worker)) for worker in workers]
+        for worker in workers:
+            self._welcome(worker)
+            self._places.append(asyncio.create_task(self._keep_filled(worker)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -185,11 +193,15 @@ class EnginePool:
     @property
     def hopeless(self) -> bool:
         """Whether no worker is left and none has started for several attempts."""
-        return self.up == 0 and self._failed_starts >= _HOPELESS
+        return self.up == 0 and self._failed_starts >= self.hopeless_after
 
     def take(self) -> EngineWorker | None:
         """Return an idle worker, None where none is."""
-        return self._idle.popleft() if self._idle else None
+        while self._idle:
+            worker = self._idle.popleft()
+            if not worker.lost.is_set():
+                return worker
+        return None
 
     def give_back(self, worker: EngineWorker) -> None:
         """Make a worker idle again, unless it is lost."""
@@ -202,18 +214,19 @@ class EnginePool:
         self._alive.add(worker)
         return worker
 
+    def _welcome(self, worker: EngineWorker) -> None:
+        self.up += 1
+        self.give_back(worker)
+
     async def _keep_filled(self, worker: EngineWorker) -> None:
         while True:
-            self.up += 1
-            self.give_back(worker)
             await worker.lost.wait()
             self.up -= 1
-            if worker in self._idle:
-                self._idle.remove(worker)
             self._metrics.worker_restarts.labels(worker.lost_by).inc()
             log.error("a worker was lost (%s) and will be replaced", worker.lost_by)
             await self._bury(worker)
             worker = await self._replacement()
+            self._welcome(worker)
 
     async def _replacement(self) -> EngineWorker:
         """Start a worker, again and again with growing pauses, until one has its model."""
@@ -226,7 +239,7 @@ class EnginePool:
                 log.error("a worker did not start: %s", error)  # noqa: TRY400  (one line)
                 worker.lose("crash")
                 await self._bury(worker)
-                await asyncio.sleep(min(_LONGEST_PAUSE_S, 0.5 * 2**attempt))
+                await asyncio.sleep(min(_LONGEST_PAUSE_S, self.first_pause_s * 2**attempt))
             else:
                 break
         self._failed_starts = 0
@@ -248,11 +261,10 @@ class EnginePool:
 
 def _work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401  (ctypes array)
     """Serve batches in the child process until the parent closes the pipe."""
-    # The parent alone decides when a worker ends; a signal to the whole group must not.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _ignore_signals()
     from app.engine import Engine  # noqa: PLC0415  (Paddle is loaded here and nowhere else)
 
+    _ignore_signals()  # again: Paddle has put its own handlers in their place
     images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
     try:
         engine = Engine(job.bundle, job.device, job.threads)
@@ -277,3 +289,9 @@ def _work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN40
             connection.send(InferenceFailed())
         else:
             connection.send((scores, time.perf_counter() - started))
+
+
+def _ignore_signals() -> None:
+    """Let the parent alone decide when a worker ends, not a signal to the whole group."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,7 @@
 """`weights build` and `weights import`: from an origin's file to a checked bundle."""
 
 import importlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from app.training.export import Card, export
 from app.training.fetch import fetch_from_wheel, fetch_url
 from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 from app.training.pdparams import NotParameters, read_pdparams
-from app.training.sources import WEIGHTS, Source, read_sources
+from app.training.sources import SOURCES, WEIGHTS, Source, read_sources
+
+log = logging.getLogger(__name__)
 
 IMAGENET_LABELS = WEIGHTS / "imagenet1k_labels.txt"
 
@@ -24,25 +27,27 @@ _IMAGENET_RESIZE = {"resize_short": 256}  # with OpenCV, as PaddleClas does unle
 _IMAGENET_NORMALIZE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
-def build(name: str, directory: Path | None = None) -> Path:
-    """Fetch the origin `name` of `weights/sources.toml` and make it a bundle; return its place.
+def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES) -> Path:
+    """Fetch the origin `name` of `sources_file` and make it a bundle beside it; return its place.
 
     Raises:
         StartupError: there is no such origin, or its file is not what it should be.
         FetchError: it cannot be fetched.
     """
-    sources = read_sources()
+    sources = read_sources(sources_file)
     if name not in sources:
-        raise StartupError(f"no origin {name!r}; weights/sources.toml has {', '.join(sources)}")
+        raise StartupError(f"no origin {name!r}; {sources_file.name} has {', '.join(sources)}")
     source = sources[name]
-    file, digest = _fetch(source)
+    file, digest = _fetch(source, sources_file.with_name(".downloads"))
+    if source.sha256 is None:
+        log.warning("%s is not pinned: whatever came was taken, SHA-256 %s", name, digest)
     if source.format == "keras":
         network, ops = _keras(file)
     else:
         network, ops = _paddleclas(file)
     labels = read_labels(IMAGENET_LABELS)
     card = Card(_model_name(source.scale), ops, labels, source.provenance(digest))
-    return _export(network, card, directory or WEIGHTS / name)
+    return _export(network, card, directory or sources_file.with_name(name))
 
 
 def import_file(file: Path, labels: Path | None = None, directory: Path | None = None) -> Path:
@@ -76,10 +81,11 @@ def build_paddleclas(
             "PaddleClas is not installed here: run `make paddleclas` once, "
             "then `.venv-paddleclas/bin/python -m app weights build ...`"
         ) from error
-    if not hasattr(zoo, network):
-        raise StartupError(f"PaddleClas has no network {network!r}")
     names = read_labels(labels or IMAGENET_LABELS)
-    layer = getattr(zoo, network)(class_num=len(names))
+    try:
+        layer = getattr(zoo, network)(class_num=len(names))
+    except (AttributeError, TypeError) as error:  # no such name, or not a network's
+        raise StartupError(f"PaddleClas has no network {network!r}") from error
     _set_state(layer, _read(params), params)
     provenance = {
         "source": f"PaddleClas, {network}, {params.name}",
@@ -93,18 +99,19 @@ def read_labels(path: Path) -> list[str]:
     """Read a name a line.
 
     Raises:
-        StartupError: the file cannot be read.
+        StartupError: the file cannot be read or is empty.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        names = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"{path}: the labels cannot be read") from error
+    if not names:
+        raise StartupError(f"{path}: there are no labels in it")
+    return names
 
 
-def _fetch(source: Source) -> tuple[Path, str]:
+def _fetch(source: Source, downloads: Path) -> tuple[Path, str]:
     """Return the origin's file, fetched if need be, and its SHA-256."""
-    downloads = WEIGHTS / ".downloads"
-    downloads.mkdir(exist_ok=True)
     if source.url:
         file = downloads / source.url.rsplit("/", 1)[-1]
         return file, fetch_url(source.url, file, source.sha256)
@@ -144,12 +151,15 @@ def _read(file: Path) -> Arrays:
 
 def _set_state(network: nn.Layer, arrays: Arrays, file: Path) -> None:
     """Load all of `arrays` into all of `network`; Paddle itself only warns of a misfit."""
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    state = network.state_dict()
+    wanted = {key: tuple(value.shape) for key, value in state.items()}
     given = {key: value.shape for key, value in arrays.items()}
     if wanted != given:
         odd = sorted(key for key in wanted.keys() | given if wanted.get(key) != given.get(key))
         raise StartupError(f"{file} does not fit the network: {len(odd)} differ, first {odd[0]}")
-    network.set_state_dict({key: paddle.to_tensor(value) for key, value in arrays.items()})
+    network.set_state_dict(
+        {key: paddle.to_tensor(value, state[key].dtype) for key, value in arrays.items()}
+    )
 
 
 def _transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dict[str, Any]]:

@@ -23,8 +23,10 @@ def from_keras(path: Path) -> Arrays:
         KeyError, OSError: it is another file.
     """
     with h5py.File(path, "r") as file:
-        weights = file.get("model_weights", file)
-        layers = {layer: _datasets(weights[layer]) for layer in weights}
+        return _network(file.get("model_weights", file))
+
+
+def _network(layers: h5py.Group) -> Arrays:
     arrays = _conv_bn("conv1", layers["Conv1"], layers["bn_Conv1"])
     for k, block in enumerate(_blocks()):
         for part, ours in (
@@ -39,7 +41,8 @@ def from_keras(path: Path) -> Arrays:
                 conv = layers[f"mobl{k}_conv_{k}_{part}"]
                 arrays |= _conv_bn(name, conv, layers[f"bn{k}_conv_{k}_bn_{part}"])
     arrays |= _conv_bn("conv9", layers["Conv_1"], layers["Conv_1_bn"])
-    return arrays | {"out.weight": layers["Logits"]["kernel"], "out.bias": layers["Logits"]["bias"]}
+    logits = _datasets(layers["Logits"])
+    return arrays | {"out.weight": logits["kernel"], "out.bias": logits["bias"]}
 
 
 def _blocks() -> list[str]:
@@ -63,7 +66,8 @@ def _datasets(group: h5py.Group) -> Arrays:
     return found
 
 
-def _conv_bn(name: str, conv: Arrays, bn: Arrays) -> Arrays:
+def _conv_bn(name: str, conv_group: h5py.Group, bn_group: h5py.Group) -> Arrays:
+    conv, bn = _datasets(conv_group), _datasets(bn_group)
     if "depthwise_kernel" in conv:
         kernel = conv["depthwise_kernel"].transpose(2, 3, 0, 1)  # (H, W, C, 1) -> (C, 1, H, W)
     else:

@@ -1,6 +1,5 @@
 """A network -> a bundle: written beside its place, checked against the network, then moved in."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,8 +45,11 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
     """Write `network` (logits out) with a softmax as a bundle to `directory`, replacing it.
 
     Raises:
-        StartupError: the written bundle does not answer as the network does; nothing is replaced.
+        StartupError: the written bundle does not answer as the network does, or the place holds
+            something else; nothing is replaced then.
     """
+    if directory.exists() and not (directory / CONFIG).is_file():
+        raise StartupError(f"{directory} is there and is no bundle; it is not replaced")
     directory.parent.mkdir(parents=True, exist_ok=True)
     spec = read_transform_ops(card.transform_ops)
     model = nn.Sequential(network, nn.Softmax())
@@ -104,11 +106,7 @@ def _answers(
 
 
 def _replace(directory: Path, built: Path) -> None:
-    """Put `built` in the place of `directory`; a kill in between leaves one of the two whole."""
+    """Put `built` in the place of `directory`; what was there goes with the temporary folder."""
     if directory.exists():
-        old = built.with_name(f"{directory.name}.old")
-        directory.rename(old)
-        built.rename(directory)
-        shutil.rmtree(old)
-    else:
-        built.rename(directory)
+        directory.rename(built.with_name(f"{directory.name}.old"))
+    built.rename(directory)

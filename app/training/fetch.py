@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
 from app import bundle
+from app.errors import StartupError
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0  # without a single byte
@@ -30,7 +31,7 @@ ELSEWHERE = "fetch it elsewhere and run `python -m app weights import FILE`"
 AGAIN = f"run it again, it goes on where it stopped, or {ELSEWHERE}"
 
 
-class FetchError(Exception):
+class FetchError(StartupError):
     """The file did not come: one line that says which, why and what to do."""
 
 
@@ -82,10 +83,8 @@ def fetch_from_wheel(requirement: str, member: str, destination: Path, sha256: s
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as directory:
-            wheel = _pip_download(requirement, Path(directory))
-            with zipfile.ZipFile(wheel) as archive:
-                with archive.open(member) as source, part.open("wb") as target:
-                    shutil.copyfileobj(source, target)
+            wheel = _pip_download(requirement, directory)
+            _extract(wheel, member, part)
         return _finish(part, destination, sha256, f"{requirement}: {member}")
     except KeyError as error:
         raise FetchError(f"{requirement}: has no file {member}; {ELSEWHERE}") from error
@@ -126,12 +125,13 @@ def _download(url: str, part: Path) -> None:
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 _receive(client, url, part, progress, task)
-                return
             except _DROPPED as error:
                 if pause_s is None:
                     raise FetchError(f"{url}: {_reason(error)}; {AGAIN}") from error
                 progress.console.print(f"{_reason(error)}; going on in {pause_s:g} s")
                 time.sleep(pause_s)
+            else:
+                return
 
 
 def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, task: TaskID) -> None:
@@ -176,7 +176,16 @@ def _extent(response: httpx.Response) -> tuple[int, int | None]:
     return 0, int(length) if length is not None else None
 
 
-def _pip_download(requirement: str, directory: Path) -> Path:
+def _extract(wheel: Path, member: str, part: Path) -> None:
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(member) as source,
+        part.open("wb") as target,
+    ):
+        shutil.copyfileobj(source, target)
+
+
+def _pip_download(requirement: str, directory: str) -> Path:
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", directory, requirement]
     try:
@@ -188,7 +197,7 @@ def _pip_download(requirement: str, directory: Path) -> Path:
         raise FetchError(
             f"{requirement}: pip took over {PIP_TIMEOUT_S:g} s; {ELSEWHERE}"
         ) from error
-    wheels = list(directory.glob("*.whl"))
+    wheels = list(Path(directory).glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
         said = result.stderr.strip().splitlines() or ["it gave no wheel"]
         raise FetchError(f"{requirement}: pip: {said[-1]}; {ELSEWHERE}")

@@ -8,7 +8,7 @@ Source: `paddle/framework/io.py` and `io_utils.py` of paddlepaddle 3.3.1.
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,33 +24,37 @@ def read_pdparams(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays in `path` by the names of their parameters.
 
     Raises:
-        NotParameters: unreadable, truncated, not a dict of numeric arrays, or it names something
-            that arrays do not need; nothing of it has run then.
+        NotParameters: truncated, not a dict of numeric arrays, or it names something that arrays
+            do not need; nothing of it has run then.
+        OSError: the file cannot be read.
     """
+    with path.open("rb") as file:
+        state = _load(file)
+    if not isinstance(state, dict):
+        raise NotParameters(f"holds a {type(state).__name__}, not a dict of arrays")
+    return {name: _array(name, state[name]) for name in state if name != NAME_TABLE}
+
+
+def _load(file: BinaryIO) -> object:
     try:
-        with path.open("rb") as file:
-            state = _ArrayUnpickler(file, encoding="latin1").load()  # Python 2's bytes as well
-    except OSError as error:
-        raise NotParameters(f"{path}: {error.strerror}") from error
+        return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2's bytes as well
+    except OSError:
+        raise
     except Exception as error:  # damaged bytes raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise NotParameters(f"{path}: not a file of parameters: {reason}") from error
-    if not isinstance(state, dict):
-        raise NotParameters(f"{path}: holds a {type(state).__name__}, not a dict of arrays")
-    return {name: _array(path, name, state[name]) for name in state if name != NAME_TABLE}
+        raise NotParameters(f"not a file of parameters: {reason}") from error
 
 
-def _array(path: Path, name: object, value: object) -> npt.NDArray[Any]:
-    match name, value:
-        case str(), (str(), np.ndarray() as array):  # how paddle 2.1 and later write a lone tensor
-            pass
-        case str(), np.ndarray() as array:
-            pass
-        case _:
-            raise NotParameters(f"{path}: {name!r} is a {type(value).__name__}, not an array")
-    if array.dtype.kind not in "biufc":
-        raise NotParameters(f"{path}: {name!r} holds {array.dtype}, not numbers")
-    return array
+def _array(name: object, value: object) -> npt.NDArray[Any]:
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[1]  # (name, array): how paddle 2.1 and later write a lone tensor
+    if not isinstance(name, str):
+        raise NotParameters(f"{name!r} is not the name of a parameter")
+    if not isinstance(value, np.ndarray):
+        raise NotParameters(f"{name!r} is a {type(value).__name__}, not an array")
+    if value.dtype.kind not in "biufc":
+        raise NotParameters(f"{name!r} holds {value.dtype}, not numbers")
+    return value
 
 
 def _latin1(text: str, encoding: str) -> bytes:

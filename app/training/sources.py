@@ -4,11 +4,12 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.errors import StartupError
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
+SOURCES = WEIGHTS / "sources.toml"
 DEFAULT = "MobileNetV2_x1_0_keras"
 
 
@@ -54,7 +55,7 @@ class Source(BaseModel):
         }
 
 
-def read_sources(path: Path = WEIGHTS / "sources.toml") -> dict[str, Source]:
+def read_sources(path: Path = SOURCES) -> dict[str, Source]:
     """Read all origins by name.
 
     Raises:
@@ -62,6 +63,10 @@ def read_sources(path: Path = WEIGHTS / "sources.toml") -> dict[str, Source]:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Source(**table) for name, table in tables.items()}
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        return TypeAdapter(dict[str, Source]).validate_python(tables)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StartupError(f"{path}: {place}: {first['msg']}") from error
+    except (OSError, ValueError) as error:  # no TOML, or no text
         raise StartupError(f"{path}: {error}") from error

@@ -1,0 +1,27 @@
+"""Resolve pyproject.toml anew into the locked requirements, with hashes and no index's name.
+
+Run by `make lock`. Every set is a superset of `serve.txt` with the very same versions, but for
+PaddleClas's: its old pins want an environment of their own, on Python 3.11.
+"""
+
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def lock(name: str, *arguments: str, source: str = "") -> None:
+    """Resolve one set; `source` has further requirements, a line each."""
+    command = ["uv", "pip", "compile", "pyproject.toml", "-", "--quiet", "--generate-hashes"]
+    command += ["--no-header", "--no-annotate", "--python-version", "3.11", *arguments]
+    locked = subprocess.run(command, input=source, check=True, capture_output=True, text=True)
+    (HERE / f"{name}.txt").write_text(locked.stdout)
+    print(f"requirements/{name}.txt")
+
+
+lock("serve", "--universal")
+same = ("--universal", "--constraint", "requirements/serve.txt")
+lock("weights", *same, "--extra", "weights")
+lock("dev", *same, "--extra", "weights", "--extra", "dev")
+own = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
+lock("paddleclas", *own, source="pytest\n")

@@ -1,0 +1,62 @@
+"""The one fake of the tests: a pool whose workers do as they are told."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from app.batching import Pixels, Scores
+
+
+class FakeWorker:
+    """Class i gets a photo whose first byte is i; batches, gates and failures are on record."""
+
+    def __init__(self, pool: "FakePool") -> None:
+        self._pool = pool
+
+    async def infer(self, images: Sequence[Pixels]) -> tuple[Scores, float]:
+        self._pool.batches.append([int(image.flat[0]) for image in images])
+        await self._pool.gate.wait()
+        if self._pool.failures:
+            raise self._pool.failures.popleft()
+        scores = np.zeros((len(images), self._pool.classes), np.float32)
+        for row, image in zip(scores, images, strict=True):
+            row[int(image.flat[0]) % self._pool.classes] = 1.0
+        return scores[: len(images) - self._pool.rows_missing], 0.002
+
+    def release(self) -> None:
+        self._pool.idle.append(self)
+        self._pool.on_idle()
+
+
+class FakePool:
+    """What the service sees of its workers; `gate` holds batches back while it is closed."""
+
+    def __init__(self, workers: int = 1, classes: int = 3) -> None:
+        self.on_idle: Callable[[], None] = lambda: None
+        self.classes = classes
+        self.up = workers
+        self.hopeless = False
+        self.rows_missing = 0
+        self.batches: list[list[int]] = []
+        self.failures: deque[Exception] = deque()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.idle = deque(FakeWorker(self) for _ in range(workers))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def take(self) -> FakeWorker | None:
+        return self.idle.popleft() if self.idle else None

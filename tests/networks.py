@@ -1,0 +1,70 @@
+"""A small network whose answers can be told apart, and a bundle of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import nn
+
+from app.training.export import Card, export
+from app.training.mobilenetv2 import MobileNetV2
+
+LABELS = ("cat", "dog", "Gänseblümchen")
+SIDE = 64
+
+
+def randomise(network: nn.Layer, seed: int = 0) -> None:
+    """Fill in weights and statistics under which every layer matters and logits are of order 1.
+
+    A fresh network in eval mode gives logits of 1e-7: whatever is done to it, answers agree.
+    """
+    rng = np.random.default_rng(seed)
+    for key, value in network.state_dict().items():
+        shape = tuple(value.shape)
+        if key.endswith(("_variance", "_batch_norm.weight")):
+            array = rng.uniform(0.5, 1.5, shape)
+        elif len(shape) > 1:
+            fan_in = np.prod(shape[1:]) if len(shape) == 4 else shape[0]
+            array = rng.normal(0, np.sqrt(2 / fan_in), shape)
+        else:
+            array = rng.normal(0, 0.3, shape)
+        value.set_value(array.astype("float32"))
+    network.eval()
+
+
+def small_network(seed: int = 0) -> MobileNetV2:
+    network = MobileNetV2(class_num=len(LABELS), scale=0.25)
+    randomise(network, seed)
+    return network
+
+
+def linear_network(height: int = SIDE, width: int = SIDE) -> nn.Layer:
+    """The quickest to export that tells pictures apart."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * height * width, len(LABELS)))
+    randomise(network)
+    return network
+
+
+def transform_ops(
+    resize: Mapping[str, Any] | None = None,
+    crop: int | tuple[int, int] = SIDE,
+    normalize: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    return [
+        {"ResizeImage": resize or {"resize_short": 73}},
+        {"CropImage": {"size": list(crop) if isinstance(crop, tuple) else crop}},
+        {"NormalizeImage": normalize or {}},
+        {"ToCHWImage": None},
+    ]
+
+
+def small_card(ops: list[dict[str, Any]] | None = None) -> Card:
+    return Card("small", ops or transform_ops(), LABELS, {"source": "a test"})
+
+
+def export_small(directory: Path, seed: int = 0) -> MobileNetV2:
+    """Write the bundle and return its network."""
+    network = small_network(seed)
+    export(network, small_card(), directory)
+    return network

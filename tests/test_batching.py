@@ -1,0 +1,152 @@
+"""The batcher: who shares a batch with whom, and that every caller gets an end."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from fakes import FakePool
+
+from app.batching import Answer, Batcher, Pixels
+from app.errors import InferenceFailed, Overloaded, ServiceError, WorkerLost
+from app.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+def photo(number: int) -> Pixels:
+    return np.full((2, 2, 3), number, np.uint8)
+
+
+def batcher(pool: FakePool, capacity: int = 8, max_batch_size: int = 4) -> Batcher:
+    return Batcher(pool, capacity, max_batch_size, Metrics())
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def winners(futures: list[asyncio.Future[Answer]]) -> list[int]:
+    return [int((await future).scores.argmax()) for future in futures]
+
+
+async def test_an_idle_worker_starts_at_once_on_a_single_photo() -> None:
+    pool = FakePool()
+    future = batcher(pool).submit(photo(1))
+    assert (await future).scores.tolist() == [0, 1, 0]
+    assert pool.batches == [[1]]
+
+
+async def test_while_the_worker_is_busy_the_next_batch_grows_up_to_the_cap() -> None:
+    pool = FakePool(classes=10)
+    pool.gate.clear()
+    queue = batcher(pool, max_batch_size=4)
+    futures = [queue.submit(photo(number)) for number in range(7)]
+    await settle()
+    assert pool.batches == [[0]]
+    pool.gate.set()
+    assert await winners(futures) == list(range(7))
+    assert pool.batches == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+async def test_all_idle_workers_are_used() -> None:
+    pool = FakePool(workers=2)
+    pool.gate.clear()
+    queue = batcher(pool)
+    futures = [queue.submit(photo(number)) for number in range(2)]
+    await settle()
+    assert pool.batches == [[0], [1]]
+    pool.gate.set()
+    assert await winners(futures) == [0, 1]
+
+
+async def test_a_caller_who_left_is_dropped_before_the_batch_and_harms_nobody() -> None:
+    pool = FakePool(classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    running, first, gone, last = (queue.submit(photo(number)) for number in range(4))
+    await settle()
+    gone.cancel()
+    pool.gate.set()
+    assert await winners([running, first, last]) == [0, 1, 3]
+    assert pool.batches == [[0], [1, 3]]
+
+
+async def test_a_caller_who_leaves_during_the_batch_harms_nobody() -> None:
+    pool = FakePool(classes=10)
+    queue = batcher(pool)
+    pool.gate.clear()
+    blocker = queue.submit(photo(0))
+    gone, stays = queue.submit(photo(1)), queue.submit(photo(2))
+    await settle()
+    pool.gate.set()
+    await blocker
+    pool.gate.clear()
+    await settle()
+    assert pool.batches[-1] == [1, 2]
+    gone.cancel()
+    pool.gate.set()
+    assert await winners([stays]) == [2]
+
+
+async def test_when_all_who_wait_have_left_the_worker_stays_idle() -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    running, gone = queue.submit(photo(0)), queue.submit(photo(1))
+    await settle()
+    gone.cancel()
+    pool.gate.set()
+    await running
+    await settle()
+    assert pool.batches == [[0]]
+    assert len(pool.idle) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [(WorkerLost("lost"), WorkerLost), (ValueError("a bug"), InferenceFailed)],
+)
+async def test_a_failed_batch_fails_its_callers_and_no_others(
+    failure: Exception, expected: type[ServiceError]
+) -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    blocker = queue.submit(photo(0))
+    doomed = [queue.submit(photo(1)), queue.submit(photo(2))]
+    await settle()
+    pool.gate.set()
+    await blocker
+    pool.failures.append(failure)
+    results = await asyncio.gather(*doomed, return_exceptions=True)
+    assert [type(result) for result in results] == [expected, expected]
+    assert await winners([queue.submit(photo(2))]) == [2]
+
+
+async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:
+    pool = FakePool()
+    pool.rows_missing = 1
+    with pytest.raises(InferenceFailed):
+        await batcher(pool).submit(photo(1))
+
+
+async def test_the_door_takes_as_many_as_there_are_places() -> None:
+    queue = batcher(FakePool(), capacity=4)
+    with queue.admit(), queue.admit(), queue.admit():
+        with pytest.raises(ZeroDivisionError), queue.admit():
+            _ = 1 / 0
+        with queue.admit(), pytest.raises(Overloaded), queue.admit():
+            pass
+    assert queue.in_flight == 0
+
+
+async def test_timings_tell_the_wait_and_the_run() -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    first, second = queue.submit(photo(0)), queue.submit(photo(1))
+    await asyncio.sleep(0.02)
+    pool.gate.set()
+    assert (await first).queue_s < 0.015 <= (await second).queue_s
+    assert (await second).inference_s == 0.002

@@ -1,0 +1,329 @@
+"""The HTTP surface, on a fake pool: every status, header and body that is documented."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakePool
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app import __version__
+from app.bundle import Bundle, load_bundle
+from app.errors import WorkerLost
+from app.main import create_app
+from app.settings import Settings
+
+SETTINGS = Settings(capacity=4, deadline_s=0.5, max_upload_bytes=200_000, max_pixels=1_000_000)
+
+
+def png(color: int = 1, size: tuple[int, int] = (80, 70)) -> bytes:
+    """Draw a plain photo; the fake pool answers with class `color`."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (color, color, color)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def bundle(small_bundle: Path) -> Bundle:
+    return load_bundle(small_bundle)
+
+
+@pytest.fixture
+def pool() -> FakePool:
+    return FakePool()
+
+
+@pytest.fixture
+def app(bundle: Bundle, pool: FakePool) -> FastAPI:
+    return create_app(SETTINGS, bundle, lambda *_: pool)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def post(client: TestClient, data: bytes, **kwargs: Any) -> Any:  # noqa: ANN401
+    return client.post("/predict", files={"file": ("photo", data)}, **kwargs)
+
+
+def assert_problem(response: Any, status: int, code: str) -> None:  # noqa: ANN401
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == response.headers["x-request-id"]
+
+
+def test_a_photo_is_answered_with_its_classes(client: TestClient, bundle: Bundle) -> None:
+    response = post(client, png(2))
+    body = response.json()
+    assert response.status_code == 200
+    assert body["model"] == {"name": bundle.name, "version": bundle.version}
+    assert body["predictions"][0] == {"class_id": 2, "label": bundle.labels[2], "score": 1.0}
+    assert len(body["predictions"]) == 3
+    assert body["image"] == {"width": 80, "height": 70, "format": "PNG"}
+    assert set(body["timings_ms"]) == {"decode", "queue", "inference", "total"}
+
+
+def test_server_timing_says_what_the_body_says(client: TestClient) -> None:
+    response = post(client, png())
+    timings = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
+    assert {stage: float(ms) for stage, ms in timings.items()} == response.json()["timings_ms"]
+
+
+@pytest.mark.parametrize(("top_k", "count"), [(1, 1), (3, 3)])
+def test_top_k_names_as_many(client: TestClient, top_k: int, count: int) -> None:
+    assert len(post(client, png(), params={"top_k": top_k}).json()["predictions"]) == count
+
+
+@pytest.mark.parametrize("top_k", ["0", "4", "-1", "many", "1.5"])
+def test_top_k_out_of_bounds_is_refused(client: TestClient, top_k: str) -> None:
+    response = post(client, png(), params={"top_k": top_k})
+    assert_problem(response, 422, "invalid_request")
+    assert "top_k" in response.json()["detail"]
+
+
+def test_a_sane_request_id_is_kept(client: TestClient) -> None:
+    response = post(client, png(), headers={"X-Request-ID": "trace-1.a:b_c"})
+    assert response.headers["x-request-id"] == "trace-1.a:b_c"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", 'a"b'])
+def test_an_odd_request_id_is_replaced(client: TestClient, given: str) -> None:
+    response = client.get("/", headers={"X-Request-ID": given})
+    assert response.headers["x-request-id"] not in {"", given}
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"", 422, "empty_file"),
+        (b"%PDF-1.7", 415, "unsupported_image"),
+        (b"plain text", 415, "unsupported_image"),
+        (png()[:60], 422, "broken_image"),
+        (png(size=(1001, 1000)), 413, "too_many_pixels"),
+        (b"\xff\xd8\xff" + b"x" * 250_000, 413, "file_too_large"),
+        (b"\xff\xd8\xff" + b"x" * 2_000_000, 413, "file_too_large"),
+    ],
+)
+def test_a_bad_upload_gets_its_own_code(
+    client: TestClient, data: bytes, status: int, code: str
+) -> None:
+    assert_problem(post(client, data), status, code)
+    assert post(client, png()).status_code == 200
+
+
+def test_a_body_of_unknown_length_is_cut_off_too(client: TestClient) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    read = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal read
+        yield head
+        for _ in range(1000):
+            read += 1
+            yield b"x" * 10_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert_problem(client.post("/predict", content=body(), headers=headers), 413, "file_too_large")
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"files": {"photo": ("photo", png())}},
+        {"data": {"file": "text"}},
+        {"json": {"file": "text"}},
+        {"content": png()},
+    ],
+)
+def test_a_missing_file_is_named(client: TestClient, kwargs: dict[str, Any]) -> None:
+    assert_problem(client.post("/predict", **kwargs), 422, "missing_file")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=other"])
+def test_a_form_that_is_none_is_refused(client: TestClient, kind: str) -> None:
+    response = client.post("/predict", content=b"--b\r\nnonsense", headers={"Content-Type": kind})
+    assert response.status_code in {400, 422}
+    assert_problem(
+        response,
+        response.status_code,
+        {400: "malformed_body", 422: "missing_file"}[response.status_code],
+    )
+
+
+def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
+    assert_problem(client.get("/nothing"), 404, "not_found")
+    response = client.get("/predict")
+    assert_problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_full_house_gets_429_and_when_to_come_back(client: TestClient, app: FastAPI) -> None:
+    app.state.service.batcher.in_flight = SETTINGS.capacity
+    response = post(client, png())
+    assert_problem(response, 429, "overloaded")
+    assert int(response.headers["retry-after"]) >= 1
+    assert client.get("/health/ready").status_code == 200
+    app.state.service.batcher.in_flight = 0
+    assert post(client, png()).status_code == 200
+
+
+def test_a_late_answer_is_504(client: TestClient, app: FastAPI, pool: FakePool) -> None:
+    pool.gate.clear()
+    assert_problem(post(client, png()), 504, "deadline_exceeded")
+    assert app.state.service.batcher.in_flight == 0
+
+
+def test_a_lost_worker_is_503(client: TestClient, pool: FakePool) -> None:
+    pool.failures.append(WorkerLost())
+    response = post(client, png())
+    assert_problem(response, 503, "worker_lost")
+    assert response.headers["retry-after"]
+    assert post(client, png()).status_code == 200
+
+
+def test_our_own_bug_is_500_in_our_own_words(client: TestClient, app: FastAPI) -> None:
+    app.state.service.settings = None
+    response = post(client, png())
+    assert_problem(response, 500, "internal_error")
+    assert "NoneType" not in response.text
+
+
+def test_health_tells_the_model_and_the_workers(client: TestClient, bundle: Bundle) -> None:
+    body = client.get("/health").json()
+    assert body["status"] == "ready"
+    assert body["model"]["version"] == bundle.version
+    assert (body["classes"], body["workers_up"], body["in_flight"]) == (3, 1, 0)
+    assert body["version"] == __version__
+
+
+def test_without_a_worker_it_is_alive_but_not_ready(client: TestClient, pool: FakePool) -> None:
+    pool.up = 0
+    assert client.get("/health/ready").status_code == 503
+    assert client.get("/health/ready").json() == {"status": "not_ready"}
+    assert client.get("/health/live").status_code == 200
+    pool.hopeless = True
+    assert client.get("/health/live").status_code == 503
+
+
+def test_while_draining_it_serves_but_is_not_ready(client: TestClient, app: FastAPI) -> None:
+    app.state.service.draining = True
+    assert client.get("/health/ready").json() == {"status": "draining"}
+    assert client.get("/health/live").status_code == 200
+    response = post(client, png())
+    assert response.status_code == 200
+    assert response.headers["connection"] == "close"
+
+
+def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None:
+    post(client, png())
+    post(client, b"")
+    client.get("/nothing")
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    for line in (
+        'classifier_http_requests_total{method="POST",route="/predict",status="200"} 1.0',
+        'classifier_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        'classifier_outcomes_total{reason="ok"} 1.0',
+        'classifier_outcomes_total{reason="empty_file"} 1.0',
+        'classifier_stage_duration_seconds_count{stage="decode"} 1.0',
+        'classifier_stage_duration_seconds_count{stage="total"} 1.0',
+        "classifier_batch_size_sum 1.0",
+        "classifier_queue_depth 0.0",
+        "classifier_in_flight 0.0",
+        "classifier_capacity 4.0",
+        "classifier_ready 1.0",
+        'classifier_worker_restarts_total{reason="crash"} 0.0',
+        f'classifier_model_info{{name="{bundle.name}",version="{bundle.version}"}} 1.0',
+    ):
+        assert line in response.text.splitlines()
+
+
+def test_two_services_in_one_process_do_not_share_metrics(bundle: Bundle) -> None:
+    apps = [create_app(SETTINGS, bundle, lambda *_: FakePool()) for _ in range(2)]
+    with TestClient(apps[0]) as first, TestClient(apps[1]) as second:
+        post(first, png())
+        assert 'classifier_outcomes_total{reason="ok"} 0.0' in second.get("/metrics").text
+
+
+def test_the_index_names_paths_that_exist(client: TestClient) -> None:
+    index = client.get("/").json()
+    for name in ("docs", "openapi", "health", "metrics"):
+        assert client.get(index[name]).status_code == 200
+
+
+def test_the_documentation_asks_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "swagger-ui" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_openapi_documents_every_error_of_predict(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    responses = document["paths"]["/predict"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "413", "415", "422", "429", "500", "503", "504"}
+    for status, response in responses.items():
+        if status != "200":
+            assert list(response["content"]) == ["application/problem+json"]
+    assert "`too_many_pixels`" in responses["413"]["description"]
+
+
+@pytest.mark.anyio
+async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    app = create_app(SETTINGS, bundle, lambda *_: pool)
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    messages = [
+        {"type": "http.request", "body": head + png() + b"\r\n--b--\r\n", "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:  # noqa: ANN401
+        return messages.pop(0) if messages else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:  # noqa: ANN401
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict",
+        "raw_path": b"/predict",
+        "query_string": b"",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+        "scheme": "http",
+        "root_path": "",
+        "http_version": "1.1",
+    }
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
+        service = app.state.service
+        assert sent[0]["status"] == 499
+        assert service.batcher.in_flight == 0
+        assert service.metrics.registry.get_sample_value(
+            "classifier_outcomes_total", {"reason": "client_closed"}
+        )
+
+
+def test_scores_are_rounded_but_never_above_one(bundle: Bundle) -> None:
+    scores = np.array([0.1, 1.0000001, 0.25], np.float32)
+    best = bundle.best(scores, 2)
+    assert [(row.class_id, row.score) for row in best] == [(1, 1.0), (2, 0.25)]

@@ -1,0 +1,187 @@
+"""The real service in a real process with real weights, and what is done to it from outside."""
+
+import os
+import random
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import skimage
+from running import RunningServer, cmdline, until
+
+PHOTOS = {
+    "chelsea.png": "tiger cat",
+    "coffee.png": "espresso",
+    "rocket.jpg": "missile",
+    "camera.png": "tripod",
+    "motorcycle_left.png": "motor scooter, scooter",
+}
+
+
+def photo(name: str) -> bytes:
+    return (Path(skimage.__file__).parent / "data" / name).read_bytes()
+
+
+CAT = photo("chelsea.png")
+
+
+@pytest.fixture(scope="module")
+def server(
+    default_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with RunningServer(default_bundle, log, workers=2) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _well_before_and_after(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test does to the shared server, one good photo is answered well afterwards."""
+    yield
+    if "server" in request.fixturenames:
+        server: RunningServer = request.getfixturevalue("server")
+        until(lambda: server.health()["workers_up"] == 2)
+        assert_cat(server.predict(CAT))
+        assert server.health()["in_flight"] == 0
+
+
+def assert_cat(response: httpx.Response) -> None:
+    assert response.status_code == 200, response.text
+    best, second = response.json()["predictions"][:2]
+    assert (best["label"], second["label"]) == ("tiger cat", "Egyptian cat")
+    assert best["score"] == pytest.approx(0.395, abs=0.01)
+
+
+def form(data: bytes) -> bytes:
+    """Return a whole HTTP request with `data` as its file."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    body = head + data + b"\r\n--b--\r\n"
+    return (
+        b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+
+
+def test_photos_sent_at_once_get_each_its_own_answer(server: RunningServer) -> None:
+    names = list(PHOTOS) * 12
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda name: server.predict(photo(name)), names))
+    labels = [answer.json()["predictions"][0]["label"] for answer in answers]
+    assert labels == [PHOTOS[name] for name in names]
+    text = server.client.get("/metrics").text
+    batches, photos = (
+        float(line.split()[1])
+        for name in ("count", "sum")
+        for line in text.splitlines()
+        if line.startswith(f"classifier_batch_size_{name} ")
+    )
+    assert photos > batches  # some of them shared a batch
+
+
+def test_garbage_is_refused_piece_by_piece(server: RunningServer) -> None:
+    rng = random.Random(7)  # noqa: S311  (repeatable)
+    begins = [b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"RIFF"]
+    uploads = [rng.choice(begins) + rng.randbytes(rng.randrange(1, 5000)) for _ in range(50)]
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(server.predict, uploads))
+    assert {answer.status_code for answer in answers} <= {415, 422, 413}
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+
+
+@pytest.mark.parametrize("part", [1.0, 0.5], ids=["after the request", "half-way"])
+def test_clients_that_hang_up_cost_nobody_anything(server: RunningServer, part: float) -> None:
+    request = form(CAT)
+
+    def hang_up(_: int) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(request[: int(len(request) * part)])
+
+    with ThreadPoolExecutor(20) as clients:
+        list(clients.map(hang_up, range(200)))
+        assert_cat(server.predict(CAT))
+    until(lambda: server.health()["in_flight"] == 0)
+
+
+def test_a_killed_worker_costs_only_its_own_batch(server: RunningServer) -> None:
+    old = server.workers()
+    with ThreadPoolExecutor(16) as clients:
+        answers = clients.map(lambda _: server.predict(CAT), range(120))
+        os.kill(old[0], signal.SIGKILL)
+        statuses = [answer.status_code for answer in answers]
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(503) <= 4  # at most one batch was in its hands
+    until(lambda: server.health()["workers_up"] == 2)
+    assert old[0] not in server.workers()
+
+
+def test_with_all_workers_killed_it_is_not_ready_until_one_is_back(server: RunningServer) -> None:
+    for pid in server.workers():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: server.status("/health/ready") == 503)
+    assert server.status("/health/live") == 200
+    until(server.ready)
+
+
+def test_health_answers_while_every_worker_hangs(server: RunningServer) -> None:
+    workers = server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(12) as clients:
+        answers = clients.map(lambda _: server.predict(CAT), range(12))
+        until(lambda: server.health()["in_flight"] == 12)
+        assert server.status("/health/live") == 200
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        for answer in answers:
+            assert_cat(answer)
+
+
+def test_each_request_is_one_json_line(server: RunningServer) -> None:
+    server.client.get("/health/live", headers={"X-Request-ID": "find-me"})
+    until(lambda: "find-me" in server.log.read_text())
+    (line,) = [line for line in server.logged() if line.get("request_id") == "find-me"]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
+    assert line["level"] == "INFO"
+    assert line["duration_ms"] > 0
+
+
+def test_on_sigterm_it_is_first_not_ready_but_serves(small_bundle: Path, tmp_path: Path) -> None:
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=2) as server:
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.status("/health/ready") == 503)
+        assert server.status("/health/live") == 200
+        assert server.predict(CAT).status_code == 200
+        assert server.process.wait(30) == 0
+        assert server.status("/health/live") is None
+
+
+def test_on_sigterm_what_is_inside_is_answered(small_bundle: Path, tmp_path: Path) -> None:
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=0) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        with ThreadPoolExecutor(6) as clients:
+            answers = clients.map(lambda _: server.predict(CAT), range(6))
+            until(lambda: server.health()["in_flight"] == 6)
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: server.status("/health/live") is None)
+            os.kill(worker, signal.SIGCONT)
+            assert [answer.status_code for answer in answers] == [200] * 6
+        assert server.process.wait(30) == 0
+        assert not cmdline(worker)
+
+
+def test_ctrl_c_ends_it_at_once(small_bundle: Path, tmp_path: Path) -> None:
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=600) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
+
+
+def test_killed_outright_it_leaves_no_worker_behind(small_bundle: Path, tmp_path: Path) -> None:
+    with RunningServer(small_bundle, tmp_path / "log", workers=2) as server:
+        workers = server.workers()
+        server.process.kill()
+        until(lambda: not any(cmdline(pid) for pid in workers))

@@ -1,0 +1,167 @@
+"""The worker processes, real ones: crash, hang, replacement, and starts that cannot succeed."""
+
+import asyncio
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from app.batching import Pixels
+from app.bundle import CONFIG, Bundle, load_bundle
+from app.errors import StartupError, WorkerLost
+from app.metrics import Metrics
+from app.settings import Settings
+from app.workers import EnginePool, EngineWorker
+
+pytestmark = pytest.mark.anyio
+
+PHOTO: Pixels = np.zeros((64, 64, 3), np.uint8)
+
+
+@pytest.fixture
+def bundle(small_bundle: Path) -> Bundle:
+    return load_bundle(small_bundle)
+
+
+def pool_of(bundle: Bundle, metrics: Metrics | None = None, **settings: float) -> EnginePool:
+    options = {"workers": 1, "batch_timeout_s": 30, **settings}
+    return EnginePool(bundle, Settings.model_validate(options), metrics or Metrics())
+
+
+def pids() -> list[int]:
+    return [child.pid for child in multiprocessing.active_children() if child.pid]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  (the condition is another process's)
+            await asyncio.sleep(0.01)
+
+
+async def taken(pool: EnginePool) -> EngineWorker:
+    """Wait for an idle worker and take it."""
+    await until(lambda: pool.up)
+    worker = pool.take()
+    assert worker
+    return worker
+
+
+async def lost(call: Awaitable[object]) -> None:
+    with pytest.raises(WorkerLost):
+        await call
+
+
+async def test_a_batch_of_any_size_gets_a_row_each(bundle: Bundle) -> None:
+    rng = np.random.default_rng(1)
+    photos = list(rng.integers(0, 256, (4, 64, 64, 3), np.uint8))
+    async with pool_of(bundle, max_batch_size=4) as pool:
+        assert pool.classes == 3
+        worker = await taken(pool)
+        together, _ = await worker.infer(photos)
+        for count in (1, 2, 3):  # 3 is padded to the bucket of 4
+            scores, seconds = await worker.infer(photos[:count])
+            assert scores.shape == (count, 3)
+            assert np.allclose(scores, together[:count], atol=1e-5)
+            assert seconds > 0
+        assert np.ptp(together, axis=0).max() > 1e-3  # different photos, different answers
+
+
+async def test_leaving_the_pool_leaves_no_process(bundle: Bundle) -> None:
+    async with pool_of(bundle, workers=2) as pool:
+        assert pool.up == 2
+        assert len(pids()) == 2
+    assert pids() == []
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics) as pool:
+        (pid,) = pids()
+        if busy:
+            os.kill(pid, signal.SIGSTOP)  # so that the batch cannot end before the kill
+            worker = await taken(pool)
+            call = asyncio.create_task(worker.infer([PHOTO]))
+            await asyncio.sleep(0)
+            os.kill(pid, signal.SIGKILL)
+            await lost(call)
+            worker.release()
+        else:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: pool.up == 0)
+        assert pool.take() is None
+        worker = await taken(pool)
+        assert len(await worker.infer([PHOTO])) == 2
+        assert pids() != [pid]
+    restarts = metrics.registry.get_sample_value(
+        "classifier_worker_restarts_total", {"reason": "crash"}
+    )
+    assert restarts == 1
+
+
+async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bundle) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics, batch_timeout_s=0.3) as pool:
+        worker = await taken(pool)
+        (pid,) = pids()
+        os.kill(pid, signal.SIGSTOP)
+        call = asyncio.create_task(worker.infer([PHOTO] * 4))
+        await asyncio.wait_for(asyncio.sleep(0.05), timeout=0.25)  # the loop is free
+        await lost(call)
+        await until(lambda: pid not in pids())
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+    restarts = metrics.registry.get_sample_value(
+        "classifier_worker_restarts_total", {"reason": "hang"}
+    )
+    assert restarts == 1
+
+
+async def test_signals_to_the_whole_group_do_not_end_a_worker(bundle: Bundle) -> None:
+    async with pool_of(bundle) as pool:
+        (pid,) = pids()
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert pids() == [pid]
+
+
+async def test_a_worker_that_cannot_start_is_one_line(small_bundle: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(small_bundle, broken)
+    config = yaml.safe_load((broken / CONFIG).read_text())
+    config["PostProcess"]["Topk"]["label_list"].append("one too many")
+    (broken / CONFIG).write_text(yaml.safe_dump(config))
+    with pytest.raises(StartupError, match="4 labels, but the network has 3 classes"):
+        async with pool_of(load_bundle(broken), workers=2):
+            pytest.fail("it started")
+    assert pids() == []
+
+
+async def test_a_start_that_takes_too_long_is_given_up(bundle: Bundle) -> None:
+    with pytest.raises(StartupError, match="lost while it started: hang"):
+        async with pool_of(bundle, start_timeout_s=0.01):
+            pytest.fail("it started")
+    assert pids() == []
+
+
+async def test_when_no_replacement_starts_it_says_so_and_recovers(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "bundle"
+    shutil.copytree(small_bundle, place)
+    async with pool_of(load_bundle(place)) as pool:
+        pool.first_pause_s, pool.hopeless_after = 0.001, 2
+        graph = (place / "inference.json").rename(tmp_path / "away")
+        os.kill(pids()[0], signal.SIGKILL)
+        await until(lambda: pool.hopeless)
+        assert pool.take() is None
+        graph.rename(place / "inference.json")
+        worker = await taken(pool)
+        assert len(await worker.infer([PHOTO])) == 2
+        assert not pool.hopeless
