@@ -5,12 +5,13 @@ MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
 PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .DEFAULT_GOAL := help
-.PHONY: help serve weights test lint format paddleclas lock clean
+
+.PHONY: help serve weights test lint format browser paddleclas lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve: $(MODEL_DIR)/inference.yml ## Set everything up and serve on http://127.0.0.1:8000 (another bundle: MODEL_DIR=...)
+serve: .venv/weights $(filter weights/%,$(MODEL_DIR)/inference.yml) ## Set everything up and serve on http://127.0.0.1:8000 (another bundle: MODEL_DIR=...)
 	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
 
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
@@ -27,6 +28,9 @@ format: .venv/dev ## Let ruff rewrite what it can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test Swagger UI in a real browser (needs Chromium)
+	.venv/bin/python -m pytest tests/browser $(ARGS)
+
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
 
@@ -37,7 +41,7 @@ clean: ## Remove environments, caches and built bundles
 	rm -rf .venv .venv-paddleclas .mypy_cache .pytest_cache .ruff_cache
 	find weights -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 
-weights/%/inference.yml: | .venv/weights
+weights/%/inference.yml: | .venv/weights # any name of `weights list`
 	.venv/bin/python -m app weights build $*
 
 .venv/bin/python:

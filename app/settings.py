@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.cores import granted_cores
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     threads_per_worker: Count = Field(1, description="Threads of one inference on CPU")
     max_batch_size: Count = Field(4, le=256, description="Photos in one batch at most")
     decoders: Count | None = Field(
-        None, description="Photos decoded at once; by default a core each"
+        None, description="Photos decoded at once; by default one a core"
     )
     capacity: Count = Field(128, description="Photos inside at once; more get 429")
     max_upload_bytes: int = Field(
@@ -54,17 +54,11 @@ class Settings(BaseSettings):
     )
     drain_timeout_s: Seconds = Field(20, description="Time for open requests to finish after that")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level"
+        "info", description="The least level that is logged"
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto is text on a terminal, JSON elsewhere"
     )
-
-    @model_validator(mode="after")
-    def _batch_fits(self) -> Self:
-        if self.max_batch_size > self.capacity:
-            raise ValueError("max_batch_size is larger than capacity")
-        return self
 
     @property
     def worker_count(self) -> int:

@@ -165,7 +165,7 @@ def test_a_changed_byte_is_noticed(bundle: Path, name: str) -> None:
 
 
 def test_golden_answers_of_other_weights_are_noticed(bundle: Path) -> None:
-    edit(bundle, lambda config: config["Provenance"]["golden"][0].update(class_id=0))
+    edit(bundle, lambda config: config["Provenance"]["golden"][0].update(score=0.5))
     with pytest.raises(StartupError, match="golden answers"):
         Engine(load_bundle(bundle))
 

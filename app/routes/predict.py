@@ -35,17 +35,16 @@ async def predict(
     response: Response,
     service: ServiceDep,
     file: Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, GIF or TIFF")],
-    top_k: Annotated[
-        int | None, Query(ge=1, description="Classes to name, 5 unless said; at most all")
-    ] = None,
+    top_k: Annotated[int, Query(ge=1, description="Classes to name; at most all there are")] = 5,
 ) -> Classification:
     """Name the classes that the photo most likely shows, the likeliest first."""
     if (file.size or 0) > service.settings.max_upload_bytes:
         raise errors.FileTooLarge
     data = await file.read()
+    given = top_k if "top_k" in request.query_params else None  # a model may have fewer than 5
     gone = asyncio.create_task(_hung_up(request))
     try:
-        answer = await service.classify(data, top_k, gone)
+        answer = await service.classify(data, given, gone)
     finally:
         gone.cancel()
     response.headers["Server-Timing"] = _server_timing(answer.timings_ms)

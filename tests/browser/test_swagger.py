@@ -1,0 +1,51 @@
+"""Swagger UI in a real browser, offline: a person uploads a photo and reads the answer.
+
+Run by `make browser`. CHROMIUM names another browser than /usr/bin/chromium; SCREENSHOT a file
+that keeps what the person saw.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import skimage
+from playwright.sync_api import Page, expect, sync_playwright
+from running import RunningServer
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1200, "height": 1800})
+        browser.close()
+
+
+def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with RunningServer(default_bundle, tmp_path / "log", workers=1) as server:
+        page.goto(f"{server.url}/docs")
+        predict = page.locator(".opblock", has_text="/predict").first
+        predict.locator(".opblock-summary").click()
+        predict.get_by_role("button", name="Try it out").click()
+        predict.locator("input[type=file]").set_input_files(CAT)
+        predict.get_by_role("button", name="Execute").click()
+        answer = predict.locator(".live-responses-table")
+        expect(answer).to_contain_text("tiger cat")
+        expect(answer).to_contain_text("200")
+        page.screenshot(path=os.environ.get("SCREENSHOT", tmp_path / "swagger.png"))
+        assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []

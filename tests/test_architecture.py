@@ -1,0 +1,97 @@
+"""The imports, held to the picture: they go downward only, and serving never needs training."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).parents[1] / "app"
+
+# From the top down; a module imports only what stands on lines below its own.
+LAYERS = (
+    "__main__",
+    "cli",
+    "main",
+    "routes middleware",
+    "problems prediction",
+    "service workers",
+    "batching engine",
+    "bundle images",
+    "golden preprocessing metrics logs",
+    "schemas settings",
+    "cores errors __init__",
+)
+LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
+# Commands import what they start; `training` uses the files that both halves share.
+FROM_TRAINING = {"bundle", "engine", "errors", "golden", "images", "preprocessing", "training"}
+
+
+def part(module: str) -> str:
+    """Return the part of the house a module belongs to: app.routes.health -> routes."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield the modules of ours that a file imports, in functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "app":
+                yield from (f"app.{name.name}" for name in node.names)
+            elif node.module.startswith("app."):
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] == "app")
+
+
+def files() -> list[Path]:
+    return sorted(APP.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(APP)))
+def test_imports_go_downward(file: Path) -> None:
+    own = file.relative_to(APP).with_suffix("").parts[0]
+    for module in imports(file):
+        name = part(module)
+        if own == "training":
+            assert name in FROM_TRAINING, f"training imports {module}"
+        elif name == "training":
+            assert own == "cli", f"{own} imports {module}"
+        elif name not in LEVEL:
+            assert name.startswith("__"), f"{module} has no place in the picture"
+        elif name != own:
+            assert LEVEL[own] < LEVEL[name], f"{own} imports {module}, which stands above"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph = {
+        ".".join(("app", *file.relative_to(APP).with_suffix("").parts)): set(imports(file))
+        for file in files()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_the_server_process_never_loads_paddle() -> None:
+    """Only `engine` and `training` name Paddle, and the server reaches them in its workers only."""
+    for file in files():
+        source = file.read_text()
+        if file.name != "engine.py" and file.parent.name != "training":
+            assert "import paddle" not in source
+            assert "from paddle" not in source
+    top_level = {
+        module
+        for name in ("main", "workers", "service", "batching", "images", "bundle")
+        for node in ast.parse((APP / f"{name}.py").read_text()).body
+        if isinstance(node, ast.ImportFrom) and (module := node.module)
+    }
+    assert "app.engine" not in top_level
