@@ -35,7 +35,7 @@ class Settings(BaseSettings):
         None, description="Processes with a model each; by default one a core, one on GPU"
     )
     threads_per_worker: Count = Field(1, description="Threads of one inference on CPU")
-    max_batch_size: Count = Field(4, le=256, description="Photos in one batch at most")
+    max_batch_size: int = Field(4, ge=1, le=256, description="Photos in one batch at most")
     decoders: Count | None = Field(
         None, description="Photos decoded at once; by default one a core"
     )
@@ -78,7 +78,8 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401  (checked by th
         StartupError: an unknown key or a value out of bounds, in one line.
     """
     for key in os.environ:
-        if key.startswith(PREFIX) and key.removeprefix(PREFIX).lower() not in Settings.model_fields:
+        name = key.upper().removeprefix(PREFIX).lower()
+        if key.upper().startswith(PREFIX) and name not in Settings.model_fields:
             raise StartupError(f"{key} is not a setting")
     try:
         return Settings(**{key: value for key, value in overrides.items() if value is not None})

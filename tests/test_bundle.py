@@ -109,6 +109,7 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="Linux only")
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     parameters = write(tmp_path) / "inference.pdiparams"
     parameters.unlink()

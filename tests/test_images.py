@@ -47,7 +47,7 @@ AS_IT_IS = replace(PIL, resize_short=32, crop=(32, 32))  # for 32 x 32: no pixel
 FORMATS: tuple[Format, ...] = get_args(Format)
 OPTIONS: dict[Format, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "quality": 0, "method": 0},  # quickly written
     "TIFF": {"compression": "tiff_lzw"},
 }
 LOSSLESS: tuple[Format, ...] = ("PNG", "WEBP", "BMP", "TIFF")
@@ -114,6 +114,13 @@ def test_lossless_formats_give_their_pixels(small: Pixels, kind: Format) -> None
     assert np.array_equal(exact(encode(small, kind)), small)
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_adobe_deflate", "packbits", "jpeg"])
+@pytest.mark.parametrize("big", [False, True])
+def test_tiff_is_read_whatever_its_compression(small: Pixels, compression: str, big: bool) -> None:
+    pixels = exact(encode(small, "TIFF", compression=compression, big_tiff=big))
+    assert difference(pixels, small).mean() < (8 if compression == "jpeg" else 0.001)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "GIF"])
 def test_lossy_formats_come_near(small: Pixels, kind: str) -> None:
     assert difference(exact(encode(small, kind)), small).mean() < 5
@@ -162,7 +169,7 @@ def test_one_bit_becomes_black_and_white() -> None:
 @pytest.mark.parametrize(("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2")])
 def test_16_bit_grey_keeps_its_high_byte(kind: str, dtype: str) -> None:
     deep = (np.arange(1024, dtype=np.uint32) * 64 + 63).reshape(32, 32).astype(dtype)
-    upload = encode(deep, kind)
+    upload = encode(deep, kind, **({"compression": "raw"} if kind == "TIFF" else {}))
     with Image.open(io.BytesIO(upload)) as image:
         assert image.mode.startswith("I;16")
     assert np.array_equal(exact(upload)[..., 0], deep >> 8)
@@ -521,6 +528,48 @@ def test_any_damage_gives_an_error_of_ours_or_a_valid_answer(small: Pixels, kind
     assert answer(upload) is not None
     answered = [answer(damage(upload, rng), (PIL, OPENCV)[n % 2]) is not None for n in range(400)]
     assert 0 < sum(answered) < 400
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_png_chunks_with_right_checksums_give_no_other_error(small: Pixels) -> None:
+    rng = np.random.default_rng(7)
+    rgba = Image.fromarray(small).convert("RGBA")
+    animated = encode(rgba, "PNG", save_all=True, append_images=[rgba.rotate(90)])
+    palette = encode(rgba.quantize(8), "PNG", transparency=bytes(range(0, 200, 25)))
+    files = [encode(small, "PNG", **laden("PNG")), animated, palette]
+    answered = [answer(spliced(files[n % 3], rng)) is not None for n in range(400)]
+    assert 0 < sum(answered) < 400
+
+
+def spliced(upload: bytes, rng: np.random.Generator) -> bytes:
+    """Damage a chunk, take it out, send it twice, elsewhere or under another name."""
+    chunks, at = [], 8
+    while at < len(upload):
+        (length,) = struct.unpack(">I", upload[at : at + 4])
+        chunks.append((upload[at + 4 : at + 8], upload[at + 8 : at + 8 + length]))
+        at += length + 12
+    name, content = chunks.pop(victim := int(rng.integers(len(chunks))))
+    match rng.integers(5):
+        case 0:
+            chunks.insert(victim, (name, damage(bytes(12) + content, rng)[12:]))
+        case 1:
+            chunks[victim:victim] = [(name, content)] * 2
+        case 2:
+            chunks.insert(int(rng.integers(len(chunks))), (name, content))
+        case 3:
+            others = [
+                b"tRNS",
+                b"acTL",
+                b"fcTL",
+                b"fdAT",
+                b"eXIf",
+                b"iCCP",
+                b"zTXt",
+                b"iTXt",
+                b"cHRM",
+            ]
+            chunks.insert(max(victim, 1), (others[rng.integers(len(others))], content))
+    return upload[:8] + b"".join(chunk(*each) for each in chunks)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -156,6 +156,7 @@ def test_size_resizes_without_regard_to_the_aspect_ratio() -> None:
         (ops(ResizeImage={"backend": "tv"}), "of backend 'tv'"),
         (ops(ResizeImage={"resize_short": 200}), "larger than the resized photo"),
         (ops(CropImage={"size": [200, 257]}), "larger than the resized photo"),
+        (ops(CropImage={"size": [257, 200]}), "larger than the resized photo"),
         (ops(ResizeImage={"resize_short": [256, 300]}), "not a size in pixels"),
         (ops(CropImage={"size": "224"}), "not a size in pixels: '224'"),
         (ops(CropImage={"size": 224.5}), "not a size in pixels: 224.5"),

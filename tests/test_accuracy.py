@@ -1,0 +1,35 @@
+"""The default bundle on photos that scikit-image and scikit-learn ship, through `prediction`."""
+
+from pathlib import Path
+
+import pytest
+import skimage
+import sklearn
+
+from app.bundle import load_bundle
+from app.engine import Engine
+from app.prediction import predict
+from app.schemas import FilePrediction
+
+SKIMAGE = Path(skimage.__file__).parent / "data"
+SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
+
+# Of the exact network, with Pillow's bilinear filter; see tests/test_convert.py for its exactness.
+ANSWERS = {
+    SKIMAGE / "chelsea.png": {"tiger cat": 0.395, "Egyptian cat": 0.365, "tabby": 0.173},
+    SKIMAGE / "coffee.png": {"espresso": 0.874},
+    SKIMAGE / "rocket.jpg": {"missile": 0.467},
+    SKIMAGE / "camera.png": {"tripod": 0.983},  # grey
+    SKIMAGE / "motorcycle_left.png": {"motor scooter": 0.542},
+    SKLEARN / "china.jpg": {"palace": 0.547},
+}
+
+
+def test_photos_get_the_known_answers(default_bundle: Path) -> None:
+    bundle = load_bundle(default_bundle)
+    outcomes = predict(list(ANSWERS), bundle, Engine(bundle), 3, 50_000_000)
+    for (path, expected), outcome in zip(ANSWERS.items(), outcomes, strict=True):
+        assert isinstance(outcome, FilePrediction), outcome
+        assert outcome.file == str(path)
+        best = [(row.label.split(",")[0], row.score) for row in outcome.predictions]
+        assert dict(best[: len(expected)]) == pytest.approx(expected, abs=0.01)

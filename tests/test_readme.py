@@ -1,0 +1,43 @@
+"""What the README says of settings, statuses and commands is what the code does."""
+
+import re
+from pathlib import Path
+
+from app import errors
+from app.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def rows(header: str) -> set[tuple[str, ...]]:
+    """Return the cells of the table that begins with `header`."""
+    table = README.split(header + "\n", 1)[1].split("\n\n", 1)[0]
+    return {tuple(re.split(r" *\| *", line)[1:-1]) for line in table.splitlines()[1:]}
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    expected = {
+        (
+            f"`{PREFIX}{name.upper()}`",
+            "" if field.default is None else f"`{field.default}`",
+            str(field.description),
+        )
+        for name, field in Settings.model_fields.items()
+    }
+    assert rows("| variable | default | meaning |") == expected
+
+
+def test_every_error_is_listed_with_its_status() -> None:
+    known = {
+        (str(error.status), f"`{error.code}`", error.title)
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.ServiceError)
+    }
+    assert rows("| status | `code` | meaning |") == known
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z-]+)", README)) - {"and"}
+    assert {"serve", "test", "lint"} <= named <= targets
