@@ -5,6 +5,7 @@ State changes only in plain functions, between two awaits, so no cancellation ca
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import InferenceFailed, Overloaded, ServiceError
+from app.errors import DeadlineUnreachable, InferenceFailed, Overloaded, ServiceError
 from app.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+_SMOOTHING = 0.1  # the weight of the newest batch in the drain rate
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 Scores = npt.NDArray[np.float32]
@@ -37,6 +40,8 @@ class Pool(Protocol):
     """Where idle workers are had."""
 
     on_idle: Callable[[], None]
+    max_batch_size: int
+    up: int
 
     def take(self) -> Worker | None:
         """Return an idle worker, None where none is."""
@@ -62,13 +67,13 @@ class Batcher:
     """Admits photos up to `capacity` and hands them to idle workers in batches.
 
     There is no timer: an idle worker starts at once on what waits, and while all are busy the
-    next batch grows, up to `max_batch_size`.
+    next batch grows, up to the pool's `max_batch_size`.
     """
 
-    def __init__(self, pool: Pool, capacity: int, max_batch_size: int, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, capacity: int, metrics: Metrics) -> None:
         self.in_flight = 0
+        self._photo_s: float | None = None  # of one worker, smoothed; None before any batch
         self._capacity = capacity
-        self._max_batch_size = max_batch_size
         self._metrics = metrics
         self._pool = pool
         self._queue: deque[_Waiting] = deque()
@@ -77,16 +82,22 @@ class Batcher:
         metrics.capacity.set(capacity)
         metrics.queue_depth.set_function(lambda: len(self._queue))
         metrics.in_flight.set_function(lambda: self.in_flight)
+        metrics.drain_rate.set_function(self._drain_rate)
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
+    def admit(self, time_allowed_s: float = math.inf) -> Iterator[None]:
         """Hold one of the places, from the door to the answer.
 
         Raises:
             Overloaded: all places are taken.
+            DeadlineUnreachable: those inside need longer than the time allowed.
         """
+        wait_s = self._predicted_wait_s()
+        retry_after_s = max(1, math.ceil(wait_s))
         if self.in_flight >= self._capacity:
-            raise Overloaded
+            raise Overloaded(retry_after_s=retry_after_s)
+        if wait_s > time_allowed_s:
+            raise DeadlineUnreachable(retry_after_s=retry_after_s)
         self.in_flight += 1
         try:
             yield
@@ -116,31 +127,54 @@ class Batcher:
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        while len(batch) < self._max_batch_size and self._drop_gone():
+        while len(batch) < self._pool.max_batch_size and self._drop_gone():
             batch.append(self._queue.popleft())
         return batch
 
+    def _drain_rate(self) -> float:
+        """Return the photos a second that the workers finish now; 0 while that is unknown."""
+        return self._pool.up / self._photo_s if self._photo_s else 0.0
+
+    def _predicted_wait_s(self) -> float:
+        rate = self._drain_rate()
+        return self.in_flight / rate if rate else 0.0
+
     async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
-        started = asyncio.get_running_loop().time()
-        self._metrics.batch_size.observe(len(batch))
         try:
-            scores, seconds = await worker.infer([waiting.pixels for waiting in batch])
-            if len(scores) != len(batch):
-                raise InferenceFailed
-        except ServiceError as error:
+            error = await self._attempt(worker, batch)
+            if isinstance(error, InferenceFailed) and len(batch) > 1:
+                for waiting in batch:  # one by one, so that only the culprit fails
+                    _fail([waiting], await self._attempt(worker, [waiting]))
             _fail(batch, error)
-        except Exception:
-            log.exception("a batch failed")
-        else:
-            for waiting, row in zip(batch, scores, strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(Answer(row, started - waiting.since, seconds))
         finally:
             _fail(batch, InferenceFailed())  # whoever has no answer by now, whatever happened
             worker.release()
 
+    async def _attempt(self, worker: Worker, batch: list[_Waiting]) -> ServiceError | None:
+        """Give each of the batch its answer, or return why there is none."""
+        started = asyncio.get_running_loop().time()
+        self._metrics.batch_size.observe(len(batch))
+        try:
+            scores, seconds = await worker.infer([waiting.pixels for waiting in batch])
+        except ServiceError as error:
+            return error
+        except Exception:
+            log.exception("a batch failed")
+            return InferenceFailed()
+        if len(scores) != len(batch):
+            return InferenceFailed()
+        self._learn(seconds / len(batch))
+        for waiting, row in zip(batch, scores, strict=True):
+            if not waiting.future.done():
+                waiting.future.set_result(Answer(row, started - waiting.since, seconds))
+        return None
 
-def _fail(batch: Sequence[_Waiting], error: ServiceError) -> None:
+    def _learn(self, photo_s: float) -> None:
+        before = photo_s if self._photo_s is None else self._photo_s
+        self._photo_s = before + _SMOOTHING * (photo_s - before)
+
+
+def _fail(batch: Sequence[_Waiting], error: ServiceError | None) -> None:
     for waiting in batch:
-        if not waiting.future.done():
-            waiting.future.set_exception(type(error)(str(error)))
+        if error and not waiting.future.done():
+            waiting.future.set_exception(type(error)(str(error)))  # one each, with its traceback

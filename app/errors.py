@@ -17,10 +17,10 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "The server failed; this is not the request's fault"
-    retry_after_s: int | None = None
 
-    def __init__(self, detail: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(detail or self.title)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidRequest(ServiceError):
@@ -29,6 +29,10 @@ class InvalidRequest(ServiceError):
 
 class MalformedBody(ServiceError):
     status, code, title = 400, "malformed_body", "The body is not a well-formed multipart form"
+
+
+class UploadTimeout(ServiceError):
+    status, code, title = 408, "upload_timeout", "The upload took too long to arrive"
 
 
 class NotFound(ServiceError):
@@ -65,7 +69,6 @@ class TooManyPixels(ServiceError):
 
 class Overloaded(ServiceError):
     status, code, title = 429, "overloaded", "All places are taken; try again shortly"
-    retry_after_s = 1
 
 
 class ClientClosed(ServiceError):
@@ -80,7 +83,13 @@ class InferenceFailed(ServiceError):
 
 class WorkerLost(ServiceError):
     status, code, title = 503, "worker_lost", "The model's process was lost; please send it again"
-    retry_after_s = 1
+
+    def __init__(self, detail: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s)
+
+
+class DeadlineUnreachable(ServiceError):
+    status, code, title = 504, "deadline_unreachable", "The queue is longer than the time allowed"
 
 
 class DeadlineExceeded(ServiceError):

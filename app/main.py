@@ -18,11 +18,11 @@ from app.bundle import Bundle, load_bundle
 from app.logs import configure_logging
 from app.metrics import Metrics
 from app.middleware import BodyLimit, Observe
+from app.pool import EnginePool
 from app.problems import handle_problems
 from app.routes import health, index, metrics, predict
 from app.service import ModelPool, Service
 from app.settings import Settings
-from app.workers import EnginePool
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +45,18 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
                 settings=settings,
                 bundle=bundle,
                 pool=pool,
-                batcher=Batcher(pool, settings.capacity, settings.max_batch_size, measures),
+                batcher=Batcher(pool, settings.capacity, measures),
                 decoders=CapacityLimiter(settings.decoder_count),
                 metrics=measures,
             )
             log.info(
-                "serving %s %s: %d classes, %d workers on %s",
+                "serving %s %s: %d classes, %d workers on %s, batches up to %d",
                 bundle.name,
                 bundle.version,
                 pool.classes,
                 pool.up,
                 settings.device,
+                pool.max_batch_size,
             )
             yield
 
@@ -70,7 +71,11 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
     for family in (predict, health, metrics, index):
         app.include_router(family.router)
     handle_problems(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes + _FORM_BYTES)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_upload_bytes + _FORM_BYTES,
+        timeout_s=settings.upload_timeout_s,
+    )
     app.add_middleware(Observe)  # added last, so it is the outermost
     return app
 

@@ -59,6 +59,7 @@ class Metrics:
         self.queue_depth = self._gauge("queue_depth", "Photos that wait for a worker.")
         self.in_flight = self._gauge("in_flight", "Photos inside, from the door to the answer.")
         self.capacity = self._gauge("capacity", "Photos that may be inside at once.")
+        self.drain_rate = self._gauge("drain_rate", "Photos a second that the workers finish now.")
         self.ready = self._gauge("ready", "1 while the service takes photos.")
         self.workers_up = self._gauge("workers_up", "Workers with a loaded model.")
         self.worker_restarts = Counter(
@@ -67,6 +68,13 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self.measured_batch = Gauge(
+            "classifier_measured_batch_seconds",
+            "Time of a batch by its size, measured at the start.",
+            ("size",),
+            registry=registry,
+        )
+        self.max_batch_size = self._gauge("max_batch_size", "Photos in one batch at most.")
         self.model = Info("classifier_model", "The bundle that is served.", registry=registry)
         self.build = Info("classifier_build", "The service itself.", registry=registry)
         for reason in ("crash", "hang"):

@@ -1,5 +1,6 @@
 """Around every request: its id, its log line, its metrics, and a bound on its body."""
 
+import asyncio
 import logging
 import re
 import time
@@ -59,28 +60,36 @@ class Observe:
 
 
 class BodyLimit:
-    """Stops reading a body as soon as it is too long, at its announced or its real length."""
+    """Stops reading a body that is too long, as announced or in fact, or too slow to arrive."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one connection on, watched."""
+        """Pass one connection on, with a bounded body."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
+        deadline: float | None = asyncio.get_running_loop().time() + self.timeout_s
         size = 0
 
         async def bounded() -> Message:
-            nonlocal size
+            nonlocal deadline, size
             if announced.isdecimal() and int(announced) > self.max_bytes:
                 raise HTTPException(413)
-            message = await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408) from None
             size += len(message.get("body", b""))
             if size > self.max_bytes:
                 raise HTTPException(413)
+            if not message.get("more_body", False):
+                deadline = None  # what comes after the body is the client's leaving
             return message
 
         await self.app(scope, bounded, send)

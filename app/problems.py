@@ -18,13 +18,15 @@ from app.errors import (
     MissingFile,
     NotFound,
     ServiceError,
+    UploadTimeout,
 )
 from app.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
 _BY_STATUS: dict[int, type[ServiceError]] = {
-    error.status: error for error in (MalformedBody, NotFound, MethodNotAllowed, FileTooLarge)
+    error.status: error
+    for error in (MalformedBody, NotFound, MethodNotAllowed, UploadTimeout, FileTooLarge)
 }
 
 

@@ -69,6 +69,10 @@ class Health(BaseModel):
     device: str
     workers: int = Field(description="Workers that should be up")
     workers_up: int
+    max_batch_size: int = Field(description="Photos in one batch at most")
+    batch_ms: dict[int, float] = Field(
+        description="Milliseconds a batch of each size takes; empty if the size is set"
+    )
     in_flight: int = Field(description="Photos inside now")
     capacity: int = Field(description="Photos that may be inside")
     version: str = Field(description="Of the service")

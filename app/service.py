@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -22,6 +23,7 @@ class ModelPool(Pool, Protocol):
     """A pool of workers that know their model."""
 
     classes: int
+    batch_seconds: Mapping[int, float]
     up: int
 
     @property
@@ -54,13 +56,18 @@ class Service:
         return self.readiness == "ready"
 
     async def classify(
-        self, data: bytes, top_k: int | None, gone: asyncio.Future[None]
+        self,
+        data: bytes,
+        top_k: int | None,
+        time_allowed_s: float,
+        gone: asyncio.Future[None],
     ) -> Classification:
         """Say what is in the photo `data`.
 
         Args:
             data: the upload's bytes.
             top_k: how many classes to name; None for five.
+            time_allowed_s: the caller's; the service's own is the bound.
             gone: done when the caller has hung up.
 
         Raises:
@@ -68,10 +75,13 @@ class Service:
         """
         started = time.perf_counter()
         count = self._count(top_k)
-        with self.batcher.admit():
-            deadline = asyncio.get_running_loop().time() + self.settings.deadline_s
+        time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
+        with self.batcher.admit(time_allowed_s):
+            deadline = asyncio.get_running_loop().time() + time_allowed_s
             photo = await self._decode(data)
             decoded = time.perf_counter()
+            if gone.done():
+                raise ClientClosed
             answer = await _first(self.batcher.submit(photo.pixels), gone, deadline)
         finished = time.perf_counter()
         seconds = {

@@ -35,13 +35,21 @@ class Settings(BaseSettings):
         None, description="Processes with a model each; by default one a core, one on GPU"
     )
     threads_per_worker: Count = Field(1, description="Threads of one inference on CPU")
-    max_batch_size: int = Field(4, ge=1, le=256, description="Photos in one batch at most")
+    max_batch_size: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="Photos in one batch at most; by default measured at the start"
+    )
+    batch_budget_s: Seconds = Field(
+        0.2, description="When measuring, larger batches are not tried once one takes longer"
+    )
     decoders: Count | None = Field(
         None, description="Photos decoded at once; by default one a core"
     )
     capacity: Count = Field(128, description="Photos inside at once; more get 429")
     max_upload_bytes: int = Field(
         10_000_000, ge=1_000, le=1_000_000_000, description="Largest upload; more gets 413"
+    )
+    upload_timeout_s: Seconds = Field(
+        30, description="Time for an upload to arrive; slower gets 408"
     )
     max_pixels: int = Field(
         50_000_000, ge=1_000, le=1_000_000_000, description="Largest image; more gets 413"

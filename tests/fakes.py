@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from app.batching import Pixels, Scores
+from app.errors import InferenceFailed
 
 
 class FakeWorker:
@@ -22,10 +23,12 @@ class FakeWorker:
         await self._pool.gate.wait()
         if self._pool.failures:
             raise self._pool.failures.popleft()
+        if any(image.flat[0] == self._pool.poison for image in images):
+            raise InferenceFailed
         scores = np.zeros((len(images), self._pool.classes), np.float32)
         for row, image in zip(scores, images, strict=True):
             row[int(image.flat[0]) % self._pool.classes] = 1.0
-        return scores[: len(images) - self._pool.rows_missing], 0.002
+        return scores[: len(images) - self._pool.rows_missing], self._pool.seconds
 
     def release(self) -> None:
         self._pool.idle.append(self)
@@ -35,12 +38,16 @@ class FakeWorker:
 class FakePool:
     """What the service sees of its workers; `gate` holds batches back while it is closed."""
 
-    def __init__(self, workers: int = 1, classes: int = 3) -> None:
+    def __init__(self, workers: int = 1, classes: int = 3, max_batch_size: int = 4) -> None:
         self.on_idle: Callable[[], None] = lambda: None
         self.classes = classes
+        self.max_batch_size = max_batch_size
+        self.batch_seconds: Mapping[int, float] = {}
         self.up = workers
         self.hopeless = False
         self.rows_missing = 0
+        self.seconds = 0.002
+        self.poison = 66  # a photo of this colour fails its whole batch
         self.batches: list[list[int]] = []
         self.failures: deque[Exception] = deque()
         self.gate = asyncio.Event()

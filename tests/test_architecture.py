@@ -15,7 +15,9 @@ LAYERS = (
     "main",
     "routes middleware",
     "problems prediction",
-    "service workers",
+    "service pool",
+    "workers",
+    "child",
     "batching engine",
     "bundle images",
     "golden preprocessing metrics logs",
@@ -90,7 +92,7 @@ def test_the_server_process_never_loads_paddle() -> None:
             assert "from paddle" not in source
     top_level = {
         module
-        for name in ("main", "workers", "service", "batching", "images", "bundle")
+        for name in ("main", "pool", "workers", "child", "service", "batching", "images", "bundle")
         for node in ast.parse((APP / f"{name}.py").read_text()).body
         if isinstance(node, ast.ImportFrom) and (module := node.module)
     }

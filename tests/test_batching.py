@@ -1,13 +1,20 @@
 """The batcher: who shares a batch with whom, and that every caller gets an end."""
 
 import asyncio
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from fakes import FakePool
 
 from app.batching import Answer, Batcher, Pixels
-from app.errors import InferenceFailed, Overloaded, ServiceError, WorkerLost
+from app.errors import (
+    DeadlineUnreachable,
+    InferenceFailed,
+    Overloaded,
+    ServiceError,
+    WorkerLost,
+)
 from app.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
@@ -17,8 +24,8 @@ def photo(number: int) -> Pixels:
     return np.full((2, 2, 3), number, np.uint8)
 
 
-def batcher(pool: FakePool, capacity: int = 8, max_batch_size: int = 4) -> Batcher:
-    return Batcher(pool, capacity, max_batch_size, Metrics())
+def batcher(pool: FakePool, capacity: int = 8) -> Batcher:
+    return Batcher(pool, capacity, Metrics())
 
 
 async def settle() -> None:
@@ -40,7 +47,7 @@ async def test_an_idle_worker_starts_at_once_on_a_single_photo() -> None:
 async def test_while_the_worker_is_busy_the_next_batch_grows_up_to_the_cap() -> None:
     pool = FakePool(classes=10)
     pool.gate.clear()
-    queue = batcher(pool, max_batch_size=4)
+    queue = batcher(pool)
     futures = [queue.submit(photo(number)) for number in range(7)]
     await settle()
     assert pool.batches == [[0]]
@@ -118,10 +125,41 @@ async def test_a_failed_batch_fails_its_callers_and_no_others(
     await settle()
     pool.gate.set()
     await blocker
-    pool.failures.append(failure)
+    pool.failures += [failure] * 3  # together, and each by itself
     results = await asyncio.gather(*doomed, return_exceptions=True)
     assert [type(result) for result in results] == [expected, expected]
+    pool.failures.clear()
     assert await winners([queue.submit(photo(2))]) == [2]
+
+
+async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
+    pool = FakePool(classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    blocker = queue.submit(photo(0))
+    good, bad, fine = (queue.submit(photo(number)) for number in (1, pool.poison, 3))
+    await settle()
+    pool.gate.set()
+    assert await winners([blocker, good, fine]) == [0, 1, 3]
+    with pytest.raises(InferenceFailed):
+        await bad
+    assert pool.batches == [[0], [1, pool.poison, 3], [1], [pool.poison], [3]]
+
+
+async def test_the_wait_is_predicted_from_the_rate_of_the_workers() -> None:
+    pool = FakePool(workers=2)
+    pool.seconds = 0.5
+    queue = batcher(pool, capacity=7)
+    with ExitStack() as inside:
+        for _ in range(6):
+            inside.enter_context(queue.admit(0.001))  # nothing is known yet, so nobody is refused
+        await queue.submit(photo(0))  # half a second a photo, so four photos a second
+        with queue.admit(1.6):
+            with pytest.raises(Overloaded) as refused, queue.admit():
+                pass
+            assert refused.value.retry_after_s == 2
+        with pytest.raises(DeadlineUnreachable), queue.admit(1.4):
+            pass
 
 
 async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:

@@ -14,6 +14,9 @@ import pytest
 from paddle import Tensor
 from paddle.nn import functional as F  # noqa: N812
 
+from app.bundle import load_bundle
+from app.engine import Engine
+from app.training.build import import_file
 from app.training.convert import from_keras
 from app.training.mobilenetv2 import MobileNetV2, Padding
 from app.training.sources import DEFAULT, WEIGHTS, read_sources
@@ -95,6 +98,22 @@ def test_the_network_gives_keras_logits(keras_file: Path, keras: h5py.File, imag
     expected = keras_logits(keras, images)
     assert float(expected.std()) > 0.5  # so the tolerance below means something
     assert float((converted(keras_file)(images) - expected).abs().max()) < 1e-4
+
+
+@paddle.no_grad()
+def test_the_bundle_of_it_gives_keras_probabilities(
+    keras_file: Path, keras: h5py.File, tmp_path: Path
+) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (2, 7, 7, 3), np.uint8)
+    pixels = colours.repeat(32, axis=1).repeat(32, axis=2)  # (2, 224, 224, 3)
+    x = paddle.to_tensor(pixels.transpose(0, 3, 1, 2) / 127.5 - 1, "float32")
+    expected = F.softmax(keras_logits(keras, x)).numpy()
+
+    bundle = load_bundle(import_file(keras_file, directory=tmp_path / "bundle"))
+
+    assert bundle.name == "MobileNetV2_x1_0"
+    assert expected.max() > 0.05  # so the tolerance below means something
+    np.testing.assert_allclose(Engine(bundle).infer(pixels), expected, atol=1e-5)
 
 
 @paddle.no_grad()

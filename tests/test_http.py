@@ -187,6 +187,37 @@ def test_a_late_answer_is_504(client: TestClient, app: FastAPI, pool: FakePool) 
     assert app.state.service.batcher.in_flight == 0
 
 
+def test_a_caller_may_wait_less(bundle: Bundle, pool: FakePool) -> None:
+    pool.gate.clear()
+    patient = create_app(Settings(deadline_s=600), bundle, lambda *_: pool)
+    with TestClient(patient) as client:
+        response = post(client, png(), headers={"X-Deadline-Ms": "20"})
+        assert_problem(response, 504, "deadline_exceeded")
+        response = post(client, png(), headers={"X-Deadline-Ms": "soon"})
+        assert_problem(response, 422, "invalid_request")
+
+
+def test_a_queue_longer_than_the_time_allowed_is_refused_at_once(
+    client: TestClient, app: FastAPI, pool: FakePool
+) -> None:
+    pool.seconds = 100
+    assert post(client, png()).status_code == 200
+    app.state.service.batcher.in_flight = 1
+    response = post(client, png())
+    assert_problem(response, 504, "deadline_unreachable")
+    assert response.headers["retry-after"] == "100"
+    app.state.service.batcher.in_flight = 0
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_does_not_end_is_given_up(bundle: Bundle) -> None:
+    settings = Settings(upload_timeout_s=0.05)
+    app = create_app(settings, bundle, lambda *_: FakePool())
+    sent = await sent_to(app, [{"type": "http.request", "body": b"--b\r\n", "more_body": True}])
+    assert sent[0]["status"] == 408
+    assert b"upload_timeout" in sent[1]["body"]
+
+
 def test_a_lost_worker_is_503(client: TestClient, pool: FakePool) -> None:
     pool.failures.append(WorkerLost())
     response = post(client, png())
@@ -275,7 +306,7 @@ def test_the_documentation_asks_no_other_host(client: TestClient) -> None:
 def test_openapi_documents_every_error_of_predict(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     responses = document["paths"]["/predict"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "415", "422", "429", "500", "503", "504"}
+    assert set(responses) == {"200", "400", "408", "413", "415", "422", "429", "500", "503", "504"}
     for status, response in responses.items():
         if status != "200":
             assert list(response["content"]) == ["application/problem+json"]
@@ -288,10 +319,24 @@ async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
     pool.gate.clear()
     app = create_app(SETTINGS, bundle, lambda *_: pool)
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
-    messages = [
-        {"type": "http.request", "body": head + png() + b"\r\n--b--\r\n", "more_body": False},
-        {"type": "http.disconnect"},
-    ]
+    body = head + png() + b"\r\n--b--\r\n"
+    sent = await sent_to(
+        app,
+        [
+            {"type": "http.request", "body": body, "more_body": False},
+            {"type": "http.disconnect"},
+        ],
+    )
+    assert sent[0]["status"] == 499
+    service = app.state.service
+    assert service.batcher.in_flight == 0
+    assert service.metrics.registry.get_sample_value(
+        "classifier_outcomes_total", {"reason": "client_closed"}
+    )
+
+
+async def sent_to(app: FastAPI, messages: list[Any]) -> list[Any]:
+    """Let `app` receive these messages and then nothing more; return what it sends."""
     sent: list[Any] = []
 
     async def receive() -> Any:  # noqa: ANN401
@@ -315,12 +360,7 @@ async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
     }
     async with app.router.lifespan_context(app):
         await app(scope, receive, send)
-        service = app.state.service
-        assert sent[0]["status"] == 499
-        assert service.batcher.in_flight == 0
-        assert service.metrics.registry.get_sample_value(
-            "classifier_outcomes_total", {"reason": "client_closed"}
-        )
+    return sent
 
 
 def test_scores_are_rounded_but_never_above_one(bundle: Bundle) -> None:

@@ -16,8 +16,9 @@ from app.batching import Pixels
 from app.bundle import CONFIG, Bundle, load_bundle
 from app.errors import StartupError, WorkerLost
 from app.metrics import Metrics
+from app.pool import EnginePool, best_batch_size
 from app.settings import Settings
-from app.workers import EnginePool, EngineWorker
+from app.workers import EngineWorker
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,7 @@ def bundle(small_bundle: Path) -> Bundle:
 
 
 def pool_of(bundle: Bundle, metrics: Metrics | None = None, **settings: float) -> EnginePool:
-    options = {"workers": 1, "batch_timeout_s": 30, **settings}
+    options = {"workers": 1, "max_batch_size": 4, "batch_timeout_s": 30, **settings}
     return EnginePool(bundle, Settings.model_validate(options), metrics or Metrics())
 
 
@@ -165,3 +166,35 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
         worker = await taken(pool)
         assert len(await worker.infer([PHOTO])) == 2
         assert not pool.hopeless
+
+
+async def test_where_no_batch_size_is_set_it_is_measured(bundle: Bundle) -> None:
+    settings = Settings(workers=1, batch_budget_s=30)
+    async with EnginePool(bundle, settings, Metrics()) as pool:
+        assert list(pool.batch_seconds) == [1, 2, 4, 8, 16, 32]
+        assert all(seconds > 0 for seconds in pool.batch_seconds.values())
+        assert pool.max_batch_size == best_batch_size(pool.batch_seconds)
+        scores, _ = await (await taken(pool)).infer([PHOTO] * pool.max_batch_size)
+        assert len(scores) == pool.max_batch_size
+
+
+async def test_a_batch_over_the_budget_ends_the_measuring(bundle: Bundle) -> None:
+    settings = Settings(workers=1, batch_budget_s=1e-9)
+    async with EnginePool(bundle, settings, Metrics()) as pool:
+        assert list(pool.batch_seconds) == [1]
+        assert pool.max_batch_size == 1
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "best"),
+    [
+        ({1: 14, 2: 24, 4: 45, 8: 90, 16: 182}, 4),
+        ({1: 10, 2: 20, 4: 40}, 1),
+        ({1: 10, 2: 15, 4: 20, 8: 30}, 8),
+        ({1: 10}, 1),
+    ],
+)
+def test_the_smallest_batch_that_is_as_good_as_the_best_is_taken(
+    milliseconds: dict[int, float], best: int
+) -> None:
+    assert best_batch_size(milliseconds) == best

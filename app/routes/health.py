@@ -19,6 +19,8 @@ async def health(service: ServiceDep) -> Health:
         device=service.settings.device,
         workers=service.settings.worker_count,
         workers_up=service.pool.up,
+        max_batch_size=service.pool.max_batch_size,
+        batch_ms={size: round(s * 1000, 2) for size, s in service.pool.batch_seconds.items()},
         in_flight=service.batcher.in_flight,
         capacity=service.settings.capacity,
         version=__version__,

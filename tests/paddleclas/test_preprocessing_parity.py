@@ -118,8 +118,9 @@ def test_their_predictor_serves_our_bundle(tmp_path: Path) -> None:
     export(small_network(), Card("small", transform_ops("pil"), LABELS, {}), tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
     config = yaml.safe_load((bundle.directory / "inference.yml").read_text("utf-8"))
+    config["PostProcess"]["main_indicator"] = "Topk"  # as the configurations they deploy with
     config["Global"] = AttrDict(inference_model_dir=str(bundle.directory), use_fp16=False)
-    pixels = smooth(301, 257)
+    pixels = smooth(256, 256)  # resizing has its tests above; a random network exaggerates
 
     theirs = TheirPredictor(config).predict([pixels])[0]
 
@@ -127,5 +128,5 @@ def test_their_predictor_serves_our_bundle(tmp_path: Path) -> None:
     ours = bundle.best(Engine(bundle).infer(photo.pixels[np.newaxis])[0], 3)
     assert theirs["class_ids"] == [row.class_id for row in ours]
     assert theirs["label_names"] == [row.label for row in ours]
-    assert theirs["scores"] == pytest.approx([row.score for row in ours], abs=1e-3)
+    assert theirs["scores"] == pytest.approx([row.score for row in ours], abs=1e-4)
     assert ours[0].score - ours[2].score > 0.05

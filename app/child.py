@@ -1,0 +1,148 @@
+"""What runs in a worker process: load the model, warm it, measure it, then serve batches."""
+
+import ctypes
+import itertools
+import logging
+import signal
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.bundle import Bundle
+from app.errors import InferenceFailed, StartupError
+from app.settings import Device
+
+if TYPE_CHECKING:
+    from app.engine import Engine
+
+log = logging.getLogger(__name__)
+
+# Batch sizes that are tried where none is set; a GPU wants far larger ones than a core.
+_CANDIDATES: dict[Device, tuple[int, ...]] = {
+    "cpu": (1, 2, 4, 8, 16, 32),
+    "gpu": (1, 2, 4, 8, 16, 32, 64, 128),
+}
+_ROUNDS = 3
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker process is told at its start.
+
+    Attributes:
+        max_batch_size: the largest batch it will get; None where it shall find out what is best.
+        batch_budget_s: with None, batches that take longer than this are not tried.
+    """
+
+    bundle: Bundle
+    device: Device
+    threads: int
+    max_batch_size: int | None
+    batch_budget_s: float
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """The batch sizes that are warmed; a batch is padded to the next of them."""
+        if self.max_batch_size is None:
+            return _CANDIDATES[self.device]
+        largest = self.max_batch_size
+        powers = itertools.takewhile(lambda size: size < largest, (2**i for i in range(16)))
+        return (*powers, largest)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(largest batch, H, W, 3), the shape of the memory shared with the worker."""
+        width, height = self.bundle.preprocessing.crop
+        return self.buckets[-1], height, width, 3
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a worker says once it can serve: its class count and, where measured, {size: s}."""
+
+    classes: int
+    batch_seconds: dict[int, float] = field(default_factory=dict)
+
+
+def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401  (ctypes array)
+    """Serve batches until the parent closes the pipe.
+
+    The parent writes photos to `memory` and sends their number; (scores, seconds) or an error goes
+    back.
+    """
+    _ignore_signals()
+    _keep_freed_memory()
+    from app.engine import Engine  # noqa: PLC0415  (Paddle is loaded here and nowhere else)
+
+    _ignore_signals()  # again: Paddle has put its own handlers in their place
+    images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
+    try:
+        engine = Engine(job.bundle, job.device, job.threads)
+        batch_seconds = _warm(engine, images, job)
+    except StartupError as error:
+        connection.send(error)
+        return
+    connection.send(Loaded(engine.classes, batch_seconds))
+    while True:
+        try:
+            count = connection.recv()
+        except EOFError:
+            return
+        connection.send(_answer(engine, images, count, job.buckets))
+
+
+def _answer(
+    engine: "Engine", images: npt.NDArray[np.uint8], count: int, buckets: Sequence[int]
+) -> tuple[npt.NDArray[np.float32], float] | InferenceFailed:
+    # Rows beyond `count` hold older photos; what becomes of them is cut off.
+    bucket = min(size for size in buckets if size >= count)
+    started = time.perf_counter()
+    try:
+        return engine.infer(images[:bucket])[:count], time.perf_counter() - started
+    except Exception:
+        log.exception("a batch failed")
+        return InferenceFailed()
+
+
+def _warm(engine: "Engine", images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
+    """Run each batch size once, as its first run is slow; where none is set, measure it too."""
+    batch_seconds: dict[int, float] = {}
+    for size in job.buckets:
+        engine.infer(images[:size])
+        if job.max_batch_size is None:
+            rounds = [_seconds(engine, images[:size]) for _ in range(_ROUNDS)]
+            batch_seconds[size] = statistics.median(rounds)
+            if batch_seconds[size] > job.batch_budget_s:
+                break
+    return batch_seconds
+
+
+def _seconds(engine: "Engine", images: npt.NDArray[np.uint8]) -> float:
+    started = time.perf_counter()
+    engine.infer(images)
+    return time.perf_counter() - started
+
+
+def _ignore_signals() -> None:
+    """Let the parent alone decide when a worker ends, not a signal to the whole group."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse a batch's memory for the next one.
+
+    By default it hands large blocks back to the kernel, and the page faults to get them again cost
+    a third of the time of a batch of 8 or more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
