@@ -41,7 +41,10 @@ class Pool(Protocol):
 
     on_idle: Callable[[], None]
     max_batch_size: int
-    up: int
+
+    @property
+    def up(self) -> int:
+        """Workers that have their model."""
 
     def take(self) -> Worker | None:
         """Return an idle worker, None where none is."""

@@ -64,7 +64,7 @@ class Metrics:
         self.workers_up = self._gauge("workers_up", "Workers with a loaded model.")
         self.worker_restarts = Counter(
             "classifier_worker_restarts_total",
-            "Workers replaced, by why the old one was lost: crash or hang.",
+            "Workers replaced, by why the old one ended: crash, hang, canary, recycle.",
             ("reason",),
             registry=registry,
         )
@@ -77,7 +77,7 @@ class Metrics:
         self.max_batch_size = self._gauge("max_batch_size", "Photos in one batch at most.")
         self.model = Info("classifier_model", "The bundle that is served.", registry=registry)
         self.build = Info("classifier_build", "The service itself.", registry=registry)
-        for reason in ("crash", "hang"):
+        for reason in ("crash", "hang", "canary", "recycle"):
             self.worker_restarts.labels(reason)
         self.outcomes.labels("ok")
 

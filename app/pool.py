@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
+from app import golden
+from app.batching import Pixels
 from app.bundle import Bundle
 from app.child import Job, Loaded
 from app.errors import ServiceError, StartupError
+from app.golden import Golden
 from app.metrics import Metrics
 from app.settings import Settings
 from app.workers import EngineWorker
@@ -30,7 +33,7 @@ class EnginePool:
         classes: of the network.
         max_batch_size: as set, or as measured at the start.
         batch_seconds: {size: seconds} as measured; empty where the size was set.
-        up: workers that have their model.
+        golden: what the canary must answer; None where the bundle records nothing.
         first_pause_s: after a failed start; it doubles with each further one.
         hopeless_after: failed starts in a row after which the service had better be restarted.
     """
@@ -40,9 +43,11 @@ class EnginePool:
         self.classes = 0
         self.max_batch_size = settings.max_batch_size or 1
         self.batch_seconds: Mapping[int, float] = {}
-        self.up = 0
+        self.golden = bundle.golden
         self.first_pause_s = 0.5
         self.hopeless_after = 5
+        self._settings = settings
+        self._metrics = metrics
         self._job = Job(
             bundle,
             settings.device,
@@ -50,14 +55,12 @@ class EnginePool:
             settings.max_batch_size,
             settings.batch_budget_s,
         )
-        self._size = settings.worker_count
-        self._batch_timeout_s = settings.batch_timeout_s
-        self._start_timeout_s = settings.start_timeout_s
-        self._metrics = metrics
         self._failed_starts = 0
-        self._alive: set[EngineWorker] = set()
+        self._started: set[EngineWorker] = set()
+        self._serving: set[EngineWorker] = set()
         self._idle: deque[EngineWorker] = deque()
-        self._places: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._burials: set[asyncio.Task[None]] = set()
         metrics.workers_up.set_function(lambda: self.up)
 
     async def __aenter__(self) -> Self:
@@ -66,21 +69,27 @@ class EnginePool:
         Raises:
             StartupError: one of them cannot load the model.
         """
-        workers = [self._spawn() for _ in range(self._size)]
+        workers = [self._start() for _ in range(self._settings.worker_count)]
         try:
-            loads = [worker.loaded(self._start_timeout_s) for worker in workers]
+            loads = [worker.loaded(self._settings.start_timeout_s) for worker in workers]
             self._settle(await asyncio.gather(*loads))
         except BaseException:
             await self._stop()
             raise
         for worker in workers:
             self._welcome(worker)
-            self._places.append(asyncio.create_task(self._keep_filled(worker)))
+            self._tasks.append(asyncio.create_task(self._keep_filled(worker)))
+        self._tasks.append(asyncio.create_task(self._send_canaries()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop all workers; nothing must be running on them any more."""
         await self._stop()
+
+    @property
+    def up(self) -> int:
+        """Workers that have their model."""
+        return len(self._serving)
 
     @property
     def hopeless(self) -> bool:
@@ -91,15 +100,27 @@ class EnginePool:
         """Return an idle worker, None where none is."""
         while self._idle:
             worker = self._idle.popleft()
-            if not worker.lost.is_set():
+            if not worker.lost:
                 return worker
         return None
 
     def give_back(self, worker: EngineWorker) -> None:
         """Make a worker idle again, unless it is lost."""
-        if not worker.lost.is_set():
-            self._idle.append(worker)
-            self.on_idle()
+        if worker.lost:
+            return
+        if worker.retiring:
+            worker.lose("recycle")
+            return
+        if self._has_served_long(worker):
+            worker.successor_wanted.set()
+        self._idle.append(worker)
+        self.on_idle()
+
+    def _has_served_long(self, worker: EngineWorker) -> bool:
+        batches, rss = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
+        return bool(
+            (batches and worker.batches >= batches) or (rss and worker.resident_bytes() > rss)
+        )
 
     def _settle(self, loaded: Sequence[Loaded]) -> None:
         """Take the class count, and the batch size that all workers together measured best."""
@@ -113,54 +134,85 @@ class EnginePool:
         for size, seconds in self.batch_seconds.items():
             self._metrics.measured_batch.labels(str(size)).set(seconds)
 
-    def _spawn(self) -> EngineWorker:
-        worker = EngineWorker(self._job, self._batch_timeout_s, self.give_back)
-        self._alive.add(worker)
-        return worker
-
-    def _welcome(self, worker: EngineWorker) -> None:
-        self.up += 1
-        self.give_back(worker)
-
     async def _keep_filled(self, worker: EngineWorker) -> None:
+        """Give one place a new worker whenever the old one is lost or has served long."""
         while True:
-            await worker.lost.wait()
-            self.up -= 1
-            self._metrics.worker_restarts.labels(worker.lost_by).inc()
-            log.error("a worker was lost (%s) and will be replaced", worker.lost_by)
-            await self._bury(worker)
-            worker = await self._replacement()
-            self._welcome(worker)
+            await worker.successor_wanted.wait()
+            successor = await self._successor()
+            self._retire(worker)
+            worker = successor
 
-    async def _replacement(self) -> EngineWorker:
+    async def _successor(self) -> EngineWorker:
         """Start a worker, again and again with growing pauses, until one has its model."""
         for attempt in itertools.count():
-            worker = self._spawn()
             try:
-                await worker.loaded(self._start_timeout_s)
-            except (StartupError, ServiceError) as error:
+                worker = self._start()
+                await worker.loaded(self._settings.start_timeout_s)
+            except (StartupError, OSError) as error:
                 self._failed_starts += 1
                 log.error("a worker did not start: %s", error)  # noqa: TRY400  (one line)
-                worker.lose("crash")
-                await self._bury(worker)
                 await asyncio.sleep(min(_LONGEST_PAUSE_S, self.first_pause_s * 2**attempt))
             else:
                 break
         self._failed_starts = 0
+        self._welcome(worker)
         return worker
+
+    async def _send_canaries(self) -> None:
+        """Ask an idle worker for its golden answers now and then; a wrong one must not serve."""
+        picture = golden.picture(*self._job.bundle.preprocessing.crop)
+        while self.golden:
+            await asyncio.sleep(self._settings.canary_interval_s)
+            if worker := self.take():
+                await self._send_canary(worker, picture, self.golden)
+
+    async def _send_canary(self, worker: EngineWorker, picture: Pixels, answers: Golden) -> None:
+        try:
+            scores, _ = await worker.infer([picture])
+            sound = answers.agrees(scores[0])
+        except ServiceError:
+            sound = False
+        if not sound:
+            worker.lose("canary")
+        worker.release()
+
+    def _start(self) -> EngineWorker:
+        worker = EngineWorker(
+            self._job, self._settings.batch_timeout_s, self.give_back, self._on_lost
+        )
+        self._started.add(worker)
+        return worker
+
+    def _welcome(self, worker: EngineWorker) -> None:
+        self._serving.add(worker)
+        self.give_back(worker)
+
+    def _retire(self, worker: EngineWorker) -> None:
+        worker.retiring = True
+        if worker in self._idle:
+            self._idle.remove(worker)
+            worker.lose("recycle")
+
+    def _on_lost(self, worker: EngineWorker) -> None:
+        if worker in self._serving and worker.lost_by != "stop":
+            self._metrics.worker_restarts.labels(worker.lost_by).inc()
+            log.warning("a worker ended (%s)", worker.lost_by)
+        self._serving.discard(worker)
+        burial = asyncio.create_task(self._bury(worker))
+        self._burials.add(burial)
+        burial.add_done_callback(self._burials.discard)
 
     async def _bury(self, worker: EngineWorker) -> None:
         await worker.stopped()
-        self._alive.discard(worker)
+        self._started.discard(worker)
 
     async def _stop(self) -> None:
-        for place in self._places:
-            place.cancel()
-        await asyncio.gather(*self._places, return_exceptions=True)
-        self._idle.clear()
-        for worker in list(self._alive):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker in self._started:
             worker.lose("stop")
-            await self._bury(worker)
+        await asyncio.gather(*self._burials)
 
 
 def best_batch_size(batch_seconds: Mapping[int, float]) -> int:

@@ -24,7 +24,6 @@ class ModelPool(Pool, Protocol):
 
     classes: int
     batch_seconds: Mapping[int, float]
-    up: int
 
     @property
     def hopeless(self) -> bool:

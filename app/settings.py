@@ -56,6 +56,15 @@ class Settings(BaseSettings):
     )
     deadline_s: Seconds = Field(10, description="Time for one answer; later gets 504")
     batch_timeout_s: Seconds = Field(5, description="A worker that takes longer is killed")
+    recycle_after_batches: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="A worker that has answered so many is replaced"
+    )
+    recycle_above_bytes: Annotated[int, Field(ge=100_000_000)] | None = Field(
+        None, description="A worker that holds more memory is replaced"
+    )
+    canary_interval_s: Seconds = Field(
+        30, description="So often an idle worker is asked for its golden answers"
+    )
     start_timeout_s: Seconds = Field(120, description="A worker must have loaded by then")
     drain_delay_s: Pause = Field(
         3, description="After SIGTERM: time not ready, still serving, before the port closes"

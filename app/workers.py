@@ -9,7 +9,9 @@ say when a new process has its model, and breaks for good when an idle process i
 import asyncio
 import ctypes
 import multiprocessing
+import resource
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,17 +27,28 @@ class EngineWorker:
     """One child process with one loaded model; see `batching.Worker`.
 
     Attributes:
-        lost: set once the process is given up.
-        lost_by: why: "crash", "hang" or "stop".
+        lost: the process is given up.
+        lost_by: why: "crash", "hang", "canary", "recycle" or "stop".
+        batches: answered so far.
+        retiring: its successor serves; it ends with its present batch.
+        successor_wanted: set when it is lost, or has served so long that it shall be replaced.
     """
 
     def __init__(
-        self, job: Job, batch_timeout_s: float, on_release: Callable[["EngineWorker"], None]
+        self,
+        job: Job,
+        batch_timeout_s: float,
+        on_release: Callable[["EngineWorker"], None],
+        on_lost: Callable[["EngineWorker"], None],
     ) -> None:
-        self.lost = asyncio.Event()
+        self.lost = False
         self.lost_by = "crash"
+        self.batches = 0
+        self.retiring = False
+        self.successor_wanted = asyncio.Event()
         self._batch_timeout_s = batch_timeout_s
         self._on_release = on_release
+        self._on_lost = on_lost
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         memory = _spawn.RawArray(ctypes.c_uint8, int(np.prod(job.shape)))
         self._images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
@@ -64,13 +77,22 @@ class EngineWorker:
             InferenceFailed: the network gave no valid answer.
             WorkerLost: the process died, or took too long and was killed.
         """
-        if self.lost.is_set():
+        if self.lost:
             raise WorkerLost
         np.stack(images, out=self._images[: len(images)])
         self._reply = asyncio.get_running_loop().create_future()
         self._connection.send(len(images))
         scores, seconds = await self._replied(self._batch_timeout_s)
+        self.batches += 1
         return scores, seconds
+
+    def resident_bytes(self) -> int:
+        """Return the memory that the process holds; 0 where the system does not say."""
+        try:
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        except (OSError, IndexError):
+            return 0
+        return pages * resource.getpagesize()
 
     def release(self) -> None:
         """Be idle again."""
@@ -78,15 +100,17 @@ class EngineWorker:
 
     def lose(self, reason: str) -> None:
         """Give the process up: kill it, fail who waits for it, and let the pool replace it."""
-        if self.lost.is_set():
+        if self.lost:
             return
         self.lost_by = reason
-        self.lost.set()
+        self.lost = True
+        self.successor_wanted.set()
         asyncio.get_running_loop().remove_reader(self._connection.fileno())
         self._connection.close()
         self._process.kill()
         if not self._reply.done():
             self._reply.set_exception(WorkerLost())
+        self._on_lost(self)
 
     async def stopped(self) -> None:
         """Wait for the process's end, so that it leaves no zombie."""

@@ -15,6 +15,7 @@ import yaml
 from app.batching import Pixels
 from app.bundle import CONFIG, Bundle, load_bundle
 from app.errors import StartupError, WorkerLost
+from app.golden import Golden
 from app.metrics import Metrics
 from app.pool import EnginePool, best_batch_size
 from app.settings import Settings
@@ -51,6 +52,14 @@ async def taken(pool: EnginePool) -> EngineWorker:
     worker = pool.take()
     assert worker
     return worker
+
+
+def restarts(metrics: Metrics, reason: str) -> float:
+    count = metrics.registry.get_sample_value(
+        "classifier_worker_restarts_total", {"reason": reason}
+    )
+    assert count is not None
+    return count
 
 
 async def lost(call: Awaitable[object]) -> None:
@@ -100,10 +109,7 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
         worker = await taken(pool)
         assert len(await worker.infer([PHOTO])) == 2
         assert pids() != [pid]
-    restarts = metrics.registry.get_sample_value(
-        "classifier_worker_restarts_total", {"reason": "crash"}
-    )
-    assert restarts == 1
+    assert restarts(metrics, "crash") == 1
 
 
 async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bundle) -> None:
@@ -117,10 +123,7 @@ async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bun
         await lost(call)
         await until(lambda: pid not in pids())
         assert len(await (await taken(pool)).infer([PHOTO])) == 2
-    restarts = metrics.registry.get_sample_value(
-        "classifier_worker_restarts_total", {"reason": "hang"}
-    )
-    assert restarts == 1
+    assert restarts(metrics, "hang") == 1
 
 
 async def test_signals_to_the_whole_group_do_not_end_a_worker(bundle: Bundle) -> None:
@@ -183,6 +186,54 @@ async def test_a_batch_over_the_budget_ends_the_measuring(bundle: Bundle) -> Non
     async with EnginePool(bundle, settings, Metrics()) as pool:
         assert list(pool.batch_seconds) == [1]
         assert pool.max_batch_size == 1
+
+
+async def test_a_worker_that_has_served_long_serves_until_its_successor_does(
+    bundle: Bundle,
+) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics, recycle_after_batches=2) as pool:
+        (old,) = pids()
+        for _ in range(2):
+            worker = await taken(pool)
+            await worker.infer([PHOTO])
+            worker.release()
+        while old in pids():
+            assert pool.up >= 1
+            if idle := pool.take():
+                await idle.infer([PHOTO])
+                idle.release()
+            await asyncio.sleep(0.01)
+        await until(lambda: pool.up == 1)
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+    assert restarts(metrics, "recycle") >= 1
+    assert restarts(metrics, "crash") == 0
+
+
+async def test_a_worker_over_its_memory_is_due(bundle: Bundle) -> None:
+    async with pool_of(bundle, recycle_above_bytes=100_000_000) as pool:
+        (old,) = pids()
+        await until(lambda: old not in pids())
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+
+
+async def test_the_canary_finds_a_worker_that_hangs_while_idle(bundle: Bundle) -> None:
+    async with pool_of(bundle, batch_timeout_s=0.3, canary_interval_s=0.05) as pool:
+        (old,) = pids()
+        os.kill(old, signal.SIGSTOP)
+        await until(lambda: old not in pids())
+        await until(lambda: pool.up)
+
+
+async def test_the_canary_finds_a_worker_whose_answers_are_wrong(bundle: Bundle) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics, canary_interval_s=0.05) as pool:
+        (old,) = pids()
+        pool.golden = Golden({0: 2.0})
+        await until(lambda: old not in pids())
+        pool.golden = bundle.golden
+        await until(lambda: pool.up)
+        assert restarts(metrics, "canary") >= 1
 
 
 @pytest.mark.parametrize(
