@@ -48,6 +48,7 @@ weights/%/inference.yml: | .venv/weights # any name of `weights list`
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+.PRECIOUS: .venv/%
 .venv/%: requirements/%.txt | .venv/bin/python
 	.venv/$(PIP) $<
 	@touch $@

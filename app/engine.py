@@ -106,7 +106,7 @@ def _predictor(bundle: Bundle, device: Device, threads: int) -> inference.Predic
     try:
         return inference.create_predictor(config)
     except Exception as error:
-        raise StartupError(f"{bundle.graph} cannot be loaded by PaddlePaddle") from error
+        raise StartupError(f"PaddlePaddle cannot load {bundle.directory}") from error
 
 
 def _require_gpu() -> None:
