@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Batch sizes that are tried where none is set; a GPU wants far larger ones than a core.
 _CANDIDATES: dict[Device, tuple[int, ...]] = {
-    "cpu": (1, 2, 4, 8, 16, 32),
+    "cpu": (1, 2, 4, 8, 16),
     "gpu": (1, 2, 4, 8, 16, 32, 64, 128),
 }
 _ROUNDS = 3
@@ -78,7 +78,9 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     back.
     """
     _ignore_signals()
-    _keep_freed_memory()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # other C libraries than glibc have none
+        _keep_freed_memory(libc)
     from app.engine import Engine  # noqa: PLC0415  (Paddle is loaded here and nowhere else)
 
     _ignore_signals()  # again: Paddle has put its own handlers in their place
@@ -86,6 +88,8 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     try:
         engine = Engine(job.bundle, job.device, job.threads)
         batch_seconds = _warm(engine, images, job)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)  # what the largest trial batches took will not be needed again
     except StartupError as error:
         connection.send(error)
         return
@@ -136,13 +140,11 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _keep_freed_memory() -> None:
+def _keep_freed_memory(libc: ctypes.CDLL) -> None:
     """Let glibc reuse a batch's memory for the next one.
 
     By default it hands large blocks back to the kernel, and the page faults to get them again cost
     a third of the time of a batch of 8 or more.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
-    if mallopt:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**30)
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
