@@ -5,6 +5,7 @@ import re
 import numpy as np
 import paddle
 import pytest
+from networks import randomise
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812
 from paddle.vision.models import mobilenet_v2
@@ -17,22 +18,6 @@ IDENTITY = "conv2._first_block._expand_conv"
 @pytest.fixture(scope="module")
 def image() -> Tensor:
     return paddle.to_tensor(np.random.default_rng(1).normal(size=(2, 3, 96, 96)).astype("float32"))
-
-
-def randomise(network: nn.Layer, seed: int = 0) -> None:
-    """Fill in weights and statistics under which every layer matters and logits are of order 1."""
-    rng = np.random.default_rng(seed)
-    for key, value in network.state_dict().items():
-        shape = tuple(value.shape)
-        if key.endswith(("_variance", "_batch_norm.weight")):
-            array = rng.uniform(0.5, 1.5, shape)
-        elif len(shape) > 1:
-            fan_in = np.prod(shape[1:]) if len(shape) == 4 else shape[0]
-            array = rng.normal(0, np.sqrt(2 / fan_in), shape)
-        else:
-            array = rng.normal(0, 0.3, shape)
-        value.set_value(array.astype("float32"))
-    network.eval()
 
 
 def make_identity(network: MobileNetV2) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from networks import randomise
 from paddle import nn
 from paddle.utils import unique_name
 from paddleclas.ppcls.arch.backbone.model_zoo import mobilenet_v2 as reference
@@ -31,21 +32,6 @@ def build_reference(scale: float, prefix_name: str = "") -> nn.Layer:
     with unique_name.guard():  # else PaddleClas can build only one a process
         network: nn.Layer = BUILDERS[scale](prefix_name=prefix_name)
     return network
-
-
-def randomise(network: nn.Layer) -> None:
-    """Fill in weights and statistics under which every layer matters and logits are of order 1."""
-    rng = np.random.default_rng(0)
-    for key, value in network.state_dict().items():
-        shape = tuple(value.shape)
-        if key.endswith(("_variance", "_batch_norm.weight")):
-            array = rng.uniform(0.5, 1.5, shape)
-        elif len(shape) > 1:
-            fan_in = np.prod(shape[1:]) if len(shape) == 4 else shape[0]
-            array = rng.normal(0, np.sqrt(2 / fan_in), shape)
-        else:
-            array = rng.normal(0, 0.3, shape)
-        value.set_value(array.astype("float32"))
 
 
 def description(network: nn.Layer) -> list[tuple[str, str, list[int], bool]]:
