@@ -6,7 +6,7 @@ PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-ha
 
 .DEFAULT_GOAL := help
 
-.PHONY: help serve weights test lint format browser paddleclas lock clean
+.PHONY: help serve weights test bench lint format browser chaos paddleclas lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model
 test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything up and run the tests
 	.venv/bin/python -m pytest $(ARGS)
 
+bench: .venv/dev $(filter weights/%,$(MODEL_DIR)/inference.yml) ## Compare what is served with what decoding and the network alone cost
+	.venv/bin/python -m app bench-efficiency --model-dir $(MODEL_DIR) $(ARGS)
+
 lint: .venv/dev ## ruff and mypy, as in CI
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -30,6 +33,9 @@ format: .venv/dev ## Let ruff rewrite what it can
 
 browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test Swagger UI in a real browser (needs Chromium)
 	.venv/bin/python -m pytest tests/browser $(ARGS)
+
+chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers under a mixed crowd of clients (SECONDS=60)
+	CHAOS_SECONDS=$(or $(SECONDS),60) .venv/bin/python -m pytest -s tests/chaos $(ARGS)
 
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     decoders: Count | None = Field(
         None, description="Photos decoded at once; by default one a core"
     )
-    capacity: Count = Field(128, description="Photos inside at once; more get 429")
+    capacity: Count = Field(64, description="Photos inside at once; more get 429")
     max_upload_bytes: int = Field(
         10_000_000, ge=1_000, le=1_000_000_000, description="Largest upload; more gets 413"
     )

@@ -9,6 +9,7 @@ say when a new process has its model, and breaks for good when an idle process i
 import asyncio
 import ctypes
 import multiprocessing
+import os
 import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ class EngineWorker:
         self._process.start()
         theirs.close()
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
+        # uvloop has made it non-blocking, but a large reply comes in two parts.
+        os.set_blocking(self._connection.fileno(), True)
 
     async def loaded(self, timeout_s: float) -> Loaded:
         """Wait until the model is loaded and warm.
@@ -113,8 +116,14 @@ class EngineWorker:
         self._on_lost(self)
 
     async def stopped(self) -> None:
-        """Wait for the process's end, so that it leaves no zombie."""
+        """Wait for the process's end, so that it leaves no zombie, and free what it held.
+
+        An error that was raised in here refers to this worker by its traceback, and is referred
+        to by it: left to the garbage collector, pipes and shared memory would pile up for minutes.
+        """
         await asyncio.to_thread(self._process.join)
+        self._process.close()
+        del self._images
 
     async def _replied(self, timeout_s: float) -> Any:  # noqa: ANN401  (what the process sends)
         try:

@@ -12,6 +12,7 @@ APP = Path(__file__).parents[1] / "app"
 LAYERS = (
     "__main__",
     "cli",
+    "bench",
     "main",
     "routes middleware",
     "problems prediction",
@@ -22,7 +23,7 @@ LAYERS = (
     "bundle images",
     "golden preprocessing metrics logs",
     "schemas settings",
-    "cores errors __init__",
+    "cores errors loop_lag __init__",
 )
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 # Commands import what they start; `training` uses the files that both halves share.

@@ -34,7 +34,7 @@ def server(
     default_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("server") / "log"
-    with RunningServer(default_bundle, log, workers=2) as server:
+    with RunningServer(default_bundle, log, workers=2, max_batch_size=8) as server:
         yield server
 
 
@@ -113,7 +113,7 @@ def test_a_killed_worker_costs_only_its_own_batch(server: RunningServer) -> None
         os.kill(old[0], signal.SIGKILL)
         statuses = [answer.status_code for answer in answers]
     assert set(statuses) <= {200, 503}
-    assert statuses.count(503) <= 4  # at most one batch was in its hands
+    assert statuses.count(503) <= 8  # at most one batch was in its hands
     until(lambda: server.health()["workers_up"] == 2)
     assert old[0] not in server.workers()
 

@@ -1,0 +1,172 @@
+"""How much of two cores' worth is served: the service against decode and network alone.
+
+Efficiency = served images/s / (cores / (decode CPU + engine CPU of one image)). All is measured in
+turns in one run, and medians count, since a machine is not equally fast at all times.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from app.bench.alone import BATCH_SIZES, decode_ms, engine_ms, idle_worker
+from app.bench.client import Connections
+from app.bench.load import Plan
+from app.bench.measure import Bench, Run
+from app.bench.photos import Photo, find_photos
+from app.bench.report import busy
+from app.bench.run import prepared, run_loop
+from app.bench.server import running_server
+from app.bench.summary import Latency
+from app.bench.target import Target
+from app.bundle import Bundle, load_bundle
+from app.cores import granted_cores
+from app.images import decode
+from app.settings import Settings
+
+_PROBE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked for beside the server's settings."""
+
+    images: Path | None = None
+    concurrency: int = 32
+    seconds: float = 8
+    rounds: int = 3
+
+
+@dataclass(frozen=True)
+class Round:
+    """Everything measured once. `probes_s`: answers of `/health/live` under load, in seconds."""
+
+    decode_ms: float
+    engine_ms: dict[int, float]
+    run: Run
+    probes_s: list[float]
+
+
+def measure_efficiency(settings: Settings, options: Options, console: Console) -> dict[str, Any]:
+    """Start a server, measure it, and return the JSON document; a table goes to `console`.
+
+    Raises:
+        StartupError: the server does not start, or there are no photos.
+        BundleError: the bundle cannot be used.
+    """
+    bundle = load_bundle(settings.model_dir)
+    photos = find_photos(options.images)
+    rounds = run_loop(_rounds(bundle, settings, photos, options))
+    document = figures(rounds) | {"photos": len(photos), "concurrency": options.concurrency}
+    console.print(_table(document))
+    return document
+
+
+async def _rounds(
+    bundle: Bundle, settings: Settings, photos: Sequence[Photo], options: Options
+) -> list[Round]:
+    decoded = [decode(p.data, bundle.preprocessing, settings.max_pixels).pixels for p in photos]
+    plan = Plan(concurrency=options.concurrency, seconds=options.seconds)
+    rounds: list[Round] = []
+    async with (
+        idle_worker(bundle, settings) as worker,
+        running_server(settings) as target,
+        prepared(target, photos) as ready,
+    ):
+        for _ in range(options.rounds):
+            engine = await engine_ms(worker, decoded)
+            decoding = decode_ms(photos, bundle, settings)
+            rounds.append(Round(decoding, engine, *await _probed_run(ready, plan)))
+            if ready.stop.is_set():
+                break
+    return rounds
+
+
+async def _probed_run(ready: Bench, plan: Plan) -> tuple[Run, list[float]]:
+    probes: list[tuple[float, float]] = []
+    probing = asyncio.create_task(_probe(ready.connections.target, probes))
+    try:
+        run = await ready.run(plan)
+    finally:
+        probing.cancel()
+        with suppress(asyncio.CancelledError):
+            await probing
+    return run, [seconds for intended, seconds in probes if intended in run.window]
+
+
+async def _probe(target: Target, probes: list[tuple[float, float]]) -> None:
+    """Ask for liveness every 50 ms on a connection of its own; time counts from the schedule."""
+    connections = Connections(target, 1)
+    request = target.get("/health/live")
+    intended = time.perf_counter()
+    while True:
+        await asyncio.sleep(max(0.0, intended - time.perf_counter()))
+        await connections.exchange(request)
+        probes.append((intended, time.perf_counter() - intended))
+        intended += _PROBE_S
+
+
+def figures(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return the medians, and what follows from them."""
+    engine = {size: median(r.engine_ms[size] for r in rounds) for size in BATCH_SIZES}
+    decoding = median(r.decode_ms for r in rounds)
+    bound = granted_cores() * 1000 / (decoding + min(engine.values()))
+    runs = [r.run for r in rounds]
+    served = median(run.summary.right_per_s for run in runs)
+    latencies = [run.summary.latency_ms for run in runs if run.summary.latency_ms]
+    costs = [cost for run in runs if run.server and (cost := run.server.cpu_ms_per_answer)]
+    others = [run.others_cores for run in runs if run.others_cores is not None]
+    health = Latency.of(seconds for r in rounds for seconds in r.probes_s)
+    return {
+        "efficiency": round(served / bound, 3),
+        "right_per_s": round(served, 1),
+        "bound_per_s": round(bound, 1),
+        "cores": granted_cores(),
+        "decode_ms": round(decoding, 2),
+        "engine_ms": {str(size): round(ms, 2) for size, ms in engine.items()},
+        "p50_ms": median(latency.p50 for latency in latencies) if latencies else None,
+        "p99_ms": median(latency.p99 for latency in latencies) if latencies else None,
+        "health_live_ms": asdict(health) if health else None,
+        "server_cpu_ms": median(costs) if costs else None,
+        "tool_cpu_ms": median(run.tool.cpu_ms_per_request for run in runs),
+        "others_cores": max(others, default=None),
+        "wrong": sum(run.summary.wrong for run in runs),
+        "errors": sum(run.summary.errors for run in runs),
+        "rounds": [
+            {"decode_ms": r.decode_ms, "engine_ms": r.engine_ms} | r.run.document() for r in rounds
+        ],
+    }
+
+
+def _table(document: dict[str, Any]) -> Table:
+    table = Table(title="medians", show_header=False, title_justify="left")
+    table.add_row("decode", f"{document['decode_ms']:.2f} ms CPU a photo")
+    for size, milliseconds in document["engine_ms"].items():
+        table.add_row(f"engine, batch {size}", f"{milliseconds:.2f} ms CPU an image")
+    bound = f"{document['cores']} cores / (decode + best batch)"
+    table.add_row("bound", f"{document['bound_per_s']:.1f} images/s = {bound}")
+    clients = f"with {document['concurrency']} clients"
+    table.add_row("served", f"{document['right_per_s']:.1f} images/s {clients}")
+    table.add_row("efficiency", f"[bold]{document['efficiency']:.2f}[/bold]")
+    if document["p50_ms"]:
+        table.add_row(
+            "latency", f"p50 {document['p50_ms']:.1f} ms, p99 {document['p99_ms']:.1f} ms"
+        )
+    if health := document["health_live_ms"]:
+        table.add_row(
+            "/health/live", f"p50 {health['p50']:.1f} ms, p99 {health['p99']:.1f} ms meanwhile"
+        )
+    if document["server_cpu_ms"]:
+        table.add_row("server", f"{document['server_cpu_ms']:.1f} ms CPU an answer")
+    table.add_row("this tool", f"{document['tool_cpu_ms']:.2f} ms CPU a request")
+    if document["others_cores"] is not None:
+        table.add_row("other processes", busy(document["others_cores"]))
+    table.add_row("errors", f"{document['errors']}, of them wrong answers {document['wrong']}")
+    return table

@@ -1,0 +1,90 @@
+"""A server of our own in a process of its own, to be measured."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO
+
+from app.bench.client import Connections
+from app.bench.target import Target
+from app.errors import StartupError
+from app.settings import PREFIX, Settings
+
+_READY_S = 120.0
+_ENDED_S = 10.0
+
+
+@asynccontextmanager
+async def running_server(settings: Settings) -> AsyncIterator[Target]:
+    """Start `python -m app serve` on a free port and wait until it is ready.
+
+    Its other settings are the environment's, as ours are.
+
+    Raises:
+        StartupError: it does not become ready; with the last line of its log.
+    """
+    target = Target("127.0.0.1", _free_port())
+    arguments = ["-m", "app", "serve", "--host", target.host, "--port", str(target.port)]
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            *("--model-dir", str(settings.model_dir)),
+            env=os.environ | {f"{PREFIX}DRAIN_DELAY_S": "0"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+        try:
+            await _ready(target, process, log)
+            yield target
+        finally:
+            await _end(process)
+
+
+async def _ready(target: Target, process: Process, log: IO[bytes]) -> None:
+    connections = Connections(target, 1)
+    try:
+        async with asyncio.timeout(_READY_S):
+            while process.returncode is None:
+                if await _is_ready(connections):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pass
+    finally:
+        connections.close()
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines() or ["it said nothing"]
+    raise StartupError(f"the server did not become ready: {lines[-1]}")
+
+
+async def _is_ready(connections: Connections) -> bool:
+    try:
+        response = await connections.exchange(connections.target.get("/health/ready"))
+    except OSError:
+        return False
+    return response.status == 200
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(_ENDED_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
