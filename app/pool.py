@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -126,7 +125,7 @@ class EnginePool:
         """Take the class count, and the batch size that all workers together measured best."""
         self.classes = loaded[0].classes
         if self._job.max_batch_size is None:
-            self.batch_seconds = _mean([one.batch_seconds for one in loaded])
+            self.batch_seconds = _quickest([one.batch_seconds for one in loaded])
             self.max_batch_size = best_batch_size(self.batch_seconds)
             # A replacement need not measure again: it is ready the sooner.
             self._job = replace(self._job, max_batch_size=self.max_batch_size)
@@ -221,7 +220,7 @@ def best_batch_size(batch_seconds: Mapping[int, float]) -> int:
     return min(size for size, seconds in each.items() if seconds <= _AS_GOOD * min(each.values()))
 
 
-def _mean(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Return the mean curve over the sizes that all have measured."""
+def _quickest(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Return the least time of each size that all have measured."""
     sizes = [size for size in curves[0] if all(size in curve for curve in curves)]
-    return {size: statistics.fmean(curve[size] for curve in curves) for size in sizes}
+    return {size: min(curve[size] for curve in curves) for size in sizes}
