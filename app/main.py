@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import FrameType
 
 import uvicorn
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app import __version__
+from app import __version__, loop_lag
 from app.batching import Batcher
 from app.bundle import Bundle, load_bundle
 from app.logs import configure_logging
@@ -21,6 +19,7 @@ from app.middleware import BodyLimit, Observe
 from app.pool import EnginePool
 from app.problems import handle_problems
 from app.routes import health, index, metrics, predict
+from app.server import DrainingServer
 from app.service import ModelPool, Service
 from app.settings import Settings
 
@@ -40,7 +39,8 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         measures = Metrics()
         measures.model.info({"name": bundle.name, "version": bundle.version})
         measures.build.info({"version": __version__})
-        async with pool_factory(bundle, settings, measures) as pool:
+        watched = loop_lag.watched(measures.loop_lag_seconds)
+        async with pool_factory(bundle, settings, measures) as pool, watched:
             app.state.service = Service(
                 settings=settings,
                 bundle=bundle,
@@ -98,43 +98,3 @@ async def _serve(app: FastAPI, server: uvicorn.Server) -> None:
     # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
     async with app.router.lifespan_context(app):
         await server.serve()
-
-
-class DrainingServer(uvicorn.Server):
-    """On SIGTERM first not ready, but serving; then the port closes and open requests finish.
-
-    Ctrl-C and a second SIGTERM leave out the first part. The exit code is 0 in each case.
-    """
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        config = uvicorn.Config(
-            app,
-            settings.host,
-            settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=int(settings.drain_timeout_s),
-        )
-        super().__init__(config)
-        self._app = app
-        self._drain_delay_s = settings.drain_delay_s
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Take a signal, in the main thread but outside the event loop."""
-        loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(self._drain, sig == signal.SIGTERM)
-
-    def _drain(self, gently: bool) -> None:
-        service: Service = self._app.state.service
-        if gently and not service.draining:
-            asyncio.get_running_loop().call_later(self._drain_delay_s, self._exit)
-        else:
-            self.force_exit = self.should_exit
-            self._exit()
-        service.draining = True
-
-    def _exit(self) -> None:
-        self.should_exit = True

@@ -14,6 +14,7 @@ from prometheus_client import (
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series that nobody reads
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -48,6 +49,12 @@ class Metrics:
             "Time of an answered photo in each stage: decode, queue, inference, total.",
             ("stage",),
             buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.loop_lag_seconds = Histogram(
+            "classifier_event_loop_lag_seconds",
+            "By how much the event loop woke too late; callers wait as long when it stalls.",
+            buckets=_LAG_S,
             registry=registry,
         )
         self.batch_size = Histogram(

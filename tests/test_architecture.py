@@ -14,7 +14,7 @@ LAYERS = (
     "cli",
     "bench",
     "main",
-    "routes middleware",
+    "routes middleware server",
     "problems prediction",
     "service pool",
     "workers",

@@ -1,0 +1,90 @@
+"""uvicorn's server, with an end that loses nobody."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.service import Service
+from app.settings import Settings
+
+# After the port is closed: time for a request to arrive on a connection that was open before.
+_LAST_REQUESTS_S = 0.2
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM first not ready, but serving; then the port closes and open requests finish.
+
+    Ctrl-C and a second SIGTERM leave out the first part. The exit code is 0 in each case.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        config = uvicorn.Config(
+            app,
+            settings.host,
+            settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=int(settings.drain_timeout_s),
+        )
+        super().__init__(config)
+        self._app = app
+        self._drain_delay_s = settings.drain_delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Take a signal, in the main thread but outside the event loop."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(self._drain, sig == signal.SIGTERM)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, and only then the connections: a request on its way is answered."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            late = _accepted_last(server.sockets)
+            server.close()
+            for connection in late:
+                with suppress(OSError):  # gone again already
+                    await loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(_LAST_REQUESTS_S)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself does
+            config=self.config, server_state=self.server_state, app_state={}
+        )
+
+    def _drain(self, gently: bool) -> None:
+        service: Service = self._app.state.service
+        if gently and not service.draining:
+            asyncio.get_running_loop().call_later(self._drain_delay_s, self._exit)
+        else:
+            self.force_exit = self.should_exit
+            self._exit()
+        service.draining = True
+
+    def _exit(self) -> None:
+        self.should_exit = True
+
+
+def _accepted_last(ports: Iterable[socket.socket]) -> list[socket.socket]:
+    """Take who waits at the ports, and let nobody else come: closing alone would reset them."""
+    accepted: list[socket.socket] = []
+    for port in ports:
+        with socket.socket(fileno=os.dup(port.fileno())) as twin, suppress(OSError):
+            twin.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    accepted.append(twin.accept()[0])
+            twin.shutdown(socket.SHUT_RDWR)
+    for connection in accepted:
+        connection.setblocking(False)
+    return accepted

@@ -1,0 +1,205 @@
+"""Clients of every sort. Each is called again and again until the run is over."""
+
+import http.client
+import random
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import skimage
+from tally import Tally, Told
+from wire import Answer, abort, ask, connect, form, probe, receive, request
+
+MAX_UPLOAD_BYTES = 1_000_000
+UPLOAD_TIMEOUT_S = 2
+CAPACITY = 12
+LOST = (OSError, http.client.HTTPException)
+
+_DATA = Path(skimage.__file__).parent / "data"
+PHOTOS = {
+    name: ((_DATA / name).read_bytes(), label)
+    for name, label in (
+        ("chelsea.png", "tiger cat"),
+        ("coffee.png", "espresso"),
+        ("rocket.jpg", "missile"),
+        ("camera.png", "tripod"),
+        ("motorcycle_left.png", "motor scooter, scooter"),
+        ("motorcycle_right.png", "moped"),
+        ("hubble_deep_field.jpg", "bubble"),
+        ("chessboard_RGB.png", "crossword puzzle, crossword"),
+    )
+}
+OK: frozenset[Told] = frozenset({(200, "ok")})
+# What may befall a good photo while workers are being killed, and what lets it through.
+BUSY: frozenset[Told] = frozenset(
+    {
+        (429, "overloaded"),
+        (503, "worker_lost"),
+        (504, "deadline_unreachable"),
+        (504, "deadline_exceeded"),
+    }
+)
+PHOTO = OK | BUSY
+
+
+@dataclass
+class Client:
+    """What each client knows: where the server is, its own dice, the tally, and when to go."""
+
+    port: int
+    rng: random.Random
+    tally: Tally
+    over: threading.Event
+
+    def photo(self) -> tuple[bytes, str]:
+        """Draw a photo and its class."""
+        return self.rng.choice(list(PHOTOS.values()))
+
+    def pause(self, longest_s: float) -> None:
+        """Think, but not beyond the end."""
+        self.over.wait(self.rng.uniform(0, longest_s))
+
+
+def good(client: Client) -> None:
+    """Send a photo on a fresh connection."""
+    data, label = client.photo()
+    client.tally.answered("good", ask(client.port, form(data)), PHOTO, label)
+    client.pause(0.1)
+
+
+def regular(client: Client) -> None:
+    """Send photos on one connection for as long as it is kept."""
+    with connect(client.port) as connection:
+        for _ in range(client.rng.randrange(1, 40)):
+            data, label = client.photo()
+            connection.sendall(request(form(data)))
+            answer = receive(connection)
+            client.tally.answered("regular", answer, PHOTO, label)
+            client.pause(0.05)
+            if answer.closes or client.over.is_set():
+                return
+
+
+def bad(client: Client) -> None:
+    """Send what is no photo, and be told just why."""
+    data, _ = client.photo()
+    junk = client.rng.randbytes(client.rng.randrange(2, 5000))
+    name, body, expected = client.rng.choice(
+        (
+            ("garbage", form(b"%junk" + junk), (415, "unsupported_image")),
+            ("truncated", form(data[: len(data) // 3]), (422, "broken_image")),
+            ("headless", form(b"\xff\xd8\xff\xe0" + junk), (422, "broken_image")),
+            ("too large", form(data + bytes(2 * MAX_UPLOAD_BYTES)), (413, "file_too_large")),
+            ("empty", form(b""), (422, "empty_file")),
+            ("no file", form(data, field="photo"), (422, "missing_file")),
+            ("no form", junk, (400, "malformed_body")),
+        )
+    )
+    client.tally.answered(name, ask(client.port, body), BUSY | {expected})
+    client.pause(0.2)
+
+
+def slow(client: Client) -> None:
+    """Drip a photo, with pauses; now and then too slowly to be waited for."""
+    data, label = client.photo()
+    whole = request(form(data))
+    steps = 12
+    asleep_s = client.rng.choice((0.3, 0.8, 3 * UPLOAD_TIMEOUT_S)) / steps
+    with connect(client.port) as connection:
+        for step in range(steps):
+            connection.sendall(whole[len(whole) * step // steps : len(whole) * (step + 1) // steps])
+            client.over.wait(asleep_s)
+        client.tally.answered("slow", receive(connection), PHOTO | {(408, "upload_timeout")}, label)
+
+
+def impatient(client: Client) -> None:
+    """Wait for a few milliseconds only."""
+    data, label = client.photo()
+    headers = {"X-Deadline-Ms": str(client.rng.choice((1, 5, 20, 60)))}
+    client.tally.answered("impatient", ask(client.port, form(data), headers), PHOTO, label)
+    client.pause(0.1)
+
+
+def vanishing(client: Client) -> None:
+    """Hang up: half-way, right after sending, or while waiting; politely or with a reset."""
+    data, _ = client.photo()
+    whole = request(form(data))
+    part = client.rng.choice((0.0, 0.01, 0.5, 0.99, 1.0, 1.0))
+    connection = connect(client.port)
+    connection.sendall(whole[: int(len(whole) * part)])
+    if client.rng.random() < 0.5:
+        client.pause(0.1)
+    client.rng.choice((abort, type(connection).close))(connection)
+    client.tally.event("vanished")
+    client.pause(0.1)
+
+
+def burst(client: Client) -> None:
+    """Send several times as many photos at once as there are places."""
+    photos = [client.photo() for _ in range(3 * CAPACITY)]
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connect(client.port)) for _ in photos]
+        for connection, (data, _) in zip(connections, photos, strict=True):
+            connection.sendall(request(form(data)))
+        for connection, (_, label) in zip(connections, photos, strict=True):
+            client.tally.answered("burst", receive(connection), PHOTO, label)
+    client.pause(4)
+
+
+Deed = Callable[[Client], None]
+CROWD: Sequence[Deed] = (
+    *(good, good, regular, regular, bad, bad, slow, slow, slow),
+    *(impatient, vanishing, vanishing, burst),
+)
+
+
+def again_and_again(deed: Deed, client: Client) -> None:
+    """Do it until the run is over. Whoever stayed and got no answer is a fault."""
+    while not client.over.is_set():
+        try:
+            deed(client)
+        except LOST as error:
+            if deed is vanishing:
+                continue
+            client.tally.fault(f"{deed.__name__}: no answer: {error!r}")
+            client.pause(0.5)
+
+
+def until_refused(client: Client, keep: bool) -> None:
+    """Send photos, on one connection while it is kept, until nobody listens any more."""
+    while True:
+        try:
+            connection = connect(client.port)
+        except ConnectionRefusedError:
+            return
+        try:
+            with connection:
+                answer = _drained(client, connection)
+                while keep and not answer.closes:
+                    answer = _drained(client, connection)
+        except LOST as error:
+            client.tally.fault(f"lost in the drain: {error!r}")
+
+
+def _drained(client: Client, connection: socket.socket) -> Answer:
+    data, label = client.photo()
+    connection.sendall(request(form(data)))
+    answer = receive(connection)
+    client.tally.answered("in the drain", answer, OK, label)
+    return answer
+
+
+def probe_until_refused(client: Client) -> None:
+    """Ask for health on ever new connections: hundreds a second, so some are just arriving."""
+    while True:
+        try:
+            status = probe(client.port, "/health/live")
+        except ConnectionRefusedError:
+            return
+        except LOST as error:
+            client.tally.fault(f"a probe lost in the drain: {error!r}")
+        else:
+            client.tally.event(f"probed in the drain {status}")
