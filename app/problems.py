@@ -49,8 +49,6 @@ def problem_response(error: ServiceError, request: Request) -> JSONResponse:
         request_id=request.state.request_id,
     )
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    if error.status == UploadTimeout.status:
-        headers["Connection"] = "close"  # or it would go on dripping
     return JSONResponse(problem.model_dump(), error.status, headers, MEDIA_TYPE)
 
 
