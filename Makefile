@@ -2,6 +2,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
+ENGINE ?= $(or $(CLASSIFIER_ENGINE),paddle)
+BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
 PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .DEFAULT_GOAL := help
@@ -11,7 +13,9 @@ PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-ha
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve: .venv/weights $(filter weights/%,$(MODEL_DIR)/inference.yml) ## Set everything up and serve on http://127.0.0.1:8000 (another bundle: MODEL_DIR=...)
+serve bench: export CLASSIFIER_ENGINE = $(ENGINE)
+
+serve: .venv/weights $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime)
 	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
 
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
@@ -19,7 +23,7 @@ weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model
 test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything up and run the tests
 	.venv/bin/python -m pytest $(ARGS)
 
-bench: .venv/dev $(filter weights/%,$(MODEL_DIR)/inference.yml) ## Compare what is served with what decoding and the network alone cost
+bench: .venv/dev $(BUNDLE) ## Compare what is served with what decoding and the network alone cost
 	.venv/bin/python -m app bench-efficiency --model-dir $(MODEL_DIR) $(ARGS)
 
 lint: .venv/dev ## ruff and mypy, as in CI
@@ -49,6 +53,9 @@ clean: ## Remove environments, caches and built bundles
 
 weights/%/inference.yml: | .venv/weights # any name of `weights list`
 	.venv/bin/python -m app weights build $*
+
+%/inference.onnx: | %/inference.yml .venv/onnx # the bundle's network for ENGINE=onnxruntime
+	.venv/bin/python -m app weights onnx $*
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }

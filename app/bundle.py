@@ -2,7 +2,8 @@
 
 `inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network,
 `inference.yml` its preprocessing and labels. What we know beyond that stands in the same yml
-under `Provenance`, a key that the other readers ignore.
+under `Provenance`, a key that the other readers ignore. An `inference.onnx` may lie beside them,
+the same network for ONNX Runtime.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from app.schemas import Prediction
 CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
 GRAPHS = ("inference.json", "inference.pdmodel")
+ONNX = "inference.onnx"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     provenance = _section(config, "Provenance")
-    hashes = {path.name: sha256(path) for path in (graph, directory / PARAMETERS)}
+    files = (graph, directory / PARAMETERS, directory / ONNX)
+    hashes = {path.name: sha256(path) for path in files if path.is_file()}
     for name, expected in _section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
             raise BundleError(f"{name} is not the file recorded here: its SHA-256 differs")

@@ -8,17 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from app.bundle import Bundle
+from app.engine import Engine, library
 from app.errors import InferenceFailed, StartupError
-from app.settings import Device
-
-if TYPE_CHECKING:
-    from app.engine import Engine
+from app.settings import Device, EngineName
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +39,7 @@ class Job:
     """
 
     bundle: Bundle
+    engine: EngineName
     device: Device
     threads: int
     max_batch_size: int | None
@@ -80,12 +79,11 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # other C libraries than glibc have none
         _keep_freed_memory(libc)
-    from app.engine import Engine  # noqa: PLC0415  (Paddle is loaded here and nowhere else)
-
-    _ignore_signals()  # again: Paddle has put its own handlers in their place
     images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
     try:
-        engine = Engine(job.bundle, job.device, job.threads)
+        library(job.engine)
+        _ignore_signals()  # again: Paddle has put its own handlers in their place
+        engine = Engine(job.bundle, job.device, job.threads, job.engine)
         batch_seconds = _warm(engine, images, job)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)  # what the largest trial batches took will not be needed again
@@ -102,7 +100,7 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
 
 
 def _answer(
-    engine: "Engine", images: npt.NDArray[np.uint8], count: int, buckets: Sequence[int]
+    engine: Engine, images: npt.NDArray[np.uint8], count: int, buckets: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], float] | InferenceFailed:
     # Rows beyond `count` hold older photos; what becomes of them is cut off.
     bucket = min(size for size in buckets if size >= count)
@@ -114,7 +112,7 @@ def _answer(
         return InferenceFailed()
 
 
-def _warm(engine: "Engine", images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
+def _warm(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
     """Run each batch size once, as its first run is slow; where none is set, measure them too."""
     for size in job.buckets:
         engine.infer(images[:size])
@@ -126,7 +124,7 @@ def _warm(engine: "Engine", images: npt.NDArray[np.uint8], job: Job) -> dict[int
     return {size: min(seconds[size] for seconds in rounds) for size in sizes}
 
 
-def _measured(engine: "Engine", images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
+def _measured(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
     """Time each batch size once, up to the first that takes longer than the budget."""
     batch_seconds: dict[int, float] = {}
     for size in job.buckets:

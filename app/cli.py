@@ -63,7 +63,7 @@ def predict(
         raise StartupError("there is no photo in it")
     settings = read_settings(model_dir=model_dir)
     bundle = load_bundle(settings.model_dir)
-    engine = Engine(bundle, settings.device, granted_cores())
+    engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
     outcomes = track(
         prediction.predict(photos, bundle, engine, top_k, settings.max_pixels),
         "Looking",
@@ -189,6 +189,18 @@ def import_weights(
     from app.training.build import import_file
 
     print(f"built {import_file(file, labels, output)}")
+
+
+@weights.command()
+def onnx(
+    model_dir: Annotated[
+        Path | None, typer.Argument(help="The bundle; else CLASSIFIER_MODEL_DIR")
+    ] = None,
+) -> None:
+    """Add to a bundle what ONNX Runtime needs, checked against Paddle's answers."""
+    from app.training.onnx import add_onnx
+
+    print(f"built {add_onnx(read_settings(model_dir=model_dir).model_dir)}")
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""The predictor: Paddle Inference on one bundle. Lives in a worker process, never in the server's.
+"""One loaded model, whichever library runs it. Lives in a worker process, never in the server's.
 
-`predictor.run()` holds Python's GIL for the whole batch, so beside an event loop it would freeze
-everything else.
+`paddle_engine` and `onnx_engine` only run the network; all that makes a photo its input and checks
+what comes out is here, once.
 """
 
-import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,28 +12,29 @@ import numpy.typing as npt
 from app import golden
 from app.bundle import Bundle
 from app.errors import InferenceFailed, StartupError
-from app.settings import Device
-
-with warnings.catch_warnings():  # Paddle looks for a compiler cache that nothing here needs
-    warnings.simplefilter("ignore")
-    from paddle import device as devices
-    from paddle import inference
+from app.settings import Device, EngineName
 
 Scores = npt.NDArray[np.float32]
+Network = Callable[[npt.NDArray[np.float32]], Scores]  # (N, 3, H, W) -> (N, classes)
 
 
 class Engine:
     """One loaded model: (N, H, W, 3) uint8 -> (N, classes) float32 probabilities.
 
     Raises:
-        StartupError: the bundle and what the network really does disagree, or there is no GPU.
+        StartupError: the library is not installed or cannot load the network, there is no GPU, or
+            the bundle and what the network really does disagree.
     """
 
-    def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: Device = "cpu",
+        threads: int = 1,
+        engine: EngineName = "paddle",
+    ) -> None:
         self._bundle = bundle
-        self._predictor = _predictor(bundle, device, threads)
-        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
-        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+        self._network = library(engine)(bundle, device, threads)
         spec = bundle.preprocessing
         # (x * scale - mean) / std, with one multiplication and one addition a pixel
         self._factor = (spec.scale / np.array(spec.std, np.float64)).astype(np.float32)
@@ -53,9 +54,7 @@ class Engine:
         Raises:
             InferenceFailed: the network gave something that is no probability.
         """
-        self._input.copy_from_cpu(self._normalized(images))
-        self._predictor.run()
-        scores = self._output.copy_to_cpu()
+        scores = self._network(self._normalized(images))
         if self._logits:
             scores = _softmax(scores)
         if scores.shape[0] != len(images) or not np.isfinite(scores).all():
@@ -90,30 +89,21 @@ class Engine:
         return int(scores.shape[1])
 
 
-def _predictor(bundle: Bundle, device: Device, threads: int) -> inference.Predictor:
-    config = inference.Config(str(bundle.graph), str(bundle.parameters))
-    config.disable_glog_info()
-    if device == "gpu":
-        _require_gpu()
-        config.enable_use_gpu(256, 0)  # MB of memory to begin with, device
-    else:
-        config.disable_gpu()
-        config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(threads)
-    config.enable_new_ir(bundle.graph.suffix == ".json")
-    config.enable_new_executor(True)
-    config.enable_memory_optim()
+def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
+    """Import the engine's library, here and nowhere else; return the class of its networks.
+
+    Raises:
+        StartupError: it is not installed.
+    """
     try:
-        return inference.create_predictor(config)
-    except Exception as error:
-        raise StartupError(f"PaddlePaddle cannot load {bundle.directory}") from error
+        if engine == "onnxruntime":
+            from app.onnx_engine import OnnxNetwork  # noqa: PLC0415
 
-
-def _require_gpu() -> None:
-    if not devices.is_compiled_with_cuda():
-        raise StartupError("device is gpu, but this PaddlePaddle is built without CUDA")
-    if not devices.cuda.device_count():
-        raise StartupError("device is gpu, but no GPU is visible here")
+            return OnnxNetwork
+        from app.paddle_engine import PaddleNetwork  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(f"the engine is {engine}, but it is not installed: {error}") from error
+    return PaddleNetwork
 
 
 def _softmax(logits: Scores) -> Scores:

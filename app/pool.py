@@ -49,6 +49,7 @@ class EnginePool:
         self._metrics = metrics
         self._job = Job(
             bundle,
+            settings.engine,
             settings.device,
             settings.threads_per_worker,
             settings.max_batch_size,

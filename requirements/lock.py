@@ -1,7 +1,8 @@
 """Resolve pyproject.toml anew into the locked requirements, with hashes and no index's name.
 
-Run by `make lock`. Every set is a superset of `serve.txt` with the very same versions, but for
-PaddleClas's: its old pins want an environment of their own, on Python 3.11.
+Run by `make lock`. Every set is a superset of `serve.txt` with the very same versions, but for two:
+`serve-onnx.txt` serves with ONNX Runtime where a bundle has its file, and leaves out Paddle;
+PaddleClas's old pins want an environment of their own, on Python 3.11.
 """
 
 import subprocess
@@ -22,6 +23,8 @@ def lock(name: str, *arguments: str, source: str = "") -> None:
 lock("serve", "--universal")
 same = ("--universal", "--constraint", "requirements/serve.txt")
 lock("weights", *same, "--extra", "weights")
-lock("dev", *same, "--extra", "weights", "--extra", "dev")
+lock("onnx", *same, "--extra", "weights", "--extra", "onnx")
+lock("dev", *same, "--extra", "weights", "--extra", "onnx", "--extra", "dev")
+lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
 own = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
 lock("paddleclas", *own, source="pytest\n")

@@ -191,6 +191,11 @@ def test_with_an_unknown_setting_nothing_is_served(small_bundle: Path) -> None:
     assert_not_served(said, str(small_bundle), {"CLASSIFIER_PROT": "80"})
 
 
+def test_without_its_file_onnx_runtime_serves_nothing(small_bundle: Path) -> None:
+    said = f"{small_bundle} has no inference.onnx: run `python -m app weights onnx"
+    assert_not_served(said, str(small_bundle), {"CLASSIFIER_ENGINE": "onnxruntime"})
+
+
 def assert_not_served(said: str, model_dir: str, env: dict[str, str] | None = None) -> None:
     command = [sys.executable, "-m", "app", "serve", "--port", "0", "--model-dir", model_dir]
     ended = subprocess.run(

@@ -31,6 +31,7 @@ from app.bundle import load_bundle, sha256
 from app.engine import Engine
 from app.errors import BundleError, StartupError
 from app.training.export import export
+from app.training.folding import folded
 
 Images = npt.NDArray[np.uint8]
 Scores = npt.NDArray[np.float32]
@@ -92,6 +93,35 @@ def test_the_bundle_answers_as_the_network(small_bundle: Path) -> None:
     expected = probabilities(small_network(), IMAGES)
     assert np.ptp(expected, axis=0).max() > 0.1  # the images can be told apart
     np.testing.assert_allclose(answers(small_bundle), expected, atol=1e-4)
+
+
+def test_folding_leaves_the_network_as_it_is_and_its_answers_alike() -> None:
+    network = small_network()
+    before = {key: value.numpy() for key, value in network.state_dict().items()}
+    lean = folded(network)
+    np.testing.assert_allclose(
+        probabilities(lean, IMAGES), probabilities(network, IMAGES), atol=1e-4
+    )
+    after = {key: value.numpy() for key, value in network.state_dict().items()}
+    assert after.keys() == before.keys()
+    assert all(np.array_equal(after[key], before[key]) for key in before)
+    assert not any(isinstance(layer, nn.BatchNorm) for layer in lean.sublayers())
+    assert lean.conv2._first_block._expand_conv  # it does something here
+
+
+def test_an_expansion_that_does_nothing_is_left_out() -> None:
+    network = small_network()
+    expansion = network.conv2._first_block._expand_conv
+    channels = len(expansion._conv.weight)
+    neutral = {"weight": 1, "bias": 0, "_mean": 0, "_variance": 1 - expansion._batch_norm._epsilon}
+    for key, value in expansion._batch_norm.state_dict().items():
+        value.set_value(np.full(channels, neutral[key], np.float32))
+    expansion._conv.weight.set_value(np.eye(channels, dtype=np.float32)[:, :, None, None])
+    lean = folded(network)
+    assert isinstance(lean.conv2._first_block, nn.Sequential)
+    np.testing.assert_allclose(
+        probabilities(lean, IMAGES), probabilities(network, IMAGES), atol=1e-4
+    )
 
 
 def test_the_bundle_says_what_it_is(small_bundle: Path) -> None:
