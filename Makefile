@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
-ENGINE ?= $(or $(CLASSIFIER_ENGINE),paddle)
+ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
 PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
@@ -13,7 +13,7 @@ PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-ha
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve bench: export CLASSIFIER_ENGINE = $(ENGINE)
+serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 
 serve: .venv/weights $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime)
 	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
