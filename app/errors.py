@@ -8,7 +8,7 @@ class BundleError(Exception):
 
 
 class StartupError(Exception):
-    """The service cannot start: one line for the operator."""
+    """The service cannot start, or a command cannot go on: one line that says why."""
 
 
 class ServiceError(Exception):

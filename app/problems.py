@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.errors import (
-    EmptyFile,
     FileTooLarge,
     InvalidRequest,
     MalformedBody,
@@ -74,9 +73,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if where == "body.file":
-        # curl's `-F file=` sends an empty string where a file should be
-        problem = EmptyFile() if first.get("input") == "" else MissingFile()
-        return problem_response(problem, request)
+        return problem_response(MissingFile(), request)
     return problem_response(InvalidRequest(f"{where}: {first['msg']}"), request)
 
 
