@@ -1,0 +1,32 @@
+"""The command line: `python -m app --help`. One file a family of commands."""
+
+import sys
+
+import typer
+
+from app.cli.bench import bench_efficiency, load_server
+from app.cli.serving import predict, serve
+from app.cli.weights import summary, weights
+from app.errors import BundleError, StartupError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.command()(serve)
+app.command()(predict)
+app.command()(summary)
+app.command(name="bench")(load_server)
+app.command()(bench_efficiency)
+app.add_typer(weights, name="weights")
+
+
+@app.callback()
+def program() -> None:
+    """What is in this photo? MobileNetV2 on PaddlePaddle."""
+
+
+def main() -> None:
+    """Run the command line; a known failure is one line and exit code 1."""
+    try:
+        app()
+    except (BundleError, StartupError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

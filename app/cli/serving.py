@@ -1,0 +1,74 @@
+"""`serve` and `predict`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.options import ModelDir
+from app.errors import StartupError
+from app.schemas import FileError, FilePrediction
+from app.settings import read_settings
+
+
+def serve(
+    model_dir: ModelDir = None,
+    host: Annotated[str | None, typer.Option(help="Address; else CLASSIFIER_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; else CLASSIFIER_PORT")] = None,
+) -> None:
+    """Serve predictions over HTTP."""
+    from app import main
+
+    main.serve(read_settings(model_dir=model_dir, host=host, port=port))
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER...")],
+    model_dir: ModelDir = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Classes to name for each photo")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line for each photo")] = False,
+) -> None:
+    """Say what is in photos on disk. The exit code is 1 where one cannot be read."""
+    from app import prediction
+    from app.bundle import load_bundle
+    from app.cores import granted_cores
+    from app.engine import Engine
+
+    photos = prediction.find_photos(paths)
+    if not photos:
+        raise StartupError("there is no photo in it")
+    settings = read_settings(model_dir=model_dir)
+    bundle = load_bundle(settings.model_dir)
+    engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
+    outcomes = track(
+        prediction.predict(photos, bundle, engine, top_k, settings.max_pixels),
+        "Looking",
+        len(photos),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    table = Table("photo", "what", "score")
+    failed = False
+    for outcome in outcomes:
+        failed |= isinstance(outcome, FileError)
+        if as_json:
+            print(outcome.model_dump_json())
+        else:
+            _add_rows(table, outcome)
+    if not as_json:
+        Console(markup=False, emoji=False).print(table)  # names of files and labels as they are
+    sys.exit(failed)
+
+
+def _add_rows(table: Table, outcome: FilePrediction | FileError) -> None:
+    if isinstance(outcome, FileError):
+        table.add_row(outcome.file, Text(outcome.detail, "red"), "")
+    else:
+        for rank, row in enumerate(outcome.predictions):
+            table.add_row("" if rank else outcome.file, row.label, f"{row.score:.3f}")
+    table.add_section()
