@@ -32,9 +32,16 @@ def predict(
     model_dir: ModelDir = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to name for each photo")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON line for each photo")] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write what it is on copies of the photos")
+    ] = None,
+    font: Annotated[
+        Path | None, typer.Option(help="For labels in other than Latin letters")
+    ] = None,
 ) -> None:
     """Say what is in photos on disk. The exit code is 1 where one cannot be read."""
     from app import prediction
+    from app.album import Album
     from app.bundle import load_bundle
     from app.cores import granted_cores
     from app.engine import Engine
@@ -43,6 +50,7 @@ def predict(
     if not photos:
         raise StartupError("there is no photo in it")
     settings = read_settings(model_dir=model_dir)
+    album = Album(save, photos, settings.max_pixels, font) if save else None
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
     outcomes = track(
@@ -56,6 +64,8 @@ def predict(
     failed = False
     for outcome in outcomes:
         failed |= isinstance(outcome, FileError)
+        if album and isinstance(outcome, FilePrediction):
+            album.add(outcome)
         if as_json:
             print(outcome.model_dump_json())
         else:
