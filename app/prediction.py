@@ -66,13 +66,23 @@ def classify(
                 yield Answer(photo, next(rows)) if isinstance(photo, Photo) else photo
 
 
+def contents(path: Path) -> bytes:
+    """Return the file's bytes.
+
+    Raises:
+        UnsupportedImage: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnsupportedImage(f"The file cannot be read: {error.strerror}") from error
+
+
 def _read(path: Path, spec: Preprocessing, max_pixels: int) -> Photo | ServiceError:
     try:
-        return decode(path.read_bytes(), spec, max_pixels)
+        return decode(contents(path), spec, max_pixels)
     except ServiceError as error:
         return error
-    except OSError as error:
-        return UnsupportedImage(f"The file cannot be read: {error.strerror}")
 
 
 def _is_image(path: Path) -> bool:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from app.cli.bench import bench_efficiency, load_server
+from app.cli.data import dataset, evaluate
 from app.cli.serving import predict, serve
 from app.cli.weights import summary, weights
 from app.errors import BundleError, StartupError
@@ -12,9 +13,11 @@ from app.errors import BundleError, StartupError
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command()(serve)
 app.command()(predict)
+app.command()(evaluate)
 app.command()(summary)
 app.command(name="bench")(load_server)
 app.command()(bench_efficiency)
+app.add_typer(dataset, name="dataset")
 app.add_typer(weights, name="weights")
 
 

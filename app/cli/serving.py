@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from app.cli.options import ModelDir
+from app.cli.terminal import plain_console, watched
 from app.errors import StartupError
 from app.schemas import FileError, FilePrediction
 from app.settings import read_settings
@@ -53,16 +52,10 @@ def predict(
     album = Album(save, photos, settings.max_pixels, font) if save else None
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
-    outcomes = track(
-        prediction.predict(photos, bundle, engine, top_k, settings.max_pixels),
-        "Looking",
-        len(photos),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    outcomes = prediction.predict(photos, bundle, engine, top_k, settings.max_pixels)
     table = Table("photo", "what", "score")
     failed = False
-    for outcome in outcomes:
+    for outcome in watched(outcomes, len(photos)):
         failed |= isinstance(outcome, FileError)
         if album and isinstance(outcome, FilePrediction):
             album.add(outcome)
@@ -71,7 +64,7 @@ def predict(
         else:
             _add_rows(table, outcome)
     if not as_json:
-        Console(markup=False, emoji=False).print(table)  # names of files and labels as they are
+        plain_console().print(table)
     sys.exit(failed)
 
 
