@@ -48,16 +48,16 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 def find_parts(place: Path) -> dict[str, Path]:
     """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
 
-    They are folders, or list files as PaddleClas names them: `train_list.txt`. A place that has no
-    parts is one, under its own name.
+    They are list files as PaddleClas names them, `train_list.txt`, else folders. A place that has
+    no parts is one, under its own name.
     """
     if place.is_dir():
-        folders = {folder.name: folder for folder in _folders(place)}
-        if folders and folders.keys() <= set(PARTS):
-            return {part: folders[part] for part in PARTS if part in folders}
         lists = {part: place / f"{part}_list.txt" for part in PARTS}
         if found := {part: path for part, path in lists.items() if path.is_file()}:
             return found
+        folders = {folder.name: folder for folder in _folders(place)}
+        if folders and folders.keys() <= set(PARTS):
+            return {part: folders[part] for part in PARTS if part in folders}
     return {place.absolute().name: place}
 
 

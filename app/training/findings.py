@@ -69,7 +69,7 @@ def _row(part: Mapping[str, Any]) -> Iterator[str]:
     yield str(part["photos"])
     yield str(len(counts))
     yield f"{min(counts)} to {max(counts)}"
-    for side in ("width: min, median, max", "height"):
+    for side in ("width", "height"):
         spread = part[side]
         yield "{min}, {median:g}, {max}".format(**spread) if spread else ""
 
