@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from paddle import device, distributed
-from paddle.base import core
 from paddle.utils import unique_name
 
 from app.cores import granted_cores
@@ -79,7 +78,6 @@ def _prepare(options: Options) -> Share:
         raise StartupError("--amp needs --device gpu: on CPU it would not be quicker")
     world = distributed.get_world_size()
     device.set_device(options.device)
-    core.set_num_threads(max(1, granted_cores() // (world if options.device == "cpu" else 1)))
     if world > 1:
         distributed.init_parallel_env()
     return Share(distributed.get_rank(), world)
