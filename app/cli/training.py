@@ -34,7 +34,7 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
             "auto: 17 on CPU, none on GPU"
         ),
     ] = "auto",
-    epochs: Epochs = 12,
+    epochs: Epochs = 10,
     warmup_epochs: Annotated[int, typer.Option(help="Of the classifier alone, before")] = 15,
     batch_size: Annotated[int, typer.Option(help="Photos a step")] = 32,
     lr: Annotated[

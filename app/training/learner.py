@@ -5,11 +5,13 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import paddle
-from paddle import Tensor, amp, nn
+from paddle import Tensor, amp, distributed
+from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
 from paddle.nn import functional as F  # noqa: N812  (the field's name for it)
 
 from app.training.average import Average
 from app.training.checkpoint import Groups
+from app.training.convert import Arrays
 from app.training.losses import Loss
 from app.training.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
@@ -48,10 +50,12 @@ class Learner:
     def begin(self, frozen: int) -> None:
         """Let everything behind the first `frozen` steps of the network learn."""
         self._tail = tail(self.network, frozen)
-        self._learning = {id(value) for value in self._tail.state_dict().values()}
-        self._model: nn.Layer = self._tail
-        if self._world > 1:
-            self._model = paddle.DataParallel(self._tail)
+        self._learned = [p for p in self._tail.parameters() if not p.stop_gradient]
+        self._learning = {
+            id(value)
+            for value in self._tail.state_dict().values()
+            if self._statistics or not value.stop_gradient
+        }
 
     def learn(self, batch: Batch, rate: float) -> tuple[float, int]:
         """Take one step; return the mean loss before it and how many photos were right."""
@@ -59,9 +63,12 @@ class Learner:
         self._optimizer.set_lr(rate)
         labels = paddle.to_tensor(batch.labels)
         with amp.auto_cast(enable=self._amp):
-            logits: Tensor = self._model(paddle.to_tensor(batch.inputs))  # (N, classes)
+            logits: Tensor = self._tail(paddle.to_tensor(batch.inputs))  # (N, classes)
             loss = self._loss(logits, labels)
         self._scaler.scale(loss).backward()
+        if self._world > 1:
+            # Not DataParallel: it cannot go around a parameter twice, as two phases would.
+            fused_allreduce_gradients(self._learned, None)  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.clear_grad()
@@ -81,13 +88,21 @@ class Learner:
                 right = scores[np.arange(len(labels)), labels][:, None]
                 ranks.append((scores > right).sum(axis=1))
         rank = np.concatenate(ranks)
-        return Score(
-            float(np.concatenate(losses).mean()), float((rank < 1).mean()), float((rank < 5).mean())
-        )
+        loss = np.concatenate(losses).mean()
+        return self._agreed(Score(float(loss), float((rank < 1).mean()), float((rank < 5).mean())))
 
-    def best(self) -> dict[str, Tensor]:
-        """Return the average network's state, as `paddle.save` wants it."""
-        return {key: paddle.to_tensor(value) for key, value in self._average.values.items()}
+    def _agreed(self, score: Score) -> Score:
+        """Return the first process's score: all must stop together, and statistics differ."""
+        if self._world == 1:
+            return score
+        figures = paddle.to_tensor(list(score), "float64")
+        distributed.broadcast(figures, src=0)
+        loss, top1, top5 = figures.numpy().tolist()
+        return Score(loss, top1, top5)
+
+    def best(self) -> Arrays:
+        """Return the average network's state."""
+        return self._average.values
 
     @property
     def updates(self) -> int:

@@ -22,7 +22,7 @@ class Options(BaseModel):
     smoothing: float = Field(0.1, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
     warmup_epochs: int = Field(15, ge=0, le=1000)
-    epochs: int = Field(12, ge=0, le=10_000)
+    epochs: int = Field(10, ge=0, le=10_000)
     batch_size: int = Field(32, ge=1, le=4096)
     lr: float | None = Field(None, gt=0, le=10)
     weight_decay: float = Field(1e-4, ge=0, le=1)
@@ -37,7 +37,7 @@ class Options(BaseModel):
     amp: bool = False
     device: Device = "cpu"
     workers: int | None = Field(None, ge=0, le=256)
-    max_pixels: int = 50_000_000
+    max_pixels: int = Field(50_000_000, ge=1)
 
 
 class Recipe(BaseModel):

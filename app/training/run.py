@@ -2,16 +2,16 @@
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import paddle
-from paddle import Tensor
 from pydantic import ValidationError
 
 from app.errors import StartupError
 from app.training.checkpoint import Checkpoint, load_checkpoint
+from app.training.convert import Arrays
 from app.training.data import Photos, read_lists, write_lists
 from app.training.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
@@ -72,10 +72,10 @@ class Run:
         """Read it back; None where the run was stopped before the first."""
         return load_checkpoint(self._last) if self._last.is_file() else None
 
-    def save_best(self, state: Mapping[str, Tensor]) -> None:
+    def save_best(self, state: Arrays) -> None:
         """Write the weights that are exported, in Paddle's own form."""
         part = self._best.with_suffix(".part")
-        paddle.save(dict(state), str(part))
+        paddle.save(cast("Any", state), str(part))
         part.replace(self._best)
 
     def best_network(self) -> MobileNetV2:
