@@ -1,6 +1,10 @@
 """Training itself, small: by heart, to the bit, from any width, and stopped at any step."""
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +23,7 @@ from app.training.options import Options
 from app.training.run import Run
 from app.training.training import resume, train
 
+ROOT = Path(__file__).parents[1]
 COUNTS = dict.fromkeys(LABELS, 5)
 SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=3, workers=0)
 
@@ -58,7 +63,7 @@ def test_eight_photos_are_learnt_by_heart_from_scratch(tmp_path: Path) -> None:
     lines = "".join(f"{i}.png {i % 4}\n" for i in range(8))
     (tmp_path / "train_list.txt").write_text(8 * lines)
     (tmp_path / "val_list.txt").write_text(lines)
-    changes = {"size": 64, "epochs": 15, "batch_size": 8, "augment": False}
+    changes = {"size": 64, "epochs": 12, "batch_size": 8, "augment": False}
     _, place = train(tmp_path, SCRATCH.model_copy(update=changes), tmp_path / "run")
     first, last = place.rows[0], place.rows[-1]
     assert last["loss"] < first["loss"] / 2
@@ -90,8 +95,8 @@ def test_resume_from_scratch_equals_not_stopping(
 def test_resume_with_known_weights_equals_not_stopping(
     known: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped as features are read, as the classifier learns, and in the middle of fine-tuning."""
-    assert_resumes(photos, known, (2, 10, 17), tmp_path, monkeypatch)
+    """Stopped as the classifier learns, behind 8 looks at features, and in fine-tuning."""
+    assert_resumes(photos, known, (10, 17), tmp_path, monkeypatch)
 
 
 def assert_resumes(
@@ -120,6 +125,28 @@ def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path
         train(photos, SCRATCH.model_copy(update=changes), tmp_path / name)
     assert state(tmp_path / "one") == state(tmp_path / "same")
     assert state(tmp_path / "one") != state(tmp_path / "other")
+
+
+def test_two_processes_learn_as_one(known: Options, photos: Path, tmp_path: Path) -> None:
+    """Each takes half of every batch: 16 photos in steps of 4."""
+    photos = shutil.copytree(photos, tmp_path / "photos")
+    draw(photos / "train" / "cat" / "more.png", (200, 60, 40), seed=99)
+    one, two = tmp_path / "one", tmp_path / "two"
+    changes = {"freeze": "18", "warmup_epochs": 1}
+    train(photos, known.model_copy(update=changes), one)
+    options = ["--weights", known.weights, "--scale", "0.25", "--size", "64", "--batch-size", "4"]
+    options += ["--freeze", "18", "--warmup-epochs", "1", "--epochs", "2", "--workers", "0"]
+    launch = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+    launch += ["--log_dir", str(tmp_path / "log"), str(ROOT / "app" / "__main__.py")]
+    subprocess.run(
+        [*launch, "train", str(photos), *options, "--output", str(two)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
+    expected, got = (Run(folder).best_network().state_dict() for folder in (one, two))
+    for key, value in expected.items():
+        np.testing.assert_allclose(got[key].numpy(), value.numpy(), atol=1e-4, err_msg=key)
 
 
 def test_only_what_is_not_frozen_learns(known: Options, photos: Path, tmp_path: Path) -> None:
