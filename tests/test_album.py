@@ -51,6 +51,16 @@ def test_a_picture_for_each_photo(
         assert ExifTags.Base.Orientation not in picture.getexif()
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "gif", "tiff"])
+def test_the_format_stays(run: Run, small_bundle: Path, tmp_path: Path, suffix: str) -> None:
+    photo = tmp_path / "photos" / f"Kätzchen 1.{suffix}"
+    photo.parent.mkdir()
+    Image.open(CHELSEA).save(photo)
+    assert run("predict", photo, "--model-dir", small_bundle, "--save", tmp_path).code == 0
+    with Image.open(photo) as before, Image.open(tmp_path / photo.name) as after:
+        assert (before.format, before.size) == (after.format, after.size)
+
+
 @pytest.mark.parametrize("colour", ["white", "black", "#777777", "yellow"])
 def test_it_is_readable_on_any_background(colour: str) -> None:
     picture = captioned(Image.new("RGB", (224, 224), colour), ["tiger cat  0.395"])

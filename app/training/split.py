@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.bundle import sha256
 from app.errors import StartupError
-from app.training.dataset import Dataset, read_dataset
+from app.training.dataset import Dataset, find_parts, read_dataset
 
 
 def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> tuple[int, int]:
@@ -26,10 +26,12 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
         The numbers of photos in train and in test.
 
     Raises:
-        StartupError: OUTPUT is there already, or lies within DIR and would become a class.
+        StartupError: DIR is divided already; OUTPUT is there, or would become a class of DIR.
     """
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder")
+    if place not in find_parts(place).values():
+        raise StartupError(f"{place} has its parts already: {', '.join(find_parts(place))}")
     if output.exists():
         raise StartupError(f"{output} is there already; nothing is overwritten")
     if output.resolve().is_relative_to(place.resolve()):
