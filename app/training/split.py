@@ -51,9 +51,11 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
 def _choose(data: Dataset, share: float, seed: int) -> set[Path]:
     """Return the test photos. Files of the same content stay together, across classes too."""
     content = {sample.path: sha256(sample.path) for sample in data.samples}
+    classes = [Counter[str]() for _ in data.classes]
+    for sample in data.samples:
+        classes[sample.class_id][content[sample.path]] += 1
     in_test: dict[str, bool] = {}
-    for class_id in range(len(data.classes)):
-        copies = Counter(content[s.path] for s in data.samples if s.class_id == class_id)
+    for copies in classes:
         wanted = max(1, round(share * copies.total()))
         wanted -= sum(count for one, count in copies.items() if in_test.get(one))
         free = sorted((one for one in copies if one not in in_test), key=partial(_rank, seed))
