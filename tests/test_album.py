@@ -51,11 +51,11 @@ def test_a_picture_for_each_photo(
         assert ExifTags.Base.Orientation not in picture.getexif()
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "gif", "tiff"])
-def test_the_format_stays(run: Run, small_bundle: Path, tmp_path: Path, suffix: str) -> None:
-    photo = tmp_path / "photos" / f"Kätzchen 1.{suffix}"
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_name_and_format_stay(run: Run, small_bundle: Path, tmp_path: Path, kind: str) -> None:
+    photo = tmp_path / "photos" / "Kätzchen.1"  # a name that tells no format
     photo.parent.mkdir()
-    Image.open(CHELSEA).save(photo)
+    Image.open(CHELSEA).save(photo, kind)
     assert run("predict", photo, "--model-dir", small_bundle, "--save", tmp_path).code == 0
     with Image.open(photo) as before, Image.open(tmp_path / photo.name) as after:
         assert (before.format, before.size) == (after.format, after.size)
