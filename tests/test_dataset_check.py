@@ -45,7 +45,7 @@ def test_tables(run: Run, place: Path) -> None:
     code, out, _ = run("dataset", "check", place)
     assert code == 0
     assert "2 to 4" in out
-    assert "90, 90, 90" in out
+    assert "90 / 90 / 90" in out
     assert out.splitlines()[-1] == "sound"
 
 
