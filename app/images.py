@@ -61,13 +61,20 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
         return _photo(image, kind, spec)
 
 
-def picture(data: bytes, max_pixels: int) -> Image.Image:
-    """Decode an upload whole, in its own size: upright, RGB.
+def picture(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
+    """Decode an upload whole: upright, RGB, in its own size.
+
+    Args:
+        data: the upload.
+        max_pixels: larger images are refused.
+        at_least: where the short side may come out as small as this, large JPEGs are quicker.
 
     Raises:
         EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: see their texts.
     """
     with _opened(data, sniff(data), max_pixels) as image:
+        if at_least:
+            image.draft(None, (at_least, at_least))
         image.load()
         return _upright(image)
 

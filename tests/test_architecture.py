@@ -32,7 +32,7 @@ LAYERS = (
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 # Commands import what they start; `training` uses the files that both halves share.
 FROM_TRAINING = {"bundle", "engine", "errors", "golden", "images", "preprocessing", "training"}
-FROM_TRAINING |= {"captions", "prediction", "schemas"}
+FROM_TRAINING |= {"captions", "cores", "paddle_engine", "prediction", "schemas", "settings"}
 
 
 def part(module: str) -> str:

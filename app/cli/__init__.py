@@ -7,12 +7,15 @@ import typer
 from app.cli.bench import bench_efficiency, load_server
 from app.cli.data import dataset, evaluate
 from app.cli.serving import predict, serve
+from app.cli.training import export, train
 from app.cli.weights import summary, weights
 from app.errors import BundleError, ServiceError, StartupError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command()(serve)
 app.command()(predict)
+app.command()(train)
+app.command()(export)
 app.command()(evaluate)
 app.command()(summary)
 app.command(name="bench")(load_server)
