@@ -1,0 +1,52 @@
+"""Every object is of the form that the API server wants, down to the last key."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+from manifests import OVERLAYS, PLAIN, Object, kserve, only, read, rendered
+
+VERSION = "1.36"
+CUSTOM = {
+    path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("schemas/*.json")
+}
+
+
+def check(thing: Object) -> None:
+    """Hold an object against its schema."""
+    if thing["kind"] in CUSTOM:
+        jsonschema.validate(thing, CUSTOM[thing["kind"]])
+    else:
+        kubernetes_validate.validate(thing, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_has_its_form(overlay: str) -> None:
+    for thing in rendered(overlay):
+        check(thing)
+
+
+def test_the_ingress_has_its_form() -> None:
+    check(read("components/ingress/ingress.yaml"))
+
+
+def test_kserve_makes_valid_pods_of_it() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": kserve()}
+    check(pod)
+
+
+@pytest.mark.parametrize("overlay", PLAIN)
+def test_a_plain_cluster_knows_every_kind(overlay: str) -> None:
+    assert not {thing["kind"] for thing in rendered(overlay)} & set(CUSTOM)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "kind"),
+    [("cpu", "Deployment"), ("keda", "ScaledObject"), ("prometheus", "ServiceMonitor")],
+)
+def test_a_key_that_does_not_exist_is_found(overlay: str, kind: str) -> None:
+    thing = only(overlay, kind)
+    with pytest.raises(jsonschema.ValidationError):
+        check({**thing, "spec": {**thing["spec"], "intervall": 1}})
