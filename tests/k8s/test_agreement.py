@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from manifests import OVERLAYS, Object, container, kserve, only, pod, read, rendered
 
-from app.main import _FORM_BYTES
 from app.metrics import Metrics
 from app.routes import health
 from app.settings import Settings, read_settings
+from app.upload import _FORM_BYTES
 
 PATHS = {getattr(route, "path", "") for route in health.router.routes}
 # Beyond the lame duck and the drain: for workers to stop and the process to end.
@@ -41,6 +41,8 @@ def assert_agrees(spec: Object, own: Settings) -> None:
     assert startup["periodSeconds"] * startup["failureThreshold"] > own.start_timeout_s
     drain_s = own.drain_delay_s + own.drain_timeout_s
     assert spec["terminationGracePeriodSeconds"] >= drain_s + SPARE_S
+    (volume,) = spec["volumes"]  # uploads lie in it, some of them on their way out
+    assert gibibytes(volume["emptyDir"]["sizeLimit"]) > 2 * own.capacity_bytes
     # Not ready by then on every node: endpoints and proxies follow the probe.
     assert own.drain_delay_s > served["readinessProbe"]["periodSeconds"]
 
@@ -143,3 +145,8 @@ def target(metric: dict[str, Any]) -> float:
 
 def milli(quantity: str) -> float:
     return float(quantity.rstrip("m")) / (1000 if quantity.endswith("m") else 1)
+
+
+def gibibytes(quantity: str) -> int:
+    assert quantity.endswith("Gi")
+    return int(quantity.removesuffix("Gi")) * 2**30
