@@ -28,6 +28,7 @@ def restarts(reason: str) -> str:
     return series("classifier_worker_restarts_total", f'reason="{reason}"')
 
 
+STARTED = series("process_start_time_seconds")
 READY, UP = series("classifier_ready"), series("up")
 QUICK = series("classifier_stage_duration_seconds_bucket", 'stage="total",le="0.5"')
 ANSWERED = series("classifier_stage_duration_seconds_count", 'stage="total"')
@@ -43,6 +44,7 @@ SCORES = series("classifier_top1_score_count")
 HEALTHY: dict[str, str] = {
     READY: always(1),
     UP: always(1),
+    STARTED: always(1),
     predict(200): grows(600),
     predict(429): always(0),
     predict(500): always(0),
@@ -108,6 +110,8 @@ SCENARIOS = (
     fires("ClassifierWorkerCrashLoop", "a crash a minute", 10, {restarts("crash"): grows(1)}),
     fires("ClassifierWorkerCrashLoop", "a hang a minute", 10, {restarts("hang"): grows(1)}),
     Scenario("one crash", {restarts("crash"): f"0x5 1x{FOREVER}"}, 10),
+    fires("ClassifierRestarts", "a start every five minutes", 25, {STARTED: "1x5 2x5 3x5 4x20"}),
+    Scenario("one new start", {STARTED: f"1x5 2x{FOREVER}"}, 25),
     fires("ClassifierWorkersMissing", "one of two workers", 10, {WORKERS_UP: always(1)}),
     fires("ClassifierHopeless", "no worker starts", 5, {HOPELESS: always(1)}),
     fires("ClassifierCanaryWrong", "a wrong canary", 10, {WRONG: f"0x5 1x{FOREVER}"}),
