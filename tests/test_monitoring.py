@@ -31,6 +31,8 @@ def test_each_alert_has_its_entry_in_the_guide() -> None:
                 assert (ROOT / file).read_text() == GUIDE
                 assert anchor == rule["alert"].lower()
                 assert anchor in anchors, anchor
+                severity = rule["labels"]["severity"].capitalize()
+                assert f"### {rule['alert']}\n\n{severity}. " in GUIDE
 
 
 def test_only_metrics_that_exist_are_asked_for() -> None:

@@ -17,11 +17,16 @@ OVERLAYS = (*PLAIN, "keda", "prometheus")
 Object = dict[str, Any]
 
 
+def render(folder: Path) -> tuple[Object, ...]:
+    """Return the objects that kustomize makes of a folder."""
+    text = subprocess.check_output([KUBECTL, "kustomize", str(folder)], text=True)
+    return tuple(yaml.safe_load_all(text))
+
+
 @cache
 def rendered(overlay: str) -> tuple[Object, ...]:
     """Return the objects of an overlay."""
-    command = [KUBECTL, "kustomize", str(K8S / "overlays" / overlay)]
-    return tuple(yaml.safe_load_all(subprocess.check_output(command, text=True)))
+    return render(K8S / "overlays" / overlay)
 
 
 def only(overlay: str, kind: str) -> Object:

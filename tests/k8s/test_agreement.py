@@ -7,7 +7,7 @@ import pytest
 from manifests import OVERLAYS, Object, container, kserve, only, pod, read, rendered
 
 from app.metrics import Metrics
-from app.routes import health
+from app.routes import health, metrics
 from app.settings import Settings, read_settings
 from app.upload import _FORM_BYTES
 
@@ -77,6 +77,16 @@ def test_every_selector_finds_the_pods_and_nothing_else(overlay: str) -> None:
     assert only(overlay, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
     for spread in pod(overlay)["topologySpreadConstraints"]:
         assert spread["labelSelector"]["matchLabels"] == labels
+
+
+def test_the_operator_finds_the_service() -> None:
+    monitor = only("prometheus", "ServiceMonitor")["spec"]
+    service = only("prometheus", "Service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+    assert endpoint["path"] in {getattr(route, "path", "") for route in metrics.router.routes}
+    assert service["metadata"]["name"] == "photo-classifier"  # the job that the alerts name
 
 
 def test_the_service_leads_to_the_container(overlay: str) -> None:

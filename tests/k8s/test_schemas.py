@@ -1,12 +1,13 @@
 """Every object is of the form that the API server wants, down to the last key."""
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import pytest
-from manifests import OVERLAYS, PLAIN, Object, kserve, only, read, rendered
+from manifests import K8S, OVERLAYS, PLAIN, Object, kserve, only, render, rendered
 
 VERSION = "1.36"
 CUSTOM = {
@@ -28,8 +29,15 @@ def test_every_object_has_its_form(overlay: str) -> None:
         check(thing)
 
 
-def test_the_ingress_has_its_form() -> None:
-    check(read("components/ingress/ingress.yaml"))
+def test_the_ingress_can_be_added_to_an_overlay(tmp_path: Path) -> None:
+    k8s = Path(os.path.relpath(K8S, tmp_path.resolve()))
+    parts = {
+        "resources": [str(k8s / "overlays/cpu")],
+        "components": [str(k8s / "components/ingress")],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(parts))
+    (ingress,) = (one for one in render(tmp_path) if one["kind"] == "Ingress")
+    check(ingress)
 
 
 def test_kserve_makes_valid_pods_of_it() -> None:
