@@ -51,6 +51,16 @@ def test_a_picture_for_each_photo(
         assert ExifTags.Base.Orientation not in picture.getexif()
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_name_and_format_stay(run: Run, small_bundle: Path, tmp_path: Path, kind: str) -> None:
+    photo = tmp_path / "photos" / "Kätzchen.1"  # a name that tells no format
+    photo.parent.mkdir()
+    Image.open(CHELSEA).save(photo, kind)
+    assert run("predict", photo, "--model-dir", small_bundle, "--save", tmp_path).code == 0
+    with Image.open(photo) as before, Image.open(tmp_path / photo.name) as after:
+        assert (before.format, before.size) == (after.format, after.size)
+
+
 @pytest.mark.parametrize("colour", ["white", "black", "#777777", "yellow"])
 def test_it_is_readable_on_any_background(colour: str) -> None:
     picture = captioned(Image.new("RGB", (224, 224), colour), ["tiger cat  0.395"])

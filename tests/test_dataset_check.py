@@ -45,7 +45,7 @@ def test_tables(run: Run, place: Path) -> None:
     code, out, _ = run("dataset", "check", place)
     assert code == 0
     assert "2 to 4" in out
-    assert "90, 90, 90" in out
+    assert "90 / 90 / 90" in out
     assert out.splitlines()[-1] == "sound"
 
 
@@ -106,7 +106,7 @@ def test_one_folder_of_classes(run: Run, place: Path) -> None:
 
 
 def test_list_files(run: Run, place: Path) -> None:
-    (place / "train_list.txt").write_text("train/cat/0.png 0\ntrain/dog/0.png 1\n")
+    (place / "train_list.txt").write_text("train/cat/0.png 0\ntrain/dog/0.png\t1\n")
     (place / "test_list.txt").write_text("test/cat/0.png 0\ntrain/dog/0.png 1\ntest/no.png 0\n")
     code, found = check(run, place)
     assert code == 1
@@ -120,11 +120,16 @@ def test_list_files(run: Run, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [("cat.png\n", "list.txt:1: not of the form"), ("\n", "list.txt: there are no photos in it")],
+    ("data", "said"),
+    [
+        (b"a.png 0\ncat.png\n", "list.txt:2: not of the form"),
+        (b"cat.png cat\n", "list.txt:1: not of the form"),
+        (b"\n", "list.txt: there are no photos in it"),
+        (b"\xff\xd8\xff", "list.txt is no list file"),
+    ],
 )
-def test_a_list_of_no_use_is_one_line(run: Run, tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "list.txt").write_text(text)
+def test_a_list_of_no_use_is_one_line(run: Run, tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "list.txt").write_bytes(data)
     code, _, err = run("dataset", "check", tmp_path / "list.txt")
     assert code == 1
     assert said in err

@@ -80,3 +80,11 @@ def test_nothing_is_overwritten(run: Run, place: Path, tmp_path: Path) -> None:
     assert "lies within" in err
     assert list((tmp_path / "out").iterdir()) == []
     assert not (place / "out").exists()
+
+
+def test_what_is_divided_is_not_divided_again(run: Run, place: Path, tmp_path: Path) -> None:
+    run("dataset", "split", place, tmp_path / "out")
+    code, _, err = run("dataset", "split", tmp_path / "out", tmp_path / "again")
+    assert code == 1
+    assert err == f"error: {tmp_path / 'out'} has its parts already: train, test\n"
+    assert not (tmp_path / "again").exists()

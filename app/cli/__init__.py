@@ -9,7 +9,7 @@ from app.cli.data import dataset, evaluate
 from app.cli.serving import predict, serve
 from app.cli.training import export, train
 from app.cli.weights import summary, weights
-from app.errors import BundleError, StartupError
+from app.errors import BundleError, ServiceError, StartupError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command()(serve)
@@ -33,6 +33,6 @@ def main() -> None:
     """Run the command line; a known failure is one line and exit code 1."""
     try:
         app()
-    except (BundleError, StartupError, OSError) as error:
+    except (BundleError, ServiceError, StartupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -88,9 +88,10 @@ def evaluate(
     from app.training.dataset import held_out, read_dataset
     from app.training.evaluation import evaluate
 
-    if output:  # which needs matplotlib; better said before the work than after it
+    if output:  # what is missing, matplotlib or a place to write, is said before the work
         from app.training.evaluation_files import write
 
+        output.mkdir(parents=True, exist_ok=True)
     settings = read_settings(model_dir=model_dir)
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)

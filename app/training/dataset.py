@@ -103,15 +103,22 @@ def _ids(classes: Sequence[str], folders: Sequence[str]) -> dict[str, int]:
 
 def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
     samples = []
-    for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
-        path, _, class_id = line.strip().rpartition(" ")
-        if not line.strip():
+    for number, line in enumerate(_lines(place), 1):
+        words = line.strip().rsplit(maxsplit=1)
+        if not words:
             continue
-        if not path or not class_id.isdecimal():
+        if len(words) < 2 or not words[1].isdecimal():
             raise StartupError(f"{place}:{number}: not of the form `path class_id`")
-        samples.append(Sample(place.parent / path, int(class_id)))
+        samples.append(Sample(place.parent / words[0], int(words[1])))
     count = max((sample.class_id for sample in samples), default=-1) + 1
     if classes is not None and count > len(classes):
         raise StartupError(f"{place}: class {count - 1}, but the model has {len(classes)}")
     names = classes or [str(class_id) for class_id in range(count)]
     return Dataset(tuple(names), tuple(samples))
+
+
+def _lines(place: Path) -> list[str]:
+    try:
+        return place.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise StartupError(f"{place} is no list file: it is not text") from error

@@ -16,12 +16,11 @@ _CLASS_COLUMNS = ("class_id", "class", "photos", "precision", "recall", "f1")
 
 
 def write(evaluation: Evaluation, directory: Path, max_pixels: int) -> None:
-    """Write all files to `directory`, replacing those of a run before.
+    """Write all files to `directory`, which is there, replacing those of a run before.
 
     evaluation.json, classes.csv, confusion.csv and .png, reliability.png, mistakes.png,
     predictions.csv and, a row each of its photos, scores.npy (N, classes) float32.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     result, shown = evaluation.result, evaluation.concerned
     names = [evaluation.names[class_id] for class_id in shown]
     confusion = result.confusion()[np.ix_(shown, shown)]

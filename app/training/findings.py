@@ -12,6 +12,7 @@ from rich.text import Text
 from app.training.dataset import Dataset
 from app.training.inspection import Findings, Look
 
+_SIDES = "pixels: least / median / most"
 _MOST_ROWS = 50  # of a table of classes; more are not read by anyone
 
 
@@ -33,13 +34,13 @@ def document(found: Findings, parts: Mapping[str, Dataset]) -> dict[str, Any]:
 
 def show(found: Findings, parts: Mapping[str, Dataset], console: Console) -> None:
     """Print the tables, then a line for each thing that is wrong."""
-    table = Table("", "photos", "classes", "a class", "width: min, median, max", "height")
+    table = Table("", "photos", "classes", "a class", "width", "height", caption=_SIDES)
     for part, data in parts.items():
         table.add_row(part, *_row(_part(data, _looks(found, part))))
     console.print(table)
     console.print(_classes(parts))
     for kind, what in _wrong(found):
-        console.print(Text(kind, "red"), what, soft_wrap=True)
+        console.print(Text(f"{kind}:", "red"), what, soft_wrap=True)
     if found.sound:
         console.print(Text("sound", "green"))
 
@@ -71,7 +72,7 @@ def _row(part: Mapping[str, Any]) -> Iterator[str]:
     yield f"{min(counts)} to {max(counts)}"
     for side in ("width", "height"):
         spread = part[side]
-        yield "{min}, {median:g}, {max}".format(**spread) if spread else ""
+        yield "{min} / {median:g} / {max}".format(**spread) if spread else ""
 
 
 def _classes(parts: Mapping[str, Dataset]) -> Table:

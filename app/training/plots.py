@@ -53,7 +53,7 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     )
     curve.set(ylabel="part that is right", xlim=(0, 1), ylim=(0, 1.02))
     curve.set_title(f"expected calibration error {reliability.error:.3f}")
-    curve.legend(loc="upper left")
+    curve.legend(loc="lower right")
     histogram.bar(edges, reliability.photos, 1 / bins, align="edge", color=_GREY)
     histogram.set(xlabel="score of the likeliest class", ylabel="photos")
     _save(figure, path)

@@ -63,10 +63,17 @@ class Evaluated:
         """The score of the likeliest class, (N,)."""
         return np.asarray(self.scores.max(axis=1), np.float64)
 
+    @property
+    def rank(self) -> Ints:
+        """How many classes come before the right one, (N,); of equals the first, as in answers."""
+        own = self.scores[np.arange(len(self.truth)), self.truth][:, None]
+        earlier = np.arange(self.scores.shape[1]) < self.truth[:, None]
+        ahead = (self.scores > own) | ((self.scores == own) & earlier)
+        return np.asarray(ahead.sum(axis=1))
+
     def top(self, count: int) -> float:
         """Return the part of the photos whose class is among the `count` likeliest."""
-        best = np.argsort(-self.scores, axis=1, kind="stable")[:, :count]  # as Bundle.best
-        return float((best == self.truth[:, None]).any(axis=1).mean())
+        return float((self.rank < count).mean())
 
     def confusion(self) -> Ints:
         """Return (classes, classes): how many photos of the row's class got the column's."""

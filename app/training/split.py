@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.bundle import sha256
 from app.errors import StartupError
-from app.training.dataset import Dataset, read_dataset
+from app.training.dataset import Dataset, find_parts, read_dataset
 
 
 def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> tuple[int, int]:
@@ -26,10 +26,12 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
         The numbers of photos in train and in test.
 
     Raises:
-        StartupError: OUTPUT is there already, or lies within DIR and would become a class.
+        StartupError: DIR is divided already; OUTPUT is there, or would become a class of DIR.
     """
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder")
+    if place not in find_parts(place).values():
+        raise StartupError(f"{place} has its parts already: {', '.join(find_parts(place))}")
     if output.exists():
         raise StartupError(f"{output} is there already; nothing is overwritten")
     if output.resolve().is_relative_to(place.resolve()):
@@ -49,9 +51,11 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
 def _choose(data: Dataset, share: float, seed: int) -> set[Path]:
     """Return the test photos. Files of the same content stay together, across classes too."""
     content = {sample.path: sha256(sample.path) for sample in data.samples}
+    classes = [Counter[str]() for _ in data.classes]
+    for sample in data.samples:
+        classes[sample.class_id][content[sample.path]] += 1
     in_test: dict[str, bool] = {}
-    for class_id in range(len(data.classes)):
-        copies = Counter(content[s.path] for s in data.samples if s.class_id == class_id)
+    for copies in classes:
         wanted = max(1, round(share * copies.total()))
         wanted -= sum(count for one, count in copies.items() if in_test.get(one))
         free = sorted((one for one in copies if one not in in_test), key=partial(_rank, seed))
