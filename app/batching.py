@@ -5,17 +5,15 @@ State changes only in plain functions, between two awaits, so no cancellation ca
 
 import asyncio
 import logging
-import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import DeadlineUnreachable, InferenceFailed, Overloaded, ServiceError
+from app.errors import InferenceFailed, ServiceError
 from app.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -42,6 +40,9 @@ class Pool(Protocol):
     on_idle: Callable[[], None]
     max_batch_size: int
 
+    def padding(self, count: int) -> int:
+        """Return the rows that a batch of `count` computes for nothing."""
+
     @property
     def up(self) -> int:
         """Workers that have their model."""
@@ -67,45 +68,24 @@ class _Waiting:
 
 
 class Batcher:
-    """Admits photos up to `capacity` and hands them to idle workers in batches.
+    """Hands photos to idle workers in batches.
 
-    There is no timer: an idle worker starts at once on what waits, and while all are busy the
-    next batch grows, up to the pool's `max_batch_size`.
+    An idle worker starts at once on what waits, and while all are busy the next batch grows, up to
+    the pool's `max_batch_size`. Only with a `max_wait_s` above 0 does an idle worker wait so long
+    for a batch to fill.
     """
 
-    def __init__(self, pool: Pool, capacity: int, metrics: Metrics) -> None:
-        self.in_flight = 0
+    def __init__(self, pool: Pool, max_wait_s: float, metrics: Metrics) -> None:
         self._photo_s: float | None = None  # of one worker, smoothed; None before any batch
-        self._capacity = capacity
+        self._max_wait_s = max_wait_s
+        self._timer: asyncio.TimerHandle | None = None
         self._metrics = metrics
         self._pool = pool
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         pool.on_idle = self._dispatch
-        metrics.capacity.set(capacity)
         metrics.queue_depth.set_function(lambda: len(self._queue))
-        metrics.in_flight.set_function(lambda: self.in_flight)
-        metrics.drain_rate.set_function(self._drain_rate)
-
-    @contextmanager
-    def admit(self, time_allowed_s: float = math.inf) -> Iterator[None]:
-        """Hold one of the places, from the door to the answer.
-
-        Raises:
-            Overloaded: all places are taken.
-            DeadlineUnreachable: those inside need longer than the time allowed.
-        """
-        wait_s = self._predicted_wait_s()
-        retry_after_s = max(1, math.ceil(wait_s))
-        if self.in_flight >= self._capacity:
-            raise Overloaded(retry_after_s=retry_after_s)
-        if wait_s > time_allowed_s:
-            raise DeadlineUnreachable(retry_after_s=retry_after_s)
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
+        metrics.drain_rate.set_function(self.drain_rate)
 
     def submit(self, pixels: Pixels) -> asyncio.Future[Answer]:
         """Queue one photo. Cancelling the future takes it out again."""
@@ -117,7 +97,7 @@ class Batcher:
 
     def _dispatch(self) -> None:
         """Start a batch on every idle worker while photos wait. Never awaits."""
-        while self._drop_gone() and (worker := self._pool.take()):
+        while self._drop_gone() and self._ripe() and (worker := self._pool.take()):
             task = asyncio.create_task(self._run(worker, self._next_batch()))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -128,19 +108,26 @@ class Batcher:
             self._queue.popleft()
         return bool(self._queue)
 
+    def _ripe(self) -> bool:
+        """Tell whether the head of the queue has waited enough; else come back when it has."""
+        if self._timer:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        due = self._queue[0].since + self._max_wait_s
+        if len(self._queue) >= self._pool.max_batch_size or loop.time() >= due:
+            return True
+        self._timer = loop.call_at(due, self._dispatch)
+        return False
+
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         while len(batch) < self._pool.max_batch_size and self._drop_gone():
             batch.append(self._queue.popleft())
         return batch
 
-    def _drain_rate(self) -> float:
+    def drain_rate(self) -> float:
         """Return the photos a second that the workers finish now; 0 while that is unknown."""
         return self._pool.up / self._photo_s if self._photo_s else 0.0
-
-    def _predicted_wait_s(self) -> float:
-        rate = self._drain_rate()
-        return self.in_flight / rate if rate else 0.0
 
     async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
         try:
@@ -157,6 +144,7 @@ class Batcher:
         """Give each of the batch its answer, or return why there is none."""
         started = asyncio.get_running_loop().time()
         self._metrics.batch_size.observe(len(batch))
+        self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
         try:
             scores, seconds = await worker.infer([waiting.pixels for waiting in batch])
         except ServiceError as error:

@@ -5,7 +5,6 @@ import itertools
 import logging
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -54,6 +53,10 @@ class Job:
         powers = itertools.takewhile(lambda size: size < largest, (2**i for i in range(16)))
         return (*powers, largest)
 
+    def bucket(self, count: int) -> int:
+        """Return the warmed size that a batch of `count` is padded to."""
+        return min(size for size in self.buckets if size >= count)
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(largest batch, H, W, 3), the shape of the memory shared with the worker."""
@@ -96,17 +99,16 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
             count = connection.recv()
         except EOFError:
             return
-        connection.send(_answer(engine, images, count, job.buckets))
+        connection.send(_answer(engine, images[: job.bucket(count)], count))
 
 
 def _answer(
-    engine: Engine, images: npt.NDArray[np.uint8], count: int, buckets: Sequence[int]
+    engine: Engine, images: npt.NDArray[np.uint8], count: int
 ) -> tuple[npt.NDArray[np.float32], float] | InferenceFailed:
     # Rows beyond `count` hold older photos; what becomes of them is cut off.
-    bucket = min(size for size in buckets if size >= count)
     started = time.perf_counter()
     try:
-        return engine.infer(images[:bucket])[:count], time.perf_counter() - started
+        return engine.infer(images)[:count], time.perf_counter() - started
     except Exception:
         log.exception("a batch failed")
         return InferenceFailed()

@@ -81,6 +81,13 @@ class InferenceFailed(ServiceError):
     status, code, title = 500, "inference_failed", "The model gave no valid answer"
 
 
+class NotReady(ServiceError):
+    status, code, title = 503, "not_ready", "No worker has its model yet; try again shortly"
+
+    def __init__(self, detail: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s)
+
+
 class WorkerLost(ServiceError):
     status, code, title = 503, "worker_lost", "The model's process was lost; please send it again"
 

@@ -6,16 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import uvicorn
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__, loop_lag
-from app.batching import Batcher
 from app.bundle import Bundle, load_bundle
 from app.logs import configure_logging
 from app.metrics import Metrics
-from app.middleware import BodyLimit, Observe
+from app.middleware import Observe
 from app.pool import EnginePool
 from app.problems import handle_problems
 from app.routes import health, index, metrics, predict
@@ -26,9 +24,6 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 PoolFactory = Callable[[Bundle, Settings, Metrics], AbstractAsyncContextManager[ModelPool]]
-
-# What a multipart form puts around a file: boundaries, headers, a few small fields.
-_FORM_BYTES = 64 * 1024
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
@@ -41,24 +36,10 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         measures.build.info({"version": __version__})
         watched = loop_lag.watched(measures.loop_lag_seconds)
         async with pool_factory(bundle, settings, measures) as pool, watched:
-            app.state.service = Service(
-                settings=settings,
-                bundle=bundle,
-                pool=pool,
-                batcher=Batcher(pool, settings.capacity, measures),
-                decoders=CapacityLimiter(settings.decoder_count),
-                metrics=measures,
-            )
-            log.info(
-                "serving %s %s: %d classes, %d workers on %s, batches up to %d",
-                bundle.name,
-                bundle.version,
-                pool.classes,
-                pool.up,
-                settings.device,
-                pool.max_batch_size,
-            )
+            service = app.state.service = Service(settings, bundle, pool, measures)
+            log.info("serving %s", service)
             yield
+            service.close()
 
     # Swagger UI's files come from this package: no content-delivery network is asked.
     app: FastAPI = FastAPIOffline(
@@ -71,12 +52,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
     for family in (predict, health, metrics, index):
         app.include_router(family.router)
     handle_problems(app)
-    app.add_middleware(
-        BodyLimit,
-        max_bytes=settings.max_upload_bytes + _FORM_BYTES,
-        timeout_s=settings.upload_timeout_s,
-    )
-    app.add_middleware(Observe)  # added last, so it is the outermost
+    app.add_middleware(Observe)
     return app
 
 

@@ -1,5 +1,9 @@
 """What Prometheus sees. One registry a service, so that a test may build ten."""
 
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,8 +17,10 @@ from prometheus_client import (
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series that nobody reads
 
+_STAGES = ("decode", "queue", "inference", "total")
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+_SHARES = tuple(i / 10 for i in range(1, 11))
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -51,6 +57,19 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=registry,
         )
+        self._stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}
+        self.top1_score = Histogram(
+            "classifier_top1_score",
+            "Highest score of an answer. Another distribution than before: other photos come.",
+            buckets=_SHARES,
+            registry=registry,
+        )
+        self.entropy = Histogram(
+            "classifier_entropy",
+            "Entropy of an answer's scores: 0 is certain of one class, 1 knows nothing.",
+            buckets=_SHARES,
+            registry=registry,
+        )
         self.loop_lag_seconds = Histogram(
             "classifier_event_loop_lag_seconds",
             "By how much the event loop woke too late; callers wait as long when it stalls.",
@@ -63,11 +82,22 @@ class Metrics:
             buckets=_BATCH_SIZES,
             registry=registry,
         )
+        self.batch_padding = Counter(
+            "classifier_batch_padding_total",
+            "Rows computed for nothing, as a batch is padded to a size that was warmed.",
+            registry=registry,
+        )
         self.queue_depth = self._gauge("queue_depth", "Photos that wait for a worker.")
         self.in_flight = self._gauge("in_flight", "Photos inside, from the door to the answer.")
         self.capacity = self._gauge("capacity", "Photos that may be inside at once.")
+        self.in_flight_bytes = self._gauge("in_flight_bytes", "Bytes of uploads inside.")
+        self.capacity_bytes = self._gauge(
+            "capacity_bytes", "Bytes of uploads that may be inside at once."
+        )
         self.drain_rate = self._gauge("drain_rate", "Photos a second that the workers finish now.")
         self.ready = self._gauge("ready", "1 while the service takes photos.")
+        self.workers = self._gauge("workers", "Workers that there should be.")
+        self.hopeless = self._gauge("hopeless", "1 when only a restart of the service can help.")
         self.workers_up = self._gauge("workers_up", "Workers with a loaded model.")
         self.worker_restarts = Counter(
             "classifier_worker_restarts_total",
@@ -75,6 +105,22 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self.worker_resident_bytes = Gauge(
+            "classifier_worker_resident_bytes",
+            "Memory that a worker's process holds.",
+            ("worker",),
+            registry=registry,
+        )
+        self.canaries = Counter(
+            "classifier_canaries_total",
+            "Golden answers asked of idle workers: ok, wrong, or failed to answer.",
+            ("result",),
+            registry=registry,
+        )
+        self.golden_ok = self._gauge(
+            "golden_ok", "0 after a worker's wrong golden answer, until one gives the right one."
+        )
+        self.golden_ok.set(1)
         self.measured_batch = Gauge(
             "classifier_measured_batch_seconds",
             "Time of a batch by its size, measured at the start.",
@@ -84,9 +130,26 @@ class Metrics:
         self.max_batch_size = self._gauge("max_batch_size", "Photos in one batch at most.")
         self.model = Info("classifier_model", "The bundle that is served.", registry=registry)
         self.build = Info("classifier_build", "The service itself.", registry=registry)
+        for result in ("ok", "wrong", "failed"):
+            self.canaries.labels(result)
         for reason in ("crash", "hang", "canary", "recycle"):
             self.worker_restarts.labels(reason)
         self.outcomes.labels("ok")
 
+    def observe_answer(self, scores: npt.NDArray[np.float32], seconds: Mapping[str, float]) -> None:
+        """Note one answer: its scores (classes,), and how long it was in each stage."""
+        for stage, duration in seconds.items():
+            self._stages[stage].observe(duration)
+        self.top1_score.observe(float(scores.max()))
+        self.entropy.observe(_entropy(scores))
+
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"classifier_{name}", text, registry=self.registry)
+
+
+def _entropy(scores: npt.NDArray[np.float32]) -> float:
+    """Return the entropy of `scores` (classes,) as a share of the highest possible."""
+    if len(scores) < 2:
+        return 0.0
+    likely = scores[scores > 0]
+    return float(-(likely * np.log(likely)).sum() / np.log(len(scores)))

@@ -1,19 +1,17 @@
-"""Around every request: its id, its log line, its metrics, and a bound on its body."""
+"""Around every request: its id, its log line and its metrics."""
 
-import asyncio
 import logging
 import re
 import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
 from app.problems import problem_response
-from app.service import Service, get_service
+from app.service import Service
 
 log = logging.getLogger("app.access")
 
@@ -34,7 +32,7 @@ class Observe:
             return
         started = time.perf_counter()
         request = Request(scope, receive)
-        service = get_service(request)
+        service: Service = request.app.state.service
         request.state.request_id = _request_id(request.headers)
         status: int | None = None
 
@@ -57,42 +55,6 @@ class Observe:
             await problem_response(ServiceError(), request)(scope, receive, send_head)
         finally:
             _record(request, service, status or 499, time.perf_counter() - started)
-
-
-class BodyLimit:
-    """Stops reading a body that is too long, as announced or in fact, or too slow to arrive."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
-        self.timeout_s = timeout_s
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one connection on, with a bounded body."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        announced = Headers(scope=scope).get("content-length", "")
-        deadline: float | None = asyncio.get_running_loop().time() + self.timeout_s
-        size = 0
-
-        async def bounded() -> Message:
-            nonlocal deadline, size
-            if announced.isdecimal() and int(announced) > self.max_bytes:
-                raise HTTPException(413)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408) from None
-            size += len(message.get("body", b""))
-            if size > self.max_bytes:
-                raise HTTPException(413)
-            if not message.get("more_body", False):
-                deadline = None  # what comes after the body is the client's leaving
-            return message
-
-        await self.app(scope, bounded, send)
 
 
 def _request_id(headers: Headers) -> str:

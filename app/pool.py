@@ -61,7 +61,9 @@ class EnginePool:
         self._idle: deque[EngineWorker] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._burials: set[asyncio.Task[None]] = set()
+        metrics.workers.set(settings.worker_count)
         metrics.workers_up.set_function(lambda: self.up)
+        metrics.hopeless.set_function(lambda: self.hopeless)
 
     async def __aenter__(self) -> Self:
         """Start all workers.
@@ -76,9 +78,9 @@ class EnginePool:
         except BaseException:
             await self._stop()
             raise
-        for worker in workers:
+        for place, worker in enumerate(workers):
             self._welcome(worker)
-            self._tasks.append(asyncio.create_task(self._keep_filled(worker)))
+            self._tasks.append(asyncio.create_task(self._keep_filled(place, worker)))
         self._tasks.append(asyncio.create_task(self._send_canaries()))
         return self
 
@@ -103,6 +105,10 @@ class EnginePool:
             if not worker.lost:
                 return worker
         return None
+
+    def padding(self, count: int) -> int:
+        """Return the rows that a batch of `count` computes for nothing."""
+        return self._job.bucket(count) - count
 
     def give_back(self, worker: EngineWorker) -> None:
         """Make a worker idle again, unless it is lost."""
@@ -134,9 +140,11 @@ class EnginePool:
         for size, seconds in self.batch_seconds.items():
             self._metrics.measured_batch.labels(str(size)).set(seconds)
 
-    async def _keep_filled(self, worker: EngineWorker) -> None:
+    async def _keep_filled(self, place: int, worker: EngineWorker) -> None:
         """Give one place a new worker whenever the old one is lost or has served long."""
+        resident = self._metrics.worker_resident_bytes.labels(str(place))
         while True:
+            resident.set_function(worker.resident_bytes)
             await worker.successor_wanted.wait()
             successor = await self._successor()
             self._retire(worker)
@@ -169,10 +177,13 @@ class EnginePool:
     async def _send_canary(self, worker: EngineWorker, picture: Pixels, answers: Golden) -> None:
         try:
             scores, _ = await worker.infer([picture])
-            sound = answers.agrees(scores[0])
         except ServiceError:
-            sound = False
-        if not sound:
+            result = "failed"
+        else:
+            result = "ok" if answers.agrees(scores[0]) else "wrong"
+            self._metrics.golden_ok.set(result == "ok")
+        self._metrics.canaries.labels(result).inc()
+        if result != "ok":
             worker.lose("canary")
         worker.release()
 

@@ -66,6 +66,7 @@ class Health(BaseModel):
     status: Readiness
     model: Model
     classes: int
+    engine: str
     device: str
     workers: int = Field(description="Workers that should be up")
     workers_up: int
@@ -75,6 +76,8 @@ class Health(BaseModel):
     )
     in_flight: int = Field(description="Photos inside now")
     capacity: int = Field(description="Photos that may be inside")
+    in_flight_bytes: int = Field(description="Bytes of uploads inside now")
+    capacity_bytes: int = Field(description="Bytes of uploads that may be inside")
     version: str = Field(description="Of the service")
 
 

@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Protocol
 
-import anyio
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from app.batching import Answer, Batcher, Pool
 from app.bundle import Bundle
+from app.door import Door
 from app.errors import ClientClosed, DeadlineExceeded, InvalidRequest
 from app.images import Photo, decode
 from app.metrics import Metrics
@@ -30,17 +29,36 @@ class ModelPool(Pool, Protocol):
         """Whether only a restart of the service can help."""
 
 
-@dataclass
 class Service:
     """One service: its parts, held together without any module-level state."""
 
-    settings: Settings
-    bundle: Bundle
-    pool: ModelPool
-    batcher: Batcher
-    decoders: CapacityLimiter
-    metrics: Metrics
-    draining: bool = False
+    def __init__(
+        self, settings: Settings, bundle: Bundle, pool: ModelPool, metrics: Metrics
+    ) -> None:
+        self.settings = settings
+        self.bundle = bundle
+        self.pool = pool
+        self.metrics = metrics
+        self.batcher = Batcher(pool, settings.max_wait_ms / 1000, metrics)
+        self.door = Door(
+            pool, self.batcher.drain_rate, settings.capacity, settings.capacity_bytes, metrics
+        )
+        self.draining = False
+        self._decoders = ThreadPoolExecutor(settings.decoder_count, "decode")
+        metrics.ready.set_function(lambda: self.ready)
+
+    def __str__(self) -> str:
+        batches = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in self.pool.batch_seconds.items())
+        return (
+            f"{self.bundle.name} {self.bundle.version}: {self.pool.classes} classes, "
+            f"{self.pool.up} workers, {self.settings.engine} on {self.settings.device}, "
+            f"batches up to {self.pool.max_batch_size}"
+            + (f" (measured, ms by size: {batches})" if batches else "")
+        )
+
+    def close(self) -> None:
+        """Decode no more; what is being decoded now is left to its end."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
 
     @property
     def readiness(self) -> Readiness:
@@ -75,7 +93,7 @@ class Service:
         started = time.perf_counter()
         count = self._count(top_k)
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
-        with self.batcher.admit(time_allowed_s):
+        with self.door.admit(time_allowed_s):
             deadline = asyncio.get_running_loop().time() + time_allowed_s
             photo = await self._decode(data)
             decoded = time.perf_counter()
@@ -89,8 +107,7 @@ class Service:
             "inference": answer.inference_s,
             "total": finished - started,
         }
-        for stage, duration in seconds.items():
-            self.metrics.stage_seconds.labels(stage).observe(duration)
+        self.metrics.observe_answer(answer.scores, seconds)
         return Classification(
             model=self.model,
             predictions=self.bundle.best(answer.scores, count),
@@ -110,13 +127,9 @@ class Service:
         return top_k or min(5, classes)
 
     async def _decode(self, data: bytes) -> Photo:
-        return await anyio.to_thread.run_sync(
-            decode,
-            data,
-            self.bundle.preprocessing,
-            self.settings.max_pixels,
-            limiter=self.decoders,
-        )
+        loop = asyncio.get_running_loop()
+        spec, most = self.bundle.preprocessing, self.settings.max_pixels
+        return await loop.run_in_executor(self._decoders, decode, data, spec, most)
 
 
 async def _first(
@@ -134,7 +147,7 @@ async def _first(
         answer.cancel()
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
     """Return the service that this request came to."""
     service: Service = request.app.state.service
     return service

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     max_batch_size: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="Photos in one batch at most; by default measured at the start"
     )
+    max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = Field(
+        0, description="So long an idle worker waits for a batch to fill"
+    )
     batch_budget_s: Seconds = Field(
         0.2, description="When measuring, larger batches are not tried once one takes longer"
     )
@@ -47,6 +50,12 @@ class Settings(BaseSettings):
         None, description="Photos decoded at once; by default one a core"
     )
     capacity: Count = Field(64, description="Photos inside at once; more get 429")
+    capacity_bytes: int = Field(
+        100_000_000,
+        ge=1_000,
+        le=100_000_000_000,
+        description="Bytes of uploads inside at once; more get 429",
+    )
     max_upload_bytes: int = Field(
         10_000_000, ge=1_000, le=1_000_000_000, description="Largest upload; more gets 413"
     )

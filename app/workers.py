@@ -56,6 +56,7 @@ class EngineWorker:
         self._connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(target=work, args=(theirs, memory, job), daemon=True)
         self._process.start()
+        self._pid = self._process.pid
         theirs.close()
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
         # uvloop has made it non-blocking, but a large reply comes in two parts.
@@ -92,7 +93,7 @@ class EngineWorker:
     def resident_bytes(self) -> int:
         """Return the memory that the process holds; 0 where the system does not say."""
         try:
-            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+            pages = int(Path(f"/proc/{self._pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
             return 0
         return pages * resource.getpagesize()

@@ -54,6 +54,9 @@ class FakePool:
         self.gate.set()
         self.idle = deque(FakeWorker(self) for _ in range(workers))
 
+    def padding(self, count: int) -> int:
+        return self.max_batch_size - count
+
     async def __aenter__(self) -> Self:
         return self
 

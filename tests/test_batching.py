@@ -1,20 +1,13 @@
 """The batcher: who shares a batch with whom, and that every caller gets an end."""
 
 import asyncio
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from fakes import FakePool
 
 from app.batching import Answer, Batcher, Pixels
-from app.errors import (
-    DeadlineUnreachable,
-    InferenceFailed,
-    Overloaded,
-    ServiceError,
-    WorkerLost,
-)
+from app.errors import InferenceFailed, ServiceError, WorkerLost
 from app.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
@@ -24,8 +17,8 @@ def photo(number: int) -> Pixels:
     return np.full((2, 2, 3), number, np.uint8)
 
 
-def batcher(pool: FakePool, capacity: int = 8) -> Batcher:
-    return Batcher(pool, capacity, Metrics())
+def batcher(pool: FakePool, max_wait_s: float = 0) -> Batcher:
+    return Batcher(pool, max_wait_s, Metrics())
 
 
 async def settle() -> None:
@@ -146,20 +139,32 @@ async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
     assert pool.batches == [[0], [1, pool.poison, 3], [1], [pool.poison], [3]]
 
 
-async def test_the_wait_is_predicted_from_the_rate_of_the_workers() -> None:
-    pool = FakePool(workers=2)
-    pool.seconds = 0.5
-    queue = batcher(pool, capacity=7)
-    with ExitStack() as inside:
-        for _ in range(6):
-            inside.enter_context(queue.admit(0.001))  # nothing is known yet, so nobody is refused
-        await queue.submit(photo(0))  # half a second a photo, so four photos a second
-        with queue.admit(1.6):
-            with pytest.raises(Overloaded) as refused, queue.admit():
-                pass
-            assert refused.value.retry_after_s == 2
-        with pytest.raises(DeadlineUnreachable), queue.admit(1.4):
-            pass
+async def test_an_idle_worker_waits_for_a_batch_to_fill_only_if_told_to() -> None:
+    pool = FakePool(workers=2, classes=10)
+    queue = batcher(pool, max_wait_s=0.05)
+    first, second = queue.submit(photo(1)), queue.submit(photo(2))
+    await settle()
+    assert pool.batches == []  # both wait for more
+    assert await winners([first, second]) == [1, 2]
+    assert pool.batches == [[1, 2]]  # the time is over
+    full = [queue.submit(photo(number)) for number in range(4)]
+    assert await asyncio.wait_for(winners(full), 0.04) == [0, 1, 2, 3]  # a full batch waits not
+
+
+async def test_who_leaves_while_a_batch_fills_is_not_in_it() -> None:
+    pool = FakePool(classes=10)
+    queue = batcher(pool, max_wait_s=0.02)
+    gone, stays = queue.submit(photo(1)), queue.submit(photo(2))
+    gone.cancel()
+    assert await winners([stays]) == [2]
+    assert pool.batches == [[2]]
+
+
+async def test_rows_that_only_pad_a_batch_are_counted() -> None:
+    metrics = Metrics()
+    queue = Batcher(FakePool(max_batch_size=4), 0, metrics)
+    await queue.submit(photo(1))
+    assert metrics.registry.get_sample_value("classifier_batch_padding_total") == 3
 
 
 async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:
@@ -167,16 +172,6 @@ async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:
     pool.rows_missing = 1
     with pytest.raises(InferenceFailed):
         await batcher(pool).submit(photo(1))
-
-
-async def test_the_door_takes_as_many_as_there_are_places() -> None:
-    queue = batcher(FakePool(), capacity=4)
-    with queue.admit(), queue.admit(), queue.admit():
-        with pytest.raises(ZeroDivisionError), queue.admit():
-            _ = 1 / 0
-        with queue.admit(), pytest.raises(Overloaded), queue.admit():
-            pass
-    assert queue.in_flight == 0
 
 
 async def test_timings_tell_the_wait_and_the_run() -> None:

@@ -172,19 +172,35 @@ def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
 
 
 def test_a_full_house_gets_429_and_when_to_come_back(client: TestClient, app: FastAPI) -> None:
-    app.state.service.batcher.in_flight = SETTINGS.capacity
+    app.state.service.door.in_flight = SETTINGS.capacity
     response = post(client, png())
     assert_problem(response, 429, "overloaded")
     assert int(response.headers["retry-after"]) >= 1
     assert client.get("/health/ready").status_code == 200
-    app.state.service.batcher.in_flight = 0
+    app.state.service.door.in_flight = 0
     assert post(client, png()).status_code == 200
+
+
+def test_uploads_of_too_many_bytes_together_get_429(client: TestClient, app: FastAPI) -> None:
+    door = app.state.service.door
+    door.bytes_held = SETTINGS.capacity_bytes - 100
+    assert_problem(post(client, png()), 429, "overloaded")
+    door.bytes_held = 0
+    assert post(client, png()).status_code == 200
+    assert door.bytes_held == 0
+
+
+@pytest.mark.anyio
+async def test_whom_there_is_no_place_for_is_refused_before_the_upload(bundle: Bundle) -> None:
+    app = create_app(SETTINGS, bundle, lambda *_: FakePool(workers=0))
+    sent = await sent_to(app, [])  # nothing of the body ever comes
+    assert (sent[0]["status"], b'"not_ready"' in sent[1]["body"]) == (503, True)
 
 
 def test_a_late_answer_is_504(client: TestClient, app: FastAPI, pool: FakePool) -> None:
     pool.gate.clear()
     assert_problem(post(client, png()), 504, "deadline_exceeded")
-    assert app.state.service.batcher.in_flight == 0
+    assert app.state.service.door.in_flight == 0
 
 
 def test_a_caller_may_wait_less(bundle: Bundle, pool: FakePool) -> None:
@@ -202,11 +218,11 @@ def test_a_queue_longer_than_the_time_allowed_is_refused_at_once(
 ) -> None:
     pool.seconds = 100
     assert post(client, png()).status_code == 200
-    app.state.service.batcher.in_flight = 1
+    app.state.service.door.in_flight = 1
     response = post(client, png())
     assert_problem(response, 504, "deadline_unreachable")
     assert response.headers["retry-after"] == "100"
-    app.state.service.batcher.in_flight = 0
+    app.state.service.door.in_flight = 0
 
 
 @pytest.mark.anyio
@@ -273,7 +289,12 @@ def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None
         'classifier_stage_duration_seconds_count{stage="decode"} 1.0',
         'classifier_stage_duration_seconds_count{stage="total"} 1.0',
         "classifier_batch_size_sum 1.0",
+        "classifier_batch_padding_total 3.0",
+        "classifier_top1_score_sum 1.0",
+        "classifier_entropy_sum 0.0",
         "classifier_queue_depth 0.0",
+        "classifier_in_flight_bytes 0.0",
+        "classifier_capacity_bytes 1e+08",
         "classifier_in_flight 0.0",
         "classifier_capacity 4.0",
         "classifier_ready 1.0",
@@ -329,7 +350,7 @@ async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
     )
     assert sent[0]["status"] == 499
     service = app.state.service
-    assert service.batcher.in_flight == 0
+    assert service.door.in_flight == 0
     assert service.metrics.registry.get_sample_value(
         "classifier_outcomes_total", {"reason": "client_closed"}
     )

@@ -16,13 +16,16 @@ async def health(service: ServiceDep) -> Health:
         status=service.readiness,
         model=service.model,
         classes=service.pool.classes,
+        engine=service.settings.engine,
         device=service.settings.device,
         workers=service.settings.worker_count,
         workers_up=service.pool.up,
         max_batch_size=service.pool.max_batch_size,
         batch_ms={size: round(s * 1000, 2) for size, s in service.pool.batch_seconds.items()},
-        in_flight=service.batcher.in_flight,
+        in_flight=service.door.in_flight,
+        in_flight_bytes=service.door.bytes_held,
         capacity=service.settings.capacity,
+        capacity_bytes=service.settings.capacity_bytes,
         version=__version__,
     )
 

@@ -16,5 +16,4 @@ router = APIRouter(tags=["metrics"])
 )
 async def metrics(service: ServiceDep) -> Response:
     """Return all metrics in Prometheus's text format."""
-    service.metrics.ready.set(service.ready)
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

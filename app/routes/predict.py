@@ -4,12 +4,13 @@ import asyncio
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, File, Header, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from app import errors
 from app.problems import documented
 from app.schemas import Classification, Timings
 from app.service import ServiceDep
+from app.upload import announced_bytes, read_photo
 
 router = APIRouter(tags=["predict"])
 
@@ -26,35 +27,64 @@ _ERRORS = (
     errors.Overloaded,
     errors.ServiceError,
     errors.InferenceFailed,
+    errors.NotReady,
     errors.WorkerLost,
     errors.DeadlineUnreachable,
     errors.DeadlineExceeded,
 )
 
 
-@router.post("/predict", responses=documented(_ERRORS), summary="What is in this photo?")
+# The body is read by `app.upload`, after the door: FastAPI itself would read it before.
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG, WebP, BMP, GIF or TIFF",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/predict",
+    responses=documented(_ERRORS),
+    openapi_extra=_BODY,
+    summary="What is in this photo?",
+)
 async def predict(
     request: Request,
     response: Response,
     service: ServiceDep,
-    file: Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, GIF or TIFF")],
-    top_k: Annotated[int, Query(ge=1, description="Classes to name; at most all there are")] = 5,
+    top_k: Annotated[
+        int | None, Query(ge=1, description="Classes to name, by default 5; at most all there are")
+    ] = None,
     x_deadline_ms: Annotated[
         int | None,
         Header(ge=1, description="Milliseconds you wait; the server's own limit holds too"),
     ] = None,
 ) -> Classification:
     """Name the classes that the photo most likely shows, the likeliest first."""
-    if (file.size or 0) > service.settings.max_upload_bytes:
-        raise errors.FileTooLarge
-    data = await file.read()
-    given = top_k if "top_k" in request.query_params else None  # a model may have fewer than 5
     time_allowed_s = math.inf if x_deadline_ms is None else x_deadline_ms / 1000
-    gone = asyncio.create_task(_hung_up(request))
-    try:
-        answer = await service.classify(data, given, time_allowed_s, gone)
-    finally:
-        gone.cancel()
+    service.door.check(time_allowed_s, announced_bytes(request, service.settings))
+    with service.door.hold() as count:
+        data = await read_photo(request, service.settings, count)
+        gone = asyncio.create_task(_hung_up(request))
+        try:
+            answer = await service.classify(data, top_k, time_allowed_s, gone)
+        finally:
+            gone.cancel()
     response.headers["Server-Timing"] = _server_timing(answer.timings_ms)
     return answer
 

@@ -1,0 +1,90 @@
+"""The photo in a multipart form, bounded in bytes and in time while its body arrives."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from app.errors import (
+    ClientClosed,
+    EmptyFile,
+    FileTooLarge,
+    MalformedBody,
+    MissingFile,
+    UploadTimeout,
+)
+from app.settings import Settings
+
+# What a form puts around a file: boundaries, headers, a few small fields.
+_FORM_BYTES = 64 * 1024
+_MOST_PARTS = 16
+
+
+class _InMemory(MultiPartParser):
+    """Starlette's parser without a file on disk: the body's size is bounded anyway."""
+
+    spool_max_size = sys.maxsize
+
+
+def announced_bytes(request: Request, settings: Settings) -> int:
+    """Return the body's length as announced, 0 where it is not.
+
+    Raises:
+        FileTooLarge: it is more than may be uploaded.
+    """
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isdecimal() else 0
+    if size > settings.max_upload_bytes + _FORM_BYTES:
+        raise FileTooLarge
+    return size
+
+
+async def read_photo(request: Request, settings: Settings, count: Callable[[int], None]) -> bytes:
+    """Read the body and return the bytes of its field `file`; `count` is told of each piece.
+
+    Raises:
+        ServiceError: the form is malformed, too large, too slow, or without a file.
+    """
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise MissingFile
+    pieces = _bounded(request, settings.max_upload_bytes + _FORM_BYTES, count)
+    parser = _InMemory(request.headers, pieces, max_files=_MOST_PARTS, max_fields=_MOST_PARTS)
+    try:
+        async with asyncio.timeout(settings.upload_timeout_s):
+            form = await parser.parse()
+    except TimeoutError:
+        raise UploadTimeout from None
+    except MultiPartException:
+        raise MalformedBody from None
+    except ClientDisconnect:
+        raise ClientClosed from None
+    try:
+        return await _file(form.get("file"), settings.max_upload_bytes)
+    finally:
+        await form.close()
+
+
+async def _file(field: UploadFile | str | None, most: int) -> bytes:
+    if not isinstance(field, UploadFile):
+        raise MissingFile
+    if not field.size:
+        raise EmptyFile
+    if field.size > most:
+        raise FileTooLarge
+    return await field.read()
+
+
+async def _bounded(
+    request: Request, most: int, count: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise FileTooLarge
+        count(len(piece))
+        yield piece

@@ -1,0 +1,162 @@
+"""What the manifests say of the service is what the code does."""
+
+import math
+from typing import Any
+
+import pytest
+from manifests import OVERLAYS, Object, container, kserve, only, pod, read, rendered
+
+from app.metrics import Metrics
+from app.routes import health, metrics
+from app.settings import Settings, read_settings
+from app.upload import _FORM_BYTES
+
+PATHS = {getattr(route, "path", "") for route in health.router.routes}
+# Beyond the lame duck and the drain: for workers to stop and the process to end.
+SPARE_S = 10
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    return read_settings()
+
+
+def assert_agrees(spec: Object, own: Settings) -> None:
+    (served,) = spec["containers"]
+    (port,) = served["ports"]
+    assert (own.host, own.port) == ("0.0.0.0", port["containerPort"])  # noqa: S104
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert served[name]["httpGet"]["path"] in PATHS
+        assert served[name]["httpGet"]["port"] in (port["name"], own.port)
+    assert served["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+    assert served["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    startup = served["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] > own.start_timeout_s
+    drain_s = own.drain_delay_s + own.drain_timeout_s
+    assert spec["terminationGracePeriodSeconds"] >= drain_s + SPARE_S
+    (volume,) = spec["volumes"]  # uploads lie in it, some of them on their way out
+    assert gibibytes(volume["emptyDir"]["sizeLimit"]) > 2 * own.capacity_bytes
+    # Not ready by then on every node: endpoints and proxies follow the probe.
+    assert own.drain_delay_s > served["readinessProbe"]["periodSeconds"]
+
+
+def test_pods_agree_with_their_settings(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = only(overlay, "ConfigMap")
+    (source,) = container(overlay)["envFrom"]
+    assert source["configMapRef"]["name"] == config["metadata"]["name"]
+    assert_agrees(pod(overlay), settings(monkeypatch, config["data"]))
+
+
+def test_kserves_pods_agree_with_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    (served,) = kserve()["containers"]
+    variables = {one["name"]: one["value"] for one in served["env"]}
+    assert_agrees(kserve(), settings(monkeypatch, variables))
+
+
+def test_kserve_runs_the_same_container() -> None:
+    (theirs,) = kserve()["containers"]
+    ours = container("prometheus")
+    for key in ("image", "resources", "securityContext", "volumeMounts"):
+        assert theirs[key] == ours[key], key
+
+
+def test_every_selector_finds_the_pods_and_nothing_else(overlay: str) -> None:
+    labels = {"app.kubernetes.io/name": "photo-classifier"}
+    deployment = only(overlay, "Deployment")["spec"]
+    assert deployment["template"]["metadata"]["labels"] == labels
+    assert deployment["selector"]["matchLabels"] == labels
+    assert only(overlay, "Service")["spec"]["selector"] == labels
+    assert only(overlay, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert only(overlay, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    for spread in pod(overlay)["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"] == labels
+
+
+def test_the_operator_finds_the_service() -> None:
+    monitor = only("prometheus", "ServiceMonitor")["spec"]
+    service = only("prometheus", "Service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+    assert endpoint["path"] in {getattr(route, "path", "") for route in metrics.router.routes}
+    assert service["metadata"]["name"] == "photo-classifier"  # the job that the alerts name
+
+
+def test_the_service_leads_to_the_container(overlay: str) -> None:
+    (port,) = only(overlay, "Service")["spec"]["ports"]
+    (theirs,) = container(overlay)["ports"]
+    ((policy,),) = (rule["ports"] for rule in only(overlay, "NetworkPolicy")["spec"]["ingress"])
+    assert port["targetPort"] == policy["port"] == theirs["name"]
+
+
+@pytest.mark.parametrize(("pods", "evictable"), [(1, 0), (2, 1), (10, 5)])
+def test_the_last_pod_is_never_evicted(overlay: str, pods: int, evictable: int) -> None:
+    share = only(overlay, "PodDisruptionBudget")["spec"]["minAvailable"]
+    assert pods - math.ceil(pods * int(share.rstrip("%")) / 100) == evictable
+
+
+def test_a_rollout_takes_no_pod_away_first(overlay: str) -> None:
+    spec = only(overlay, "Deployment")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert "replicas" not in spec  # the autoscaler's
+
+
+def test_the_ingress_lets_pass_what_the_service_takes() -> None:
+    ingress = read("components/ingress/ingress.yaml")
+    megabytes = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
+    most = read_settings().max_upload_bytes + _FORM_BYTES
+    assert most < int(megabytes.rstrip("m")) * 2**20 < 1.2 * most
+    (rule,) = ingress["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    service = only("cpu", "Service")
+    assert backend["name"] == service["metadata"]["name"]
+    assert backend["port"]["name"] == service["spec"]["ports"][0]["name"]
+
+
+def test_the_adapter_gives_what_the_autoscaler_asks_for() -> None:
+    (rule,) = read("monitoring/prometheus/adapter.yaml")["rules"]["custom"]
+    asked = [
+        metric["pods"]["metric"]["name"]
+        for metric in only("prometheus", "HorizontalPodAutoscaler")["spec"]["metrics"]
+        if metric["type"] == "Pods"
+    ]
+    assert asked == [rule["name"]["as"]]
+    known = {family.name for family in Metrics().registry.collect()}
+    assert {"classifier_in_flight", "classifier_capacity"} <= known
+    assert "classifier_in_flight" in rule["metricsQuery"]
+
+
+def test_keda_scales_as_the_autoscaler_does() -> None:
+    assert all(thing["kind"] != "HorizontalPodAutoscaler" for thing in rendered("keda"))
+    keda, hpa = (
+        only("keda", "ScaledObject")["spec"],
+        only("prometheus", "HorizontalPodAutoscaler")["spec"],
+    )
+    assert keda["minReplicaCount"] == hpa["minReplicas"] == 2
+    assert keda["maxReplicaCount"] == hpa["maxReplicas"]
+    assert keda["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == hpa["behavior"]
+    assert [float(target(metric)) for metric in hpa["metrics"]] == [
+        float(milli(trigger["metadata"].get("threshold") or trigger["metadata"]["value"]))
+        for trigger in keda["triggers"]
+    ]
+
+
+def target(metric: dict[str, Any]) -> float:
+    part = metric["pods"] if metric["type"] == "Pods" else metric["resource"]
+    return milli(part["target"]["averageValue"])
+
+
+def milli(quantity: str) -> float:
+    return float(quantity.rstrip("m")) / (1000 if quantity.endswith("m") else 1)
+
+
+def gibibytes(quantity: str) -> int:
+    assert quantity.endswith("Gi")
+    return int(quantity.removesuffix("Gi")) * 2**30

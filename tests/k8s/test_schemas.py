@@ -1,0 +1,60 @@
+"""Every object is of the form that the API server wants, down to the last key."""
+
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+from manifests import K8S, OVERLAYS, PLAIN, Object, kserve, only, render, rendered
+
+VERSION = "1.36"
+CUSTOM = {
+    path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("schemas/*.json")
+}
+
+
+def check(thing: Object) -> None:
+    """Hold an object against its schema."""
+    if thing["kind"] in CUSTOM:
+        jsonschema.validate(thing, CUSTOM[thing["kind"]])
+    else:
+        kubernetes_validate.validate(thing, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_has_its_form(overlay: str) -> None:
+    for thing in rendered(overlay):
+        check(thing)
+
+
+def test_the_ingress_can_be_added_to_an_overlay(tmp_path: Path) -> None:
+    k8s = Path(os.path.relpath(K8S, tmp_path.resolve()))
+    parts = {
+        "resources": [str(k8s / "overlays/cpu")],
+        "components": [str(k8s / "components/ingress")],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(parts))
+    (ingress,) = (one for one in render(tmp_path) if one["kind"] == "Ingress")
+    check(ingress)
+
+
+def test_kserve_makes_valid_pods_of_it() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": kserve()}
+    check(pod)
+
+
+@pytest.mark.parametrize("overlay", PLAIN)
+def test_a_plain_cluster_knows_every_kind(overlay: str) -> None:
+    assert not {thing["kind"] for thing in rendered(overlay)} & set(CUSTOM)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "kind"),
+    [("cpu", "Deployment"), ("keda", "ScaledObject"), ("prometheus", "ServiceMonitor")],
+)
+def test_a_key_that_does_not_exist_is_found(overlay: str, kind: str) -> None:
+    thing = only(overlay, kind)
+    with pytest.raises(jsonschema.ValidationError):
+        check({**thing, "spec": {**thing["spec"], "intervall": 1}})

@@ -1,0 +1,42 @@
+"""The pods pass the strictest of Kubernetes's pod security standards, and are bounded."""
+
+import pytest
+from manifests import OVERLAYS, Object, kserve, pod
+
+
+@pytest.fixture(params=(*OVERLAYS, "kserve"))
+def spec(request: pytest.FixtureRequest) -> Object:
+    return kserve() if request.param == "kserve" else pod(request.param)
+
+
+def test_restricted(spec: Object) -> None:
+    """The fields that the standard "restricted" asks for, or forbids."""
+    (container,) = spec["containers"]
+    security = container["securityContext"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert not {"privileged", "procMount", "runAsUser", "seccompProfile"} & set(security)
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
+    assert all("hostPort" not in port for port in container["ports"])
+    assert {*(key for volume in spec["volumes"] for key in volume)} == {"name", "emptyDir"}
+
+
+def test_read_only_but_for_tmp(spec: Object) -> None:
+    (container,) = spec["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108
+    assert all("sizeLimit" in volume["emptyDir"] for volume in spec["volumes"])
+
+
+def test_no_token_and_no_variables_of_other_services(spec: Object) -> None:
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False  # CLASSIFIER_PORT could be one of them
+
+
+def test_bounded(spec: Object) -> None:
+    (container,) = spec["containers"]
+    for resources in (container["resources"]["requests"], container["resources"]["limits"]):
+        assert {"cpu", "memory"} <= set(resources)

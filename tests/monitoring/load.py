@@ -1,0 +1,64 @@
+"""Half a minute of everything that an operator would rather not see, and good photos between."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+import skimage
+from running import RunningServer
+
+_DATA = Path(skimage.__file__).parent / "data"
+PHOTOS = [(_DATA / name).read_bytes() for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
+UNREADABLE = [b"no photo", PHOTOS[0][:5000], b"", b"x" * 2_000_000]
+
+
+def provoke(server: RunningServer, seconds: float, capacity: int) -> None:
+    """Send good and bad photos, now more than there are places, and kill workers."""
+    over = threading.Event()
+    deeds: Sequence[Callable[[int], object]] = (
+        *[lambda turn: _send(server, PHOTOS[turn % len(PHOTOS)])] * 2,
+        lambda turn: _send(server, UNREADABLE[turn % len(UNREADABLE)]),
+        lambda _: _burst(server, 3 * capacity),
+        lambda _: _kill(server),
+    )
+    threads = [threading.Thread(target=_again, args=(deed, over)) for deed in deeds]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def _again(deed: Callable[[int], object], over: threading.Event) -> None:
+    turn = 0
+    while not over.wait(0.1):
+        deed(turn)
+        turn += 1
+
+
+def _send(server: RunningServer, data: bytes) -> int:
+    files = {"file": ("photo", data)}
+    return httpx.post(f"{server.url}/predict", files=files, timeout=60).status_code
+
+
+def _burst(server: RunningServer, photos: int) -> None:
+    threads = [threading.Thread(target=_send, args=(server, PHOTOS[0])) for _ in range(photos)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    time.sleep(2)
+
+
+def _kill(server: RunningServer) -> None:
+    """Kill all workers once all are there, with whatever is in their hands."""
+    health = server.health()
+    if health["workers_up"] == health["workers"]:
+        for pid in server.workers():
+            os.kill(pid, signal.SIGKILL)
+    time.sleep(1)

@@ -1,0 +1,73 @@
+"""A real Prometheus that watches one service, every second."""
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from running import until
+
+RULES = Path(__file__).parents[2] / "k8s/monitoring/prometheus/rules.yml"
+
+
+class RunningPrometheus:
+    """Debian's `prometheus` on a free port, with our rules."""
+
+    def __init__(self, folder: Path, target_port: int) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        target = {"targets": [f"127.0.0.1:{target_port}"]}
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(RULES)],
+            "scrape_configs": [{"job_name": "photo-classifier", "static_configs": [target]}],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        options = {
+            "config.file": folder / "prometheus.yml",
+            "storage.tsdb.path": folder / "data",
+            "web.listen-address": address,
+            "log.level": "error",
+        }
+        command = ["prometheus", *(f"--{key}={value}" for key, value in options.items())]
+        self.process = subprocess.Popen(command)
+        self.client = httpx.Client(base_url=f"http://{address}/api/v1", timeout=30)
+
+    def __enter__(self) -> Self:
+        until(self._answers)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait()
+
+    def now(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series of an expression at this moment; an error fails the test."""
+        return self._ask("/query", query=expression)
+
+    def lately(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
+        """Return the series of an expression, a value a second."""
+        return self._ask("/query_range", query=expression, start=start, end=end, step=1)
+
+    def _ask(self, path: str, **parameters: str | float) -> list[dict[str, Any]]:
+        answer = self.client.get(path, params=parameters).json()
+        assert answer["status"] == "success", (parameters["query"], answer)
+        assert not answer.get("warnings"), (parameters["query"], answer)
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.now("classifier_ready"))
+        except (httpx.TransportError, json.JSONDecodeError):
+            return False

@@ -1,0 +1,100 @@
+"""Every expression of every panel and alert, asked of a real Prometheus beside the real service.
+
+Half a minute of load: good photos, bad ones, more than there are places, and killed workers.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from expressions import Expression, filled, panels, rules, selectors
+from load import provoke
+from prometheus import RunningPrometheus
+from running import RunningServer, until
+from test_alerts import promtool
+
+SECONDS = 30
+CAPACITY = 8
+SETTINGS = {
+    "workers": 2,
+    "capacity": CAPACITY,
+    "canary_interval_s": 0.5,
+    "max_upload_bytes": 1_000_000,
+}
+RULES = [Expression(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
+ALERTS = [Expression(rule["alert"], rule["expr"]) for rule in rules() if "alert" in rule]
+PROVOKED = {"ClassifierWorkerCrashLoop", "ClassifierRefuses"}
+# What else such half a minute may bring, on a machine that is busy with it.
+MAY_BE = {
+    "ClassifierFailsFast",
+    "ClassifierFailsSlowly",
+    "ClassifierSlowFast",
+    "ClassifierSlowSlowly",
+    "ClassifierSaturated",
+    "ClassifierWorkersMissing",
+    "ClassifierEventLoopStalls",
+}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A service, its Prometheus, and the time of the load."""
+
+    server: RunningServer
+    prometheus: RunningPrometheus
+    start: float
+    end: float
+
+
+@pytest.fixture(scope="module")
+def watched(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        RunningServer(default_bundle, folder / "log", **SETTINGS) as server,
+        RunningPrometheus(folder, server.port) as prometheus,
+    ):
+        start = time.time()
+        provoke(server, SECONDS, CAPACITY)
+        yield Watched(server, prometheus, start, time.time())
+
+
+def values(series: list[dict[str, Any]]) -> list[float]:
+    """Return the numbers in it, without those that are none."""
+    numbers = (float(value) for one in series for _, value in one["values"])
+    return [number for number in numbers if not math.isnan(number)]
+
+
+def test_the_metrics_are_well_formed(watched: Watched) -> None:
+    said = promtool("check", "metrics", given=watched.server.client.get("/metrics").text)
+    assert said == ""
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel.place)
+def test_no_panel_is_empty(watched: Watched, panel: Expression) -> None:
+    assert values(watched.prometheus.lately(panel.text, watched.start, watched.end))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.place)
+def test_no_rule_is_built_on_a_series_that_does_not_exist(
+    watched: Watched, rule: Expression
+) -> None:
+    for selector in selectors(rule.text):
+        assert watched.prometheus.now(f"last_over_time({selector}[5m])"), selector
+
+
+def test_just_what_was_provoked_is_seen(watched: Watched) -> None:
+    found = {alert.place for alert in ALERTS if watched.prometheus.now(filled(alert.text))}
+    print("\nseen:", *sorted(found))
+    assert found >= PROVOKED
+    assert found <= PROVOKED | MAY_BE
+
+
+def test_with_the_service_gone_it_is_missed(watched: Watched) -> None:
+    watched.server.process.kill()
+    expected = {"ClassifierAbsent", "ClassifierTargetDown"}
+    ask = watched.prometheus.now
+    until(lambda: expected <= {alert.place for alert in ALERTS if ask(filled(alert.text))})

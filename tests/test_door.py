@@ -1,0 +1,62 @@
+"""The door: who is let in, and that nobody who has left is counted."""
+
+from contextlib import ExitStack
+
+import pytest
+from fakes import FakePool
+
+from app.door import Door
+from app.errors import DeadlineUnreachable, NotReady, Overloaded
+from app.metrics import Metrics
+
+
+def door(pool: FakePool | None = None, photos_a_second: float = 0) -> Door:
+    return Door(pool or FakePool(), lambda: photos_a_second, 4, 1000, Metrics())
+
+
+def test_it_takes_as_many_as_there_are_places() -> None:
+    entry = door()
+    with entry.admit(), entry.admit(), entry.admit():
+        with pytest.raises(ZeroDivisionError), entry.admit():
+            _ = 1 / 0
+        with entry.admit(), pytest.raises(Overloaded), entry.admit():
+            pass
+    assert entry.in_flight == 0
+
+
+def test_the_wait_is_predicted_from_the_drain_rate() -> None:
+    entry = door(photos_a_second=2)
+    with ExitStack() as inside:
+        for _ in range(3):
+            inside.enter_context(entry.admit())
+        with pytest.raises(DeadlineUnreachable), entry.admit(1.4):
+            pass
+        with entry.admit(1.6), pytest.raises(Overloaded) as refused, entry.admit():
+            pass
+        assert refused.value.retry_after_s == 2
+
+
+def test_before_any_batch_nobody_is_refused_for_time() -> None:
+    entry = door()
+    with entry.admit(), entry.admit(0.001):
+        pass
+
+
+def test_without_a_worker_nobody_comes_in() -> None:
+    pool = FakePool(workers=0)
+    with pytest.raises(NotReady), door(pool).admit():
+        pass
+
+
+def test_bytes_count_as_they_come_and_until_the_answer() -> None:
+    entry = door()
+    with entry.hold() as first, entry.hold() as second:
+        first(600)
+        second(400)
+        assert entry.bytes_held == 1000
+        with pytest.raises(Overloaded):
+            entry.check(size=1)
+        with pytest.raises(Overloaded):
+            second(1)
+    assert entry.bytes_held == 0
+    entry.check(size=1000)

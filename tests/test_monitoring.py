@@ -1,0 +1,47 @@
+"""Dashboards and rules: made anew they are the same, and each alert says what to do."""
+
+import re
+from pathlib import Path
+
+import generate
+import yaml
+
+from app.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+RULES = ROOT / "k8s/monitoring/prometheus/rules.yml"
+GUIDE = (ROOT / "docs/operate.md").read_text()
+SUFFIX = re.compile(r"_(bucket|sum|count|total|info)$")
+
+
+def test_what_is_made_was_made_anew() -> None:
+    for path, text in generate.files().items():
+        assert path.read_text() == text, f"{path.name} is old: run `make dashboards`"
+
+
+def test_each_alert_has_its_entry_in_the_guide() -> None:
+    anchors = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", GUIDE, re.MULTILINE)
+    }
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                file, anchor = rule["annotations"]["runbook_url"].split("#")
+                assert (ROOT / file).read_text() == GUIDE
+                assert anchor == rule["alert"].lower()
+                assert anchor in anchors, anchor
+                severity = rule["labels"]["severity"].capitalize()
+                assert f"### {rule['alert']}\n\n{severity}. " in GUIDE
+
+
+def test_only_metrics_that_exist_are_asked_for() -> None:
+    """Up to the suffixes that Prometheus knows; `make monitoring` asks a real one."""
+    known = {family.name for family in Metrics().registry.collect()}
+    asked = {
+        SUFFIX.sub("", name)
+        for text in generate.files().values()
+        for name in re.findall(r"\bclassifier_\w+", text)
+    }
+    assert len(asked) > 20
+    assert asked <= known
