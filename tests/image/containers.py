@@ -9,11 +9,13 @@ from typing import Any
 
 import httpx
 import skimage
+import yaml
 from running import until
 
 from app import __version__
 
 ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
 IMAGE = os.environ.get("IMAGE", f"photo-classifier:{__version__}")
 CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
 # What Kubernetes's pod security "restricted" asks for, and the size that is promised.
@@ -21,6 +23,9 @@ LIMITS = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108  (the container's)
     *("--security-opt", "no-new-privileges", "--memory", "1500m", "--cpus", "2"),
 )
+# What docker-compose.yml sets for that size.
+_SERVICE = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["classifier"]
+SETTINGS = [f"--env={name}={value}" for name, value in _SERVICE["environment"].items()]
 
 
 def run(*command: str | Path, **environment: str) -> str:
@@ -59,9 +64,9 @@ def best_label(url: str) -> str:
 class Container:
     """The image, running detached with its port published; removed at the end."""
 
-    def __init__(self, *options: str) -> None:
-        publish = ("--publish", "127.0.0.1::8000")
-        self.id = run("docker", "run", "--detach", *LIMITS, *publish, *options, IMAGE)
+    def __init__(self) -> None:
+        options = (*LIMITS, *SETTINGS, "--publish", "127.0.0.1::8000")
+        self.id = run("docker", "run", "--detach", *options, IMAGE)
         self.url = f"http://{run('docker', 'port', self.id, '8000')}"
 
     @property

@@ -8,13 +8,12 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from containers import ROOT, best_label, compose, free_port, run
+from containers import COMPOSE_FILE, ROOT, best_label, compose, free_port, run
 from running import until
 
 from app import __version__
 from app.settings import Settings
 
-FILE = ROOT / "docker-compose.yml"
 MONITORING = ROOT / "k8s" / "monitoring"
 
 
@@ -23,7 +22,7 @@ class Stack:
 
     def __init__(self, override: Path) -> None:
         self.ports = {"HTTP_PORT": free_port(), "PROMETHEUS_PORT": free_port()}
-        self._files = ("--file", str(FILE), "--file", str(override))
+        self._files = ("--file", str(COMPOSE_FILE), "--file", str(override))
         self.url = f"http://127.0.0.1:{self.ports['HTTP_PORT']}"
         self.prometheus = f"http://127.0.0.1:{self.ports['PROMETHEUS_PORT']}/api/v1"
 
@@ -80,7 +79,7 @@ def test_prometheus_scrapes_the_service_and_tells_when_it_is_gone(stack: Stack) 
 
 
 def test_compose_reads_the_file() -> None:
-    services = yaml.safe_load(run(*compose(), "--file", FILE, "config"))["services"]
+    services = yaml.safe_load(run(*compose(), "--file", COMPOSE_FILE, "config"))["services"]
     assert services.keys() == {"classifier", "prometheus", "grafana"}
     assert services["classifier"]["image"] == f"photo-classifier:{__version__}"
     for service in services.values():
@@ -93,7 +92,7 @@ def test_compose_reads_the_file() -> None:
 
 
 def test_what_is_mounted_exists() -> None:
-    services = yaml.safe_load(FILE.read_text())["services"]
+    services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     mounts = [mount for service in services.values() for mount in service.get("volumes", [])]
     places = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith("./")]
     assert len(places) == 5
@@ -101,14 +100,14 @@ def test_what_is_mounted_exists() -> None:
 
 
 def test_the_service_has_time_to_drain() -> None:
-    given = yaml.safe_load(FILE.read_text())["services"]["classifier"]["stop_grace_period"]
+    given = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["classifier"]["stop_grace_period"]
     fields = Settings.model_fields
     needed = fields["drain_delay_s"].default + fields["drain_timeout_s"].default
     assert int(given.removesuffix("s")) > needed
 
 
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:
-    grafana = yaml.safe_load(FILE.read_text())["services"]["grafana"]
+    grafana = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["grafana"]
     provisioning = MONITORING / "grafana" / "provisioning"
     source = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())
     assert source["datasources"][0]["url"] == "http://prometheus:9090"
