@@ -20,7 +20,7 @@ LAYERS = (
     "routes middleware server",
     "problems prediction upload",
     "service pool",
-    "workers door",
+    "served workers door",
     "child",
     "batching engine",
     "paddle_engine onnx_engine",
