@@ -27,6 +27,6 @@ def main() -> None:
     """Run the command line; a known failure is one line and exit code 1."""
     try:
         app()
-    except (BundleError, StartupError, OSError) as error:
+    except (BundleError, StartupError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
