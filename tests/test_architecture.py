@@ -20,7 +20,7 @@ LAYERS = (
     "routes middleware server",
     "problems prediction album upload",
     "service pool",
-    "workers door",
+    "served workers door",
     "child",
     "batching engine",
     "paddle_engine onnx_engine",

@@ -33,6 +33,6 @@ def main() -> None:
     """Run the command line; a known failure is one line and exit code 1."""
     try:
         app()
-    except (BundleError, ServiceError, StartupError, OSError) as error:
+    except (BundleError, ServiceError, StartupError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
