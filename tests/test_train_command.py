@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 from commands import Run
 from drawn import draw_classes
 from networks import LABELS
-from running import until
+from running import cmdline, until
 
 from app.bundle import load_bundle
 from app.engine import Engine
@@ -88,15 +89,26 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
     assert config["Provenance"]["started_from"] == {"source": "random weights"}
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+@pytest.fixture
+def child(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long run, in its second epoch at least, with two processes that read."""
     options = [*map(str, SMALL), "--epochs", "400", "--workers", "2", "--patience", "400"]
+    folder = tmp_path / "run"
     command = [sys.executable, "-m", "app", "train", str(photos), *options, "--output", str(folder)]
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    until((folder / "metrics.jsonl").exists)
-    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+    ) as child:
+        until(lambda: child.poll() is not None or (folder / "metrics.jsonl").exists())
+        yield child
+        child.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    number: signal.Signals, child: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    os.killpg(child.pid, number)  # as a terminal does: to all processes of the command
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
     assert f"go on with: python -m app train --resume {folder}" in err
@@ -105,6 +117,14 @@ def test_ctrl_c_saves_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> Non
     assert 1 <= done < 400
     assert (folder / "last.npz").is_file()
     assert (folder / "report.html").is_file()
+
+
+def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
+    children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    readers = [int(pid) for pid in children if b"spawn_main" in cmdline(int(pid))]
+    assert len(readers) == 2
+    child.kill()
+    until(lambda: not any(cmdline(pid) for pid in readers))
 
 
 @pytest.mark.parametrize(

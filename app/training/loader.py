@@ -1,12 +1,15 @@
 """Photos from disk to arrays, in processes beside the one that learns."""
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -71,7 +74,7 @@ class Loader:
         self._ahead = workers + 1
         self._pool: Executor | None = None
         if workers:
-            self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _ignore_interrupt)
+            self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _follow_parent)
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +112,17 @@ class Loader:
                 future.cancel()
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C goes to the whole group; what is to be done about it is for the parent to say."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _follow_parent() -> None:
+    """End when the parent does and not before, whatever signal goes to the whole group.
+
+    A process that dies as it hands over a batch would leave the parent waiting for the rest.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if parent := parent_process():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
