@@ -78,7 +78,10 @@ async def visit(
     server = SERVERS[name]
     async with running(server, environment) as target, prepared(target, photos) as ready:
         classes = [case.expected.class_id for case in ready.cases]
-        return [Probed(*await probed_run(ready, plan, server.live), classes) for plan in plans]
+        runs = [Probed(*await probed_run(ready, plan, server.live), classes) for plan in plans]
+        if ready.stop.is_set():  # Ctrl-C
+            raise KeyboardInterrupt
+        return runs
 
 
 def figures(

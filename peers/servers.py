@@ -56,7 +56,7 @@ SERVERS = {
     ),
     "LitServe": Server(_peer("litserve", "peers.litserve {port}"), "/health", "/health"),
     "BentoML": Server(
-        _peer("bentoml", "bentoml serve peers.bentoml:Gate --host 127.0.0.1 --port {port}"),
+        _peer("bentoml", "bentoml serve peers.bentoml:service --host 127.0.0.1 --port {port}"),
         "/readyz",
         "/livez",
         environment={"BENTOML_DO_NOT_TRACK": "True"},

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import IO
 
 from app.bench.client import Connections
+from app.bench.processes import descendants
 from app.bench.target import Target
 from app.errors import StartupError
 from app.settings import PREFIX, Settings
@@ -87,6 +88,7 @@ async def _is_ready(connections: Connections, path: str) -> bool:
 
 
 async def _end(process: Process) -> None:
+    started = descendants(process.pid)
     if process.returncode is None:
         process.terminate()
     try:
@@ -95,8 +97,9 @@ async def _end(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # whatever it started and left behind
+    for pid in started - {process.pid}:  # some servers leave their workers behind
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:
