@@ -76,7 +76,10 @@ async def visit(
 ) -> list[Probed]:
     """Start a server, load it as planned, and end it."""
     server = SERVERS[name]
-    async with running(server, environment) as target, prepared(target, photos) as ready:
+    async with (
+        running(server, environment) as (target, pid),
+        prepared(target, photos, roots={pid}) as ready,
+    ):
         classes = [case.expected.class_id for case in ready.cases]
         runs = [Probed(*await probed_run(ready, plan, server.live), classes) for plan in plans]
         if ready.stop.is_set():  # Ctrl-C

@@ -76,8 +76,8 @@ SERVERS = {
 
 
 @asynccontextmanager
-async def running(server: Server, environment: Mapping[str, str]) -> AsyncIterator[Target]:
-    """Start a server on a free port and wait until it is ready.
+async def running(server: Server, environment: Mapping[str, str]) -> AsyncIterator[tuple[Target, int]]:
+    """Start a server on a free port and wait until it is ready; also return its process.
 
     Raises:
         StartupError: it does not become ready; with the last line of its log.
@@ -85,5 +85,5 @@ async def running(server: Server, environment: Mapping[str, str]) -> AsyncIterat
     target = (Target if server.form else RawTarget)("127.0.0.1", free_port())
     command = server.command.format(port=target.port).split()
     both = {**environment, **server.environment}
-    async with running_command(command, both, target, server.ready):
-        yield target
+    async with running_command(command, both, target, server.ready) as pid:
+        yield target, pid

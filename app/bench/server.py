@@ -41,8 +41,10 @@ async def running_server(settings: Settings) -> AsyncIterator[Target]:
 @asynccontextmanager
 async def running_command(
     command: Sequence[str], environment: Mapping[str, str], target: Target, ready: str
-) -> AsyncIterator[None]:
+) -> AsyncIterator[int]:
     """Start a server and wait until a GET of the path `ready` gives 200; end it afterwards.
+
+    Its process id is given.
 
     Raises:
         StartupError: it does not become ready; with the last line of its log.
@@ -57,7 +59,7 @@ async def running_command(
         )
         try:
             await _ready(target, ready, process, log)
-            yield
+            yield process.pid
         finally:
             await _end(process)
 
