@@ -4,12 +4,14 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
+VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
+IMAGE ?= photo-classifier:$(VERSION)
 PEERS = bentoml litserve mosec ray
 PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .DEFAULT_GOAL := help
 
-.PHONY: help serve weights test bench peers lint format browser chaos manifests monitoring dashboards paddleclas lock clean
+.PHONY: help serve weights test bench peers lint format browser chaos manifests monitoring dashboards paddleclas image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +58,14 @@ dashboards: .venv/dev ## Write the dashboards and the PrometheusRule anew
 
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
+
+image: ## Build the container image (IMAGE=... BUILD="--build-arg ...")
+	docker build --tag $(IMAGE) --build-arg PIP_INDEX_URL --build-arg PIP_EXTRA_INDEX_URL \
+		--build-arg PIP_TRUSTED_HOST --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(BUILD) .
+
+image-check: image .venv/dev ## Build the image; run it, and docker-compose.yml, under their limits
+	IMAGE=$(IMAGE) .venv/bin/python -m pytest -s tests/image $(ARGS)
 
 lock: .venv/dev ## Resolve the locked requirements anew
 	PATH=.venv/bin:$$PATH python requirements/lock.py

@@ -84,8 +84,16 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         pool.on_idle = self._dispatch
-        metrics.queue_depth.set_function(lambda: len(self._queue))
-        metrics.drain_rate.set_function(self.drain_rate)
+
+    @property
+    def drain_rate(self) -> float:
+        """Photos a second that the workers finish now; 0 while that is unknown."""
+        return self._pool.up / self._photo_s if self._photo_s else 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Photos that wait for a worker."""
+        return len(self._queue)
 
     def submit(self, pixels: Pixels) -> asyncio.Future[Answer]:
         """Queue one photo. Cancelling the future takes it out again."""
@@ -124,10 +132,6 @@ class Batcher:
         while len(batch) < self._pool.max_batch_size and self._drop_gone():
             batch.append(self._queue.popleft())
         return batch
-
-    def drain_rate(self) -> float:
-        """Return the photos a second that the workers finish now; 0 while that is unknown."""
-        return self._pool.up / self._photo_s if self._photo_s else 0.0
 
     async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
         try:

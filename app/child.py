@@ -93,6 +93,7 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     except StartupError as error:
         connection.send(error)
         return
+
     connection.send(Loaded(engine.classes, batch_seconds))
     while True:
         try:
@@ -140,7 +141,7 @@ def _measured(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[i
 
 def _ignore_signals() -> None:
     """Let the parent alone decide when a worker ends, not a signal to the whole group."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -3,18 +3,9 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from app.errors import DeadlineUnreachable, NotReady, Overloaded
 from app.metrics import Metrics
-
-
-class Workers(Protocol):
-    """What the door knows of those who work inside."""
-
-    @property
-    def up(self) -> int:
-        """Workers that have their model."""
 
 
 class Door:
@@ -27,7 +18,7 @@ class Door:
 
     def __init__(
         self,
-        workers: Workers,
+        workers_up: Callable[[], int],
         drain_rate: Callable[[], float],
         capacity: int,
         capacity_bytes: int,
@@ -35,7 +26,7 @@ class Door:
     ) -> None:
         self.in_flight = 0
         self.bytes_held = 0
-        self._workers = workers
+        self._workers_up = workers_up
         self._drain_rate = drain_rate  # photos/s; 0 while it is unknown
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
@@ -54,7 +45,7 @@ class Door:
         Raises:
             NotReady, Overloaded, DeadlineUnreachable: see their texts.
         """
-        if not self._workers.up:
+        if not self._workers_up():
             raise NotReady
         wait_s = self._predicted_wait_s()
         retry_after_s = max(1, math.ceil(wait_s))

@@ -77,6 +77,18 @@ class ClientClosed(ServiceError):
     status, code, title = 499, "client_closed", "The client closed the connection"
 
 
+class Unauthorized(ServiceError):
+    status, code, title = 401, "unauthorized", "This needs the admin key as a bearer token"
+
+
+class ReloadRunning(ServiceError):
+    status, code, title = 409, "reload_running", "A new bundle is being started already"
+
+
+class ReloadRefused(ServiceError):
+    status, code, title = 409, "reload_refused", "The new bundle cannot be used; the old one serves"
+
+
 class InferenceFailed(ServiceError):
     status, code, title = 500, "inference_failed", "The model gave no valid answer"
 

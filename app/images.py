@@ -3,7 +3,8 @@
 import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,14 +57,26 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
         EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: see their texts.
     """
     kind = sniff(data)
-    try:
-        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            _check_pixels(image, max_pixels)
-            return _photo(image, kind, spec)
-    except ServiceError:
-        raise
-    except Exception as error:  # decoders raise nearly anything on crafted files
-        raise BrokenImage(f"The {kind} image is truncated or damaged") from error
+    with _opened(data, kind, max_pixels) as image:
+        return _photo(image, kind, spec)
+
+
+def picture(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
+    """Decode an upload whole: upright, RGB, in its own size.
+
+    Args:
+        data: the upload.
+        max_pixels: larger images are refused.
+        at_least: where the short side may come out as small as this, large JPEGs are quicker.
+
+    Raises:
+        EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: see their texts.
+    """
+    with _opened(data, sniff(data), max_pixels) as image:
+        if at_least:
+            image.draft(None, (at_least, at_least))
+        image.load()
+        return _upright(image)
 
 
 def sniff(data: bytes) -> Format:
@@ -91,6 +104,18 @@ _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
 }
 
 
+@contextmanager
+def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            _check_pixels(image, max_pixels)
+            yield image
+    except ServiceError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on crafted files
+        raise BrokenImage(f"The {kind} image is truncated or damaged") from error
+
+
 def _check_pixels(image: Image.Image, max_pixels: int) -> None:
     sizes = [image.size]
     if isinstance(image, TiffImageFile):  # tiles are decoded whole, however little of them is seen
@@ -108,11 +133,8 @@ def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
     width, height = image.size
     _draft(image, spec)
     image.load()
-    orientation = _orientation(image)
-    rgb = _rgb(image)
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    if orientation in _ON_THEIR_SIDE:
+    rgb = _upright(image)
+    if _orientation(image) in _ON_THEIR_SIDE:
         width, height = height, width
     pixels = _resize_and_crop(rgb, spec.resized(width, height), spec)
     return Photo(np.asarray(pixels), width, height, kind)
@@ -123,6 +145,12 @@ def _draft(image: Image.Image, spec: Preprocessing) -> None:
     side = spec.resize_short or max(spec.resize or (0, 0))
     if side:
         image.draft(None, (side, side))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the pixels as 8-bit RGB, the way up that EXIF says."""
+    turn, rgb = _UPRIGHT.get(_orientation(image)), _rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

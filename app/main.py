@@ -1,9 +1,10 @@
 """The composition root: settings and a bundle in, a running service out."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import gc
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,14 +17,11 @@ from app.metrics import Metrics
 from app.middleware import Observe
 from app.pool import EnginePool
 from app.problems import handle_problems
-from app.routes import health, index, metrics, predict
+from app.routes import health, index, metrics, models, predict
+from app.served import PoolFactory
 from app.server import DrainingServer
-from app.service import ModelPool, Service
+from app.service import Service
 from app.settings import Settings
-
-log = logging.getLogger(__name__)
-
-PoolFactory = Callable[[Bundle, Settings, Metrics], AbstractAsyncContextManager[ModelPool]]
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
@@ -32,14 +30,10 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         measures = Metrics()
-        measures.model.info({"name": bundle.name, "version": bundle.version})
         measures.build.info({"version": __version__})
-        watched = loop_lag.watched(measures.loop_lag_seconds)
-        async with pool_factory(bundle, settings, measures) as pool, watched:
-            service = app.state.service = Service(settings, bundle, pool, measures)
-            log.info("serving %s", service)
+        service = app.state.service = Service(settings, measures, pool_factory)
+        async with service.serving(bundle), loop_lag.watched(measures.loop_lag_seconds):
             yield
-            service.close()
 
     # Swagger UI's files come from this package: no content-delivery network is asked.
     app: FastAPI = FastAPIOffline(
@@ -49,7 +43,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         lifespan=lifespan,
         redoc_url=None,
     )
-    for family in (predict, health, metrics, index):
+    for family in (predict, health, metrics, models, index):
         app.include_router(family.router)
     handle_problems(app)
     app.add_middleware(Observe)
@@ -64,13 +58,20 @@ def serve(settings: Settings) -> None:
         StartupError: no worker can be started on it.
     """
     configure_logging(settings)
-    app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
+    app = create_app(settings, load_bundle(settings.model_dir.resolve()), EnginePool)
     server = DrainingServer(app, settings)
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+    loop_factory = server.config.get_loop_factory()
+    # Cancelled: by SIGTERM during the start.
+    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(app, server))
 
 
 async def _serve(app: FastAPI, server: uvicorn.Server) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task  # noqa: S101  (we are in it)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)  # till uvicorn has its own handlers
     # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
     async with app.router.lifespan_context(app):
+        loop.remove_signal_handler(signal.SIGTERM)
+        gc.freeze()  # what is here now stays: the collector need not look at it again and again
         await server.serve()

@@ -143,6 +143,13 @@ class Metrics:
         self.top1_score.observe(float(scores.max()))
         self.entropy.observe(_entropy(scores))
 
+    def observe_calibration(self, max_batch_size: int, batch_seconds: Mapping[int, float]) -> None:
+        """Note the largest batch of the model that serves now, and what was measured for it."""
+        self.max_batch_size.set(max_batch_size)
+        self.measured_batch.clear()
+        for size, seconds in batch_seconds.items():
+            self.measured_batch.labels(str(size)).set(seconds)
+
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"classifier_{name}", text, registry=self.registry)
 

@@ -5,11 +5,12 @@ everything else.
 """
 
 import warnings
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from app.bundle import Bundle
 from app.errors import StartupError
 from app.settings import Device
 
@@ -23,6 +24,17 @@ with warnings.catch_warnings():  # Paddle looks for a compiler cache that nothin
 _GARBAGE_GB = 0.03
 
 
+class Files(Protocol):
+    """Where a network lies: a bundle, or what training has saved for a while."""
+
+    @property
+    def directory(self) -> Path: ...  # noqa: D102
+    @property
+    def graph(self) -> Path: ...  # noqa: D102
+    @property
+    def parameters(self) -> Path: ...  # noqa: D102
+
+
 class PaddleNetwork:
     """One loaded network.
 
@@ -30,13 +42,13 @@ class PaddleNetwork:
         StartupError: Paddle cannot load it, or there is no GPU.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
+    def __init__(self, files: Files, device: Device, threads: int) -> None:
         paddle.set_flags({"FLAGS_eager_delete_tensor_gb": _GARBAGE_GB})
-        config = _config(bundle, device, threads)
+        config = _config(files, device, threads)
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
-            raise StartupError(f"PaddlePaddle cannot load {bundle.directory}") from error
+            raise StartupError(f"PaddlePaddle cannot load {files.directory}") from error
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
@@ -47,23 +59,24 @@ class PaddleNetwork:
         return np.asarray(self._output.copy_to_cpu())
 
 
-def _config(bundle: Bundle, device: Device, threads: int) -> inference.Config:
-    config = inference.Config(str(bundle.graph), str(bundle.parameters))
+def _config(files: Files, device: Device, threads: int) -> inference.Config:
+    config = inference.Config(str(files.graph), str(files.parameters))
     config.disable_glog_info()
     if device == "gpu":
-        _require_gpu()
+        require_gpu()
         config.enable_use_gpu(256, 0)  # MB of memory to begin with, device
     else:
         config.disable_gpu()
         config.enable_mkldnn()
         config.set_cpu_math_library_num_threads(threads)
-    config.enable_new_ir(bundle.graph.suffix == ".json")
+    config.enable_new_ir(files.graph.suffix == ".json")
     config.enable_new_executor(True)
     config.enable_memory_optim()
     return config
 
 
-def _require_gpu() -> None:
+def require_gpu() -> None:
+    """Raise StartupError where there is no GPU to work on."""
     if not paddle.device.is_compiled_with_cuda():
         raise StartupError("device is gpu, but this PaddlePaddle is built without CUDA")
     if not paddle.device.cuda.device_count():

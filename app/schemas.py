@@ -81,6 +81,13 @@ class Health(BaseModel):
     version: str = Field(description="Of the service")
 
 
+class Reloaded(BaseModel):
+    """What serves since a reload, and what did before."""
+
+    before: Model
+    model: Model
+
+
 class Probe(BaseModel):
     """A probe's answer; the HTTP status says the same."""
 

@@ -1,6 +1,7 @@
 """uvicorn's server, with an end that loses nobody."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -11,8 +12,11 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from app.errors import ServiceError
 from app.service import Service
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # After the port is closed: time for a request to arrive on a connection that was open before.
 _LAST_REQUESTS_S = 0.2
@@ -45,6 +49,16 @@ class DrainingServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         loop.call_soon_threadsafe(self._drain, sig == signal.SIGTERM)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the port; from now on SIGHUP lets a new bundle take over."""
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        service: Service = self._app.state.service
+        self._reloading = asyncio.create_task(service.reload())
+        self._reloading.add_done_callback(_forget)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, and only then the connections: a request on its way is answered."""
         loop = asyncio.get_running_loop()
@@ -73,6 +87,12 @@ class DrainingServer(uvicorn.Server):
 
     def _exit(self) -> None:
         self.should_exit = True
+
+
+def _forget(reload: asyncio.Task[None]) -> None:
+    """Let a refused reload be no more than its line in the log."""
+    if not reload.cancelled() and isinstance(error := reload.exception(), ServiceError):
+        log.warning("%s", error.title)
 
 
 def _accepted_last(ports: Iterable[socket.socket]) -> list[socket.socket]:

@@ -1,51 +1,114 @@
 """What one running service is made of, and the way of one photo through it."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Protocol
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from app.batching import Answer, Batcher, Pool
-from app.bundle import Bundle
+from app.batching import Answer
+from app.bundle import Bundle, load_bundle
 from app.door import Door
-from app.errors import ClientClosed, DeadlineExceeded, InvalidRequest
+from app.errors import (
+    BundleError,
+    ClientClosed,
+    DeadlineExceeded,
+    InvalidRequest,
+    ReloadRefused,
+    ReloadRunning,
+    StartupError,
+)
 from app.images import Photo, decode
 from app.metrics import Metrics
+from app.preprocessing import Preprocessing
 from app.schemas import Classification, Model, Readiness, Timings, UploadedImage
+from app.served import ModelPool, PoolFactory, ServedModel
 from app.settings import Settings
 
-
-class ModelPool(Pool, Protocol):
-    """A pool of workers that know their model."""
-
-    classes: int
-    batch_seconds: Mapping[int, float]
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether only a restart of the service can help."""
+log = logging.getLogger(__name__)
 
 
 class Service:
-    """One service: its parts, held together without any module-level state."""
+    """One service: its parts, held together without any module-level state.
 
-    def __init__(
-        self, settings: Settings, bundle: Bundle, pool: ModelPool, metrics: Metrics
-    ) -> None:
+    Attributes:
+        served: what answers now; `reload` puts another in its place.
+        draining: the end has begun.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, pool_factory: PoolFactory) -> None:
         self.settings = settings
-        self.bundle = bundle
-        self.pool = pool
         self.metrics = metrics
-        self.batcher = Batcher(pool, settings.max_wait_ms / 1000, metrics)
-        self.door = Door(
-            pool, self.batcher.drain_rate, settings.capacity, settings.capacity_bytes, metrics
-        )
         self.draining = False
+        self.served: ServedModel
+        self.door = Door(
+            lambda: self.pool.up,
+            lambda: self.served.batcher.drain_rate,
+            settings.capacity,
+            settings.capacity_bytes,
+            metrics,
+        )
+        self._pool_factory = pool_factory
+        self._reloading = asyncio.Lock()
         self._decoders = ThreadPoolExecutor(settings.decoder_count, "decode")
+        metrics.workers.set(settings.worker_count)
         metrics.ready.set_function(lambda: self.ready)
+        metrics.workers_up.set_function(lambda: self.pool.up)
+        metrics.hopeless.set_function(lambda: self.pool.hopeless)
+        metrics.drain_rate.set_function(lambda: self.served.batcher.drain_rate)
+        metrics.queue_depth.set_function(lambda: self.served.batcher.waiting)
+
+    @asynccontextmanager
+    async def serving(self, bundle: Bundle) -> AsyncIterator[None]:
+        """Serve `bundle` until the block's end.
+
+        Raises:
+            StartupError: a worker cannot load it.
+        """
+        self._take_over(await self._started(bundle, self.settings))
+        try:
+            yield
+        finally:
+            self._decoders.shutdown(wait=False, cancel_futures=True)
+            await self.served.stop()
+
+    async def reload(self) -> None:
+        """Let the bundle that lies in the model directory now take over, and lose no request.
+
+        It starts with one worker beside the old ones, for whose memory there may be no more room;
+        the others follow when the old ones have ended.
+
+        Raises:
+            ReloadRefused: it cannot be used; the old one serves on.
+            ReloadRunning: a reload is going on already.
+        """
+        if self._reloading.locked():
+            raise ReloadRunning
+        async with self._reloading:
+            try:
+                bundle = await asyncio.to_thread(load_bundle, self.settings.model_dir.resolve())
+                first = self.settings.model_copy(update={"workers": 1})
+                new = await self._started(bundle, first)
+            except (BundleError, StartupError) as error:
+                log.error("the new bundle is refused: %s", error)  # noqa: TRY400  (one line)
+                raise ReloadRefused(str(error)) from error
+            old = self.served
+            self._take_over(new)
+            await old.stop()
+            new.pool.grow(self.settings.worker_count)
+
+    async def _started(self, bundle: Bundle, settings: Settings) -> ServedModel:
+        return await ServedModel.start(bundle, settings, self.metrics, self._pool_factory)
+
+    def _take_over(self, model: ServedModel) -> None:
+        self.served = model
+        self.metrics.model.info({"name": self.bundle.name, "version": self.bundle.version})
+        self.metrics.observe_calibration(model.pool.max_batch_size, model.pool.batch_seconds)
+        log.info("serving %s", self)
 
     def __str__(self) -> str:
         batches = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in self.pool.batch_seconds.items())
@@ -56,9 +119,15 @@ class Service:
             + (f" (measured, ms by size: {batches})" if batches else "")
         )
 
-    def close(self) -> None:
-        """Decode no more; what is being decoded now is left to its end."""
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that answers now."""
+        return self.served.bundle
+
+    @property
+    def pool(self) -> ModelPool:
+        """Its workers."""
+        return self.served.pool
 
     @property
     def readiness(self) -> Readiness:
@@ -91,15 +160,16 @@ class Service:
             ServiceError: one of its children says why there is no answer.
         """
         started = time.perf_counter()
-        count = self._count(top_k)
+        served = self.served  # to the end, whatever takes over meanwhile
+        count = _count(top_k, served.pool.classes)
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
-        with self.door.admit(time_allowed_s):
+        with self.door.admit(time_allowed_s), served.in_use():
             deadline = asyncio.get_running_loop().time() + time_allowed_s
-            photo = await self._decode(data)
+            photo = await self._decode(data, served.bundle.preprocessing)
             decoded = time.perf_counter()
             if gone.done():
                 raise ClientClosed
-            answer = await _first(self.batcher.submit(photo.pixels), gone, deadline)
+            answer = await _first(served.batcher.submit(photo.pixels), gone, deadline)
         finished = time.perf_counter()
         seconds = {
             "decode": decoded - started,
@@ -109,8 +179,8 @@ class Service:
         }
         self.metrics.observe_answer(answer.scores, seconds)
         return Classification(
-            model=self.model,
-            predictions=self.bundle.best(answer.scores, count),
+            model=_model(served.bundle),
+            predictions=served.bundle.best(answer.scores, count),
             image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
             timings_ms=Timings(**{stage: round(s * 1000, 2) for stage, s in seconds.items()}),
         )
@@ -118,18 +188,22 @@ class Service:
     @property
     def model(self) -> Model:
         """Name and version of the bundle."""
-        return Model(name=self.bundle.name, version=self.bundle.version)
+        return _model(self.bundle)
 
-    def _count(self, top_k: int | None) -> int:
-        classes = self.pool.classes
-        if top_k is not None and top_k > classes:
-            raise InvalidRequest(f"top_k must be between 1 and {classes}, the number of classes")
-        return top_k or min(5, classes)
-
-    async def _decode(self, data: bytes) -> Photo:
+    async def _decode(self, data: bytes, spec: Preprocessing) -> Photo:
         loop = asyncio.get_running_loop()
-        spec, most = self.bundle.preprocessing, self.settings.max_pixels
+        most = self.settings.max_pixels
         return await loop.run_in_executor(self._decoders, decode, data, spec, most)
+
+
+def _model(bundle: Bundle) -> Model:
+    return Model(name=bundle.name, version=bundle.version)
+
+
+def _count(top_k: int | None, classes: int) -> int:
+    if top_k is not None and top_k > classes:
+        raise InvalidRequest(f"top_k must be between 1 and {classes}, the number of classes")
+    return top_k or min(5, classes)
 
 
 async def _first(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.cores import granted_cores
@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         3, description="After SIGTERM: time not ready, still serving, before the port closes"
     )
     drain_timeout_s: Seconds = Field(20, description="Time for open requests to finish after that")
+    admin_key: SecretStr | None = Field(
+        None, min_length=16, description="Bearer token of `POST /models/reload`; without it, 404"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged"
     )

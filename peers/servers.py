@@ -76,7 +76,9 @@ SERVERS = {
 
 
 @asynccontextmanager
-async def running(server: Server, environment: Mapping[str, str]) -> AsyncIterator[tuple[Target, int]]:
+async def running(
+    server: Server, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[Target, int]]:
     """Start a server on a free port and wait until it is ready; also return its process.
 
     Raises:

@@ -1,8 +1,12 @@
-"""The bundles that tests share. Treat them as read-only: copy one to change it."""
+"""The bundles that tests share, read-only (copy one to change it), and the command line."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from commands import Ended, Run
+
+from app import cli
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "weights" / "MobileNetV2_x1_0_keras"
 
@@ -29,3 +33,17 @@ def default_bundle() -> Path:
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop that the server runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `python -m app ...` in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["app", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    monkeypatch.setenv("COLUMNS", "200")
+    return run

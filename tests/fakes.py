@@ -54,6 +54,10 @@ class FakePool:
         self.gate.set()
         self.idle = deque(FakeWorker(self) for _ in range(workers))
 
+    def grow(self, workers: int) -> None:
+        self.idle += (FakeWorker(self) for _ in range(self.up, workers))
+        self.up = workers
+
     def padding(self, count: int) -> int:
         return self.max_batch_size - count
 

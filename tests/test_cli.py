@@ -7,42 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import skimage
 import yaml
+from commands import Run
 from PIL import Image
 
-from app import cli
 from app.training import fetch
 
 ROOT = Path(__file__).parents[1]
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `python -m app ...` in this process."""
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["app", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Ended(int(ended.value.code or 0), *capsys.readouterr())
-
-    monkeypatch.setenv("COLUMNS", "200")
-    return run
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@
 from contextlib import ExitStack
 
 import pytest
-from fakes import FakePool
 
 from app.door import Door
 from app.errors import DeadlineUnreachable, NotReady, Overloaded
 from app.metrics import Metrics
 
 
-def door(pool: FakePool | None = None, photos_a_second: float = 0) -> Door:
-    return Door(pool or FakePool(), lambda: photos_a_second, 4, 1000, Metrics())
+def door(photos_a_second: float = 0, workers: int = 1) -> Door:
+    return Door(lambda: workers, lambda: photos_a_second, 4, 1000, Metrics())
 
 
 def test_it_takes_as_many_as_there_are_places() -> None:
@@ -43,8 +42,7 @@ def test_before_any_batch_nobody_is_refused_for_time() -> None:
 
 
 def test_without_a_worker_nobody_comes_in() -> None:
-    pool = FakePool(workers=0)
-    with pytest.raises(NotReady), door(pool).admit():
+    with pytest.raises(NotReady), door(workers=0).admit():
         pass
 
 

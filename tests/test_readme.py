@@ -41,3 +41,13 @@ def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`?make ([a-z-]+)", README)) - {"and"}
     assert {"serve", "test", "lint"} <= named <= targets
+
+
+def test_what_the_pages_link_to_exists() -> None:
+    for page in (ROOT / "README.md", ROOT / "docs" / "train.md"):
+        links = [
+            link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if "//" not in link
+        ]
+        assert links
+        for link in links:
+            assert (page.parent / link).stat().st_size < 150_000, f"{page.name}: {link}"

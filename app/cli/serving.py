@@ -1,16 +1,16 @@
 """`serve` and `predict`."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from app.cli.options import ModelDir
+from app.cli.terminal import plain_console, watched
 from app.errors import StartupError
 from app.schemas import FileError, FilePrediction
 from app.settings import read_settings
@@ -22,6 +22,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; else CLASSIFIER_PORT")] = None,
 ) -> None:
     """Serve predictions over HTTP."""
+    # A container's first process has no default handler, and imports take seconds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from app import main
 
     main.serve(read_settings(model_dir=model_dir, host=host, port=port))
@@ -32,9 +34,16 @@ def predict(
     model_dir: ModelDir = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to name for each photo")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON line for each photo")] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write what it is on copies of the photos")
+    ] = None,
+    font: Annotated[
+        Path | None, typer.Option(help="For labels in other than Latin letters")
+    ] = None,
 ) -> None:
     """Say what is in photos on disk. The exit code is 1 where one cannot be read."""
     from app import prediction
+    from app.album import Album
     from app.bundle import load_bundle
     from app.cores import granted_cores
     from app.engine import Engine
@@ -43,25 +52,22 @@ def predict(
     if not photos:
         raise StartupError("there is no photo in it")
     settings = read_settings(model_dir=model_dir)
+    album = Album(save, photos, settings.max_pixels, font) if save else None
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
-    outcomes = track(
-        prediction.predict(photos, bundle, engine, top_k, settings.max_pixels),
-        "Looking",
-        len(photos),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    outcomes = prediction.predict(photos, bundle, engine, top_k, settings.max_pixels)
     table = Table("photo", "what", "score")
     failed = False
-    for outcome in outcomes:
+    for outcome in watched(outcomes, len(photos)):
         failed |= isinstance(outcome, FileError)
+        if album and isinstance(outcome, FilePrediction):
+            album.add(outcome)
         if as_json:
             print(outcome.model_dump_json())
         else:
             _add_rows(table, outcome)
     if not as_json:
-        Console(markup=False, emoji=False).print(table)  # names of files and labels as they are
+        plain_console().print(table)
     sys.exit(failed)
 
 

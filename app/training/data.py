@@ -1,0 +1,104 @@
+"""The photos of a run: which are learned from, which are held out, and which cannot be read."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from app import images
+from app.errors import ServiceError, StartupError
+from app.prediction import contents
+from app.training.dataset import Dataset, Sample, find_parts, read_dataset
+
+_THREADS = 8
+TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What a run learns from and what it is held against; class ids are places in `classes`."""
+
+    classes: tuple[str, ...]
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+
+    @property
+    def all(self) -> tuple[Sample, ...]:
+        """Every photo, the training ones first."""
+        return self.train + self.validation
+
+    def without(self, broken: Sequence[Path]) -> "Photos":
+        """Return the same without these files.
+
+        Raises:
+            StartupError: nothing is left to learn from, or nothing to hold it against.
+        """
+        bad = set(broken)
+        train, validation = (
+            tuple(sample for sample in part if sample.path not in bad)
+            for part in (self.train, self.validation)
+        )
+        if len(self.classes) < 2 or not train or not validation:
+            raise StartupError("training needs two classes and photos on both sides of the split")
+        return Photos(self.classes, train, validation)
+
+
+def read_photos(place: Path, share: float, seed: int) -> Photos:
+    """Read DIR/train and DIR/val (or DIR/test), or hold out `share` of each class of DIR.
+
+    Raises:
+        StartupError: it cannot be read, or has a class in one part that the other has not.
+    """
+    parts = find_parts(place)
+    if "train" in parts and len(parts) > 1:
+        learned = read_dataset(parts["train"])
+        held_out = read_dataset(parts.get("val") or parts["test"], learned.classes)
+        return Photos(learned.classes, learned.samples, held_out.samples)
+    return _hold_out(read_dataset(parts.get("train") or place), share, seed)
+
+
+def _hold_out(data: Dataset, share: float, seed: int) -> Photos:
+    """Draw the same share of every class; a class keeps one photo at least to learn from."""
+    train: list[Sample] = []
+    validation: list[Sample] = []
+    for class_id in range(len(data.classes)):
+        samples = [sample for sample in data.samples if sample.class_id == class_id]
+        count = min(max(1, round(share * len(samples))), max(len(samples) - 1, 0))
+        order = np.random.default_rng((seed, class_id)).permutation(len(samples)).tolist()
+        validation += [samples[i] for i in sorted(order[:count])]
+        train += [samples[i] for i in sorted(order[count:])]
+    return Photos(data.classes, tuple(train), tuple(validation))
+
+
+def find_broken(samples: Sequence[Sample], max_pixels: int) -> Iterator[tuple[Path, str | None]]:
+    """Decode every photo as training will; yield each path with what is wrong with it, or None."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        look = partial(_wrong, max_pixels=max_pixels)
+        paths = [sample.path for sample in samples]
+        yield from zip(paths, threads.map(look, paths), strict=True)
+
+
+def _wrong(path: Path, max_pixels: int) -> str | None:
+    try:
+        images.picture(contents(path), max_pixels)
+    except ServiceError as error:
+        return str(error)
+    return None
+
+
+def write_lists(photos: Photos, folder: Path) -> None:
+    """Write `train_list.txt` and `val_list.txt` as PaddleClas reads them."""
+    for name, part in ((TRAIN_LIST, photos.train), (VALIDATION_LIST, photos.validation)):
+        lines = (f"{sample.path.absolute()} {sample.class_id}\n" for sample in part)
+        (folder / name).write_text("".join(lines), encoding="utf-8")
+
+
+def read_lists(folder: Path, classes: tuple[str, ...]) -> Photos:
+    """Read back what `write_lists` wrote."""
+    train, validation = (
+        read_dataset(folder / name, classes).samples for name in (TRAIN_LIST, VALIDATION_LIST)
+    )
+    return Photos(classes, train, validation)

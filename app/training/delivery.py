@@ -1,0 +1,81 @@
+"""A run -> a bundle: its best network, measured and calibrated on the photos held out."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.bundle import load_bundle
+from app.cores import granted_cores
+from app.engine import Engine
+from app.errors import ServiceError, StartupError
+from app.prediction import Answer, classify
+from app.training.build import model_name
+from app.training.dataset import Sample
+from app.training.export import Card, export
+from app.training.mobilenetv2 import MobileNetV2
+from app.training.options import Recipe
+from app.training.run import Run
+from app.training.scores import Evaluated
+from app.training.temperature import divide_logits, fit_temperature
+
+
+def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """Export the best network of the run in `folder`; return the bundle's place and its figures.
+
+    What is measured is a bundle through the code that serves; the temperature is then divided into
+    the last layer, which changes scores but not their order.
+
+    Raises:
+        StartupError: it is no run's folder, a photo held out is gone, or the bundle does not answer
+            as the network does.
+    """
+    run = Run(folder)
+    recipe, network = run.recipe, run.best_network()
+    measured = _measure(network, recipe, run.photos.validation)
+    logits = np.log(np.maximum(measured.scores, np.finfo(np.float32).tiny))
+    temperature = fit_temperature(logits, measured.truth)
+    divide_logits(network.out, temperature)
+    figures = {
+        "accuracy": {
+            "top1": round(measured.top(1), 6),
+            "top5": round(measured.top(5), 6),
+            "photos": len(measured.truth),
+        },
+        "temperature": round(temperature, 6),
+    }
+    place = directory or folder / "bundle"
+    export(network, _card(recipe, run, figures), place)
+    return place, figures
+
+
+def _card(recipe: Recipe, run: Run, figures: dict[str, Any]) -> Card:
+    origin = {key: value for key, value in recipe.origin.items() if key != "accuracy"}
+    provenance = {
+        "source": f"trained here, run {run.folder.resolve().name}",
+        "started_from": origin,
+        **figures,
+        "training": recipe.options.model_dump(exclude={"max_pixels", "workers"}),
+    }
+    return Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, provenance)
+
+
+def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) -> Evaluated:
+    """Export the network as it is and ask the engine for the photos held out."""
+    card = Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, {})
+    with tempfile.TemporaryDirectory(prefix="measured-") as temporary:
+        export(network, card, Path(temporary) / "bundle")
+        bundle = load_bundle(Path(temporary) / "bundle")
+        engine = Engine(bundle, threads=granted_cores())
+        paths = [sample.path for sample in samples]
+        answers = list(classify(paths, bundle, engine, recipe.options.max_pixels))
+    scores = [_scores(sample, answer) for sample, answer in zip(samples, answers, strict=True)]
+    return Evaluated(np.stack(scores), np.array([sample.class_id for sample in samples]))
+
+
+def _scores(sample: Sample, answer: Answer | ServiceError) -> np.ndarray[Any, Any]:
+    if not isinstance(answer, Answer):
+        raise StartupError(f"{sample.path}: {answer}")
+    return answer.scores

@@ -1,0 +1,63 @@
+"""What may be chosen for a training run; written into its folder and read back from there."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.settings import Device
+
+DEFAULT_SCALE = 1.0
+
+
+class Options(BaseModel):
+    """The choices, each with the default that just works; see `python -m app train --help`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: float = Field(DEFAULT_SCALE, ge=1 / 16, le=4)
+    weights: str = "auto"
+    size: int = Field(224, ge=32, le=1024, multiple_of=32)
+    loss: Literal["ce", "poly1"] = "ce"
+    epsilon: float = Field(1.0, gt=-1, le=100)
+    smoothing: float = Field(0.1, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    warmup_epochs: int = Field(15, ge=0, le=1000)
+    epochs: int = Field(10, ge=0, le=10_000)
+    batch_size: int = Field(32, ge=1, le=4096)
+    lr: float | None = Field(None, gt=0, le=10)
+    weight_decay: float = Field(1e-4, ge=0, le=1)
+    freeze: str = Field("auto", pattern=r"^(auto|none|backbone|all|\d|1\d)$")
+    augment: bool = True
+    min_area: float = Field(0.35, gt=0, le=1)
+    ema: float = Field(0.98, ge=0, lt=1)
+    patience: int = Field(10, ge=1, le=10_000)
+    holdout: float = Field(0.2, gt=0, lt=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    broken: Literal["skip", "fail"] = "skip"
+    amp: bool = False
+    device: Device = "cpu"
+    workers: int | None = Field(None, ge=0, le=256)
+    max_pixels: int = Field(50_000_000, ge=1)
+
+
+class Recipe(BaseModel):
+    """All that makes the network beside its weights.
+
+    Attributes:
+        options: what was chosen.
+        classes: in the order of the network's output.
+        scale, padding: of the network.
+        pretrained: whether it began with weights that know something.
+        transform_ops: the preprocessing in PaddleClas's words.
+        origin: where the first weights come from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: Options
+    classes: tuple[str, ...]
+    scale: float
+    padding: Literal["symmetric", "bottom-right"]
+    pretrained: bool
+    transform_ops: list[dict[str, Any]]
+    origin: dict[str, Any]

@@ -1,0 +1,78 @@
+"""One folder of class folders -> `train` and `test`, the same on every machine."""
+
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from app.bundle import sha256
+from app.errors import StartupError
+from app.training.dataset import Dataset, find_parts, read_dataset
+
+
+def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> tuple[int, int]:
+    """Copy `share` of each class's photos to OUTPUT/test and the others to OUTPUT/train.
+
+    Args:
+        place: DIR/<class>/*.jpg.
+        output: must not be there yet; it comes into being whole or not at all.
+        share: between 0 and 1; a class of two photos or more has one at least on either side.
+        seed: another number chooses other photos.
+        link: make hard links, which take no room, instead of copies.
+
+    Returns:
+        The numbers of photos in train and in test.
+
+    Raises:
+        StartupError: DIR is divided already; OUTPUT is there, or would become a class of DIR.
+    """
+    if not place.is_dir():
+        raise StartupError(f"{place}: no such folder")
+    if place not in find_parts(place).values():
+        raise StartupError(f"{place} has its parts already: {', '.join(find_parts(place))}")
+    if output.exists():
+        raise StartupError(f"{output} is there already; nothing is overwritten")
+    if output.resolve().is_relative_to(place.resolve()):
+        raise StartupError(f"{output} lies within {place} and would become a class of it")
+    data = read_dataset(place)
+    chosen = _choose(data, share, seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".splitting-", dir=output.parent) as temporary:
+        built = Path(temporary) / output.name
+        for sample in data.samples:
+            part = "test" if sample.path in chosen else "train"
+            _put(sample.path, built / part / sample.path.relative_to(place), link=link)
+        built.rename(output)
+    return len(data.samples) - len(chosen), len(chosen)
+
+
+def _choose(data: Dataset, share: float, seed: int) -> set[Path]:
+    """Return the test photos. Files of the same content stay together, across classes too."""
+    content = {sample.path: sha256(sample.path) for sample in data.samples}
+    classes = [Counter[str]() for _ in data.classes]
+    for sample in data.samples:
+        classes[sample.class_id][content[sample.path]] += 1
+    in_test: dict[str, bool] = {}
+    for copies in classes:
+        wanted = max(1, round(share * copies.total()))
+        wanted -= sum(count for one, count in copies.items() if in_test.get(one))
+        free = sorted((one for one in copies if one not in in_test), key=partial(_rank, seed))
+        for one in free:
+            in_test[one] = wanted > 0 and one != free[-1]  # one is left to learn from
+            wanted -= copies[one]
+    return {path for path, one in content.items() if in_test[one]}
+
+
+def _rank(seed: int, content: str) -> bytes:
+    """Shuffle: by the content, not the name, so that renamed files go where they went."""
+    return hashlib.sha256(f"{seed} {content}".encode()).digest()
+
+
+def _put(photo: Path, place: Path, *, link: bool) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        place.hardlink_to(photo.resolve())
+    else:
+        shutil.copy2(photo, place)

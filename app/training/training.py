@@ -1,0 +1,137 @@
+"""`train`: from photos, or from a run that was stopped, to a trained network."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from paddle import device, distributed
+from paddle.utils import unique_name
+
+from app.cores import granted_cores
+from app.errors import StartupError
+from app.paddle_engine import require_gpu
+from app.preprocessing import read_transform_ops
+from app.training.augment import Augmentation
+from app.training.data import Photos, find_broken, read_photos
+from app.training.interruption import Interrupted, Interruption
+from app.training.learner import Learner
+from app.training.loader import Eyes, Loader
+from app.training.losses import Loss, balanced_weights
+from app.training.mobilenetv2 import MobileNetV2
+from app.training.options import Options, Recipe
+from app.training.phase import phases
+from app.training.progress import Display
+from app.training.report import write_report
+from app.training.run import Run, free_folder
+from app.training.source import Share
+from app.training.start import build_network, start
+from app.training.trainer import Place, Team, Trainer
+
+_MOST_WORKERS = 8
+
+
+def train(data: Path, options: Options, folder: Path | None) -> tuple[Run, Place]:
+    """Train on the photos in `data`; return the run and where it ended.
+
+    Raises:
+        StartupError: there is not what it takes, or somebody pressed Ctrl-C; the text says how to
+            go on then.
+    """
+    with unique_name.guard():  # the optimizer's moments have the same names in every process
+        share = _prepare(options)
+        display = Display(quiet=share.rank > 0)
+        phases(options)  # what cannot be is said before the work
+        photos = _sound(read_photos(data, options.holdout, options.seed), options, display)
+        if share.world > 1 and folder is None:
+            raise StartupError("several processes need the run's folder named: --output DIR")
+        run = Run(folder or free_folder(data))
+        recipe, network = start(options, photos.classes)
+        if share.rank == 0:
+            run.create(recipe, photos)
+        if share.world > 1:
+            distributed.barrier()
+        return run, _work(run, network, photos, share, display)
+
+
+def resume(folder: Path) -> tuple[Run, Place]:
+    """Go on with the run in `folder`, as if it had not been stopped.
+
+    Raises:
+        StartupError: as `train`, or it is no run's folder.
+    """
+    with unique_name.guard():
+        run = Run(folder)
+        share = _prepare(run.recipe.options)
+        network = _fresh(run.recipe) if run.last() is None else build_network(run.recipe)
+        return run, _work(run, network, run.photos, share, Display(quiet=share.rank > 0))
+
+
+def _fresh(recipe: Recipe) -> MobileNetV2:
+    return start(recipe.options, recipe.classes)[1]
+
+
+def _prepare(options: Options) -> Share:
+    """Set Paddle up; return this process's part of the work."""
+    if options.device == "gpu":
+        require_gpu()
+    elif options.amp:
+        raise StartupError("--amp needs --device gpu: on CPU it would not be quicker")
+    world = distributed.get_world_size()
+    device.set_device(options.device)
+    if world > 1:
+        distributed.init_parallel_env()
+    return Share(distributed.get_rank(), world)
+
+
+def _sound(photos: Photos, options: Options, display: Display) -> Photos:
+    """Decode every photo once; leave out what is broken, or stop where that is asked for."""
+    broken: list[Path] = []
+    with display, display.bar("checking photos", len(photos.all)):
+        for path, wrong in find_broken(photos.all, options.max_pixels):
+            display.advance(1)
+            if wrong:
+                display.say(f"broken: {path}: {wrong}")
+                broken.append(path)
+    if broken and options.broken == "fail":
+        raise StartupError(f"{len(broken)} photos cannot be read, the first is {broken[0]}")
+    return photos.without(broken)
+
+
+def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display: Display) -> Place:
+    recipe = run.recipe
+    learner = Learner(network, recipe, _loss(recipe.options, photos), share.world)
+    with ExitStack() as stack:
+        loader = stack.enter_context(_loader(recipe))
+        stack.enter_context(display)
+        interruption = Interruption()
+        if share.world == 1:  # several would stop at different steps, and wait for one another
+            stack.enter_context(interruption)
+        trainer = Trainer(learner, photos, Team(run, loader, display, share, interruption))
+        trainer.resume()
+        try:
+            trainer.train()
+        except Interrupted as error:
+            trainer.save()
+            raise StartupError(
+                f"stopped and saved; go on with: python -m app train --resume {run.folder}"
+            ) from error
+        finally:
+            if share.rank == 0 and trainer.place.rows:
+                write_report(run, trainer.place.rows)
+    return trainer.place
+
+
+def _loader(recipe: Recipe) -> Loader:
+    options = recipe.options
+    augmentation = Augmentation(options.min_area) if options.augment else None
+    eyes = Eyes(read_transform_ops(recipe.transform_ops), options.max_pixels, augmentation)
+    workers = options.workers
+    return Loader(eyes, min(granted_cores(), _MOST_WORKERS) if workers is None else workers)
+
+
+def _loss(options: Options, photos: Photos) -> Loss:
+    weights = None
+    if options.class_weights == "balanced":
+        labels = np.array([sample.class_id for sample in photos.train])
+        weights = tuple(balanced_weights(labels, len(photos.classes)))
+    return Loss(options.epsilon if options.loss == "poly1" else 0.0, options.smoothing, weights)

@@ -1,0 +1,93 @@
+"""Docker and compose as a person at a terminal uses them."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import skimage
+import yaml
+from running import until
+
+from app import __version__
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+IMAGE = os.environ.get("IMAGE", f"photo-classifier:{__version__}")
+CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
+# What Kubernetes's pod security "restricted" asks for, and the size that is promised.
+LIMITS = (
+    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108  (the container's)
+    *("--security-opt", "no-new-privileges", "--memory", "1500m", "--cpus", "2"),
+)
+# What docker-compose.yml sets for that size.
+_SERVICE = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["classifier"]
+SETTINGS = [f"--env={name}={value}" for name, value in _SERVICE["environment"].items()]
+
+
+def run(*command: str | Path, **environment: str) -> str:
+    """Run a command; return what it printed."""
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | environment
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def inspect(name: str, template: str) -> Any:  # noqa: ANN401  (JSON)
+    """Read a container's or an image's properties by a template of Docker's."""
+    return json.loads(run("docker", "inspect", "--format", f"{{{{json {template}}}}}", name))
+
+
+def compose() -> list[str]:
+    """Return how compose is called here: Docker's plug-in, or the older program."""
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+
+
+def free_port() -> str:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def best_label(url: str) -> str:
+    """Send the photo of a cat; return the name it got."""
+    answer = httpx.post(f"{url}/predict", files={"file": CAT}, timeout=30).raise_for_status()
+    return str(answer.json()["predictions"][0]["label"])
+
+
+class Container:
+    """The image, running detached with its port published; removed at the end."""
+
+    def __init__(self) -> None:
+        options = (*LIMITS, *SETTINGS, "--publish", "127.0.0.1::8000")
+        self.id = run("docker", "run", "--detach", *options, IMAGE)
+        self.url = f"http://{run('docker', 'port', self.id, '8000')}"
+
+    @property
+    def health(self) -> str:
+        """Docker's opinion: starting, healthy or unhealthy."""
+        return str(inspect(self.id, ".State.Health.Status"))
+
+    def wait_healthy(self) -> None:
+        """Wait until Docker calls it healthy; fail at once where it has ended."""
+        until(lambda: self.health == "healthy" or not inspect(self.id, ".State.Running"))
+        assert self.health == "healthy", run("docker", "logs", self.id)
+
+    def execute(self, *command: str) -> str:
+        """Run a command inside."""
+        return run("docker", "exec", self.id, *command)
+
+    def stop(self) -> int:
+        """Send SIGTERM and wait, as `docker stop` and Kubernetes do; return the exit code."""
+        run("docker", "stop", "--time", "30", self.id)
+        return int(inspect(self.id, ".State.ExitCode"))
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        run("docker", "rm", "--force", "--volumes", self.id)

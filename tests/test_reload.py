@@ -1,0 +1,179 @@
+"""A new bundle takes over from an old one, in a real server under load; a bad one does not."""
+
+import io
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import networks
+import pytest
+from PIL import Image
+from running import RunningServer, until
+
+KEY = "a key of sixteen letters or more"
+
+
+def slope() -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").save(file, "PNG")
+    return file.getvalue()
+
+
+PHOTO = slope()
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("bundles") / "other"
+    networks.export_small(directory, seed=1)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Path:
+    """A link to the bundle that is served, as an operator would switch it."""
+    link = tmp_path_factory.mktemp("served") / "current"
+    link.symlink_to(small_bundle)
+    return link
+
+
+@pytest.fixture(scope="module")
+def shared(place: Path) -> Iterator[RunningServer]:
+    settings = {"workers": 2, "admin_key": KEY, "log_format": "json", "max_batch_size": 4}
+    with RunningServer(place, place.with_name("log"), **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared: RunningServer, place: Path, small_bundle: Path) -> Iterator[RunningServer]:
+    """The shared server; it serves the small bundle again afterwards."""
+    before = version(shared)
+    yield shared
+    switch(place, small_bundle)
+    if version(shared) != before:
+        until(lambda: reload(shared).status_code == 200)  # 409 while the test's own goes on
+    until(lambda: shared.health()["workers_up"] == 2)
+
+
+def switch(place: Path, directory: Path) -> None:
+    place.unlink()
+    place.symlink_to(directory)
+
+
+def reload(server: RunningServer, key: str = KEY) -> httpx.Response:
+    return server.client.post("/models/reload", headers={"Authorization": f"Bearer {key}"})
+
+
+def version(server: RunningServer) -> str:
+    return str(server.health()["model"]["version"])
+
+
+def test_a_swap_under_load_loses_nothing(
+    server: RunningServer, place: Path, other_bundle: Path
+) -> None:
+    answers: list[httpx.Response] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            while not over.is_set():
+                answers.append(client.post("/predict", files={"file": ("photo", PHOTO)}))
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    before, workers = version(server), set(server.workers())
+    switch(place, other_bundle)
+    response = reload(server)
+    until(lambda: server.health()["workers_up"] == 2)
+    over.set()
+    for client in clients:
+        client.join()
+    assert response.status_code == 200, response.text
+    assert response.json()["before"]["version"] == before
+    assert response.json()["model"]["version"] == version(server) != before
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    scores = {
+        body["model"]["version"]: body["predictions"][0]["score"]
+        for body in (answer.json() for answer in answers)
+    }
+    assert set(scores) == {before, version(server)}
+    assert len(set(scores.values())) == 2  # each from its own network
+    assert workers.isdisjoint(server.workers())
+    metrics = server.client.get("/metrics").text
+    assert f'version="{version(server)}"' in metrics
+    assert f'version="{before}"' not in metrics
+
+
+def test_a_signal_does_the_same(server: RunningServer, place: Path, other_bundle: Path) -> None:
+    before = version(server)
+    switch(place, other_bundle)
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: version(server) != before)
+    assert server.predict(PHOTO).status_code == 200
+
+
+def test_a_bundle_with_other_answers_is_refused_and_the_old_one_serves_on(
+    server: RunningServer, place: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    before, scores = version(server), server.predict(PHOTO).json()["predictions"]
+    bad = tmp_path / "bad"
+    shutil.copytree(small_bundle, bad)
+    config = (bad / "inference.yml").read_text(encoding="utf-8")
+    (bad / "inference.yml").write_text(config.replace("score: 0.", "score: 1."), encoding="utf-8")
+    switch(place, bad)
+    response = reload(server)
+    assert (response.status_code, response.json()["code"]) == (409, "reload_refused")
+    assert "golden answers" in response.json()["detail"]
+    assert version(server) == before
+    assert server.predict(PHOTO).json()["predictions"] == scores
+    assert len(server.workers()) == 2
+
+
+def test_a_bundle_that_is_none_is_refused_by_signal_too(
+    server: RunningServer, place: Path, tmp_path: Path
+) -> None:
+    def refusals() -> int:
+        return sum("new bundle is refused" in line["message"] for line in server.logged())
+
+    before = refusals()
+    switch(place, tmp_path)
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: refusals() > before)
+    assert server.predict(PHOTO).status_code == 200
+
+
+def test_only_the_key_opens_it(server: RunningServer) -> None:
+    response = reload(server, "another key of such a length")
+    assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
+    assert server.client.post("/models/reload").status_code == 401
+
+
+def test_two_reloads_at_once_are_one(server: RunningServer) -> None:
+    results: list[int] = []
+    threads = [
+        threading.Thread(
+            target=lambda: results.append(
+                httpx.post(
+                    f"{server.url}/models/reload",
+                    headers={"Authorization": f"Bearer {KEY}"},
+                    timeout=60,
+                ).status_code
+            )
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [200, 409]
+
+
+def test_without_a_key_there_is_nothing(small_bundle: Path, tmp_path: Path) -> None:
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, max_batch_size=1) as server:
+        response = reload(server)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")

@@ -1,0 +1,100 @@
+"""One photo through `evaluate`, `predict` and HTTP: the same bytes go into the network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import skimage
+from commands import Run
+from networks import Mirror, transform_ops
+from PIL import ExifTags, Image
+from running import RunningServer
+
+from app.images import decode
+from app.preprocessing import read_transform_ops
+from app.training.export import Card, export
+
+CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
+SIDE = 16
+OPS = transform_ops(
+    resize={"resize_short": 20}, crop=SIDE, normalize={"scale": 1, "mean": [0] * 3, "std": [1] * 3}
+)
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose scores tell the bytes it has seen."""
+    place = tmp_path_factory.mktemp("bundles") / "mirror"
+    labels = [str(class_id) for class_id in range(3 * SIDE * SIDE + 1)]
+    export(Mirror(), Card("mirror", OPS, labels, {"source": "a test"}), place)
+    return place
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A large JPEG that lies on its side, alone in the folder of class 0."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = tmp_path / "photos" / "0" / "side.jpg"
+    path.parent.mkdir(parents=True)
+    Image.open(CHELSEA).resize((1804, 1200)).save(path, exif=exif)
+    return path
+
+
+def by_evaluate(run: Run, bundle: Path, photo: Path, output: Path) -> npt.NDArray[np.float32]:
+    assert run("evaluate", bundle, photo.parents[1], "--output", output).code == 0
+    scores: npt.NDArray[np.float32] = np.load(output / "scores.npy")[0]
+    return scores
+
+
+def by_predict(run: Run, bundle: Path, photo: Path, classes: int) -> npt.NDArray[np.float32]:
+    ended = run("predict", photo, "--model-dir", bundle, "--json", "--top-k", classes)
+    return in_order(json.loads(ended.out)["predictions"])
+
+
+def by_http(bundle: Path, photo: Path, classes: int, log: Path) -> npt.NDArray[np.float32]:
+    with RunningServer(bundle, log, workers=1, max_batch_size=1) as server:
+        url = f"/predict?top_k={classes}"
+        answer = server.client.post(url, files={"file": ("photo", photo.read_bytes())})
+        return in_order(answer.json()["predictions"])
+
+
+def in_order(predictions: list[dict[str, float]]) -> npt.NDArray[np.float32]:
+    scores = {row["class_id"]: row["score"] for row in predictions}
+    return np.array([scores[class_id] for class_id in range(len(scores))], np.float32)
+
+
+def seen(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return the (H, W, 3) that the mirror saw."""
+    values = scores[:-1].astype(np.float64) * Mirror.LEVEL / scores[-1] - 1
+    assert np.abs(values - values.round()).max() < 0.4, "the scores do not tell the bytes"
+    planes = values.round().astype(np.uint8).reshape(3, SIDE, SIDE)
+    return np.ascontiguousarray(planes.transpose(1, 2, 0))
+
+
+def test_the_network_sees_the_same_bytes(
+    run: Run, mirror: Path, photo: Path, tmp_path: Path
+) -> None:
+    expected = decode(photo.read_bytes(), read_transform_ops(OPS), 10_000_000).pixels
+    classes = expected.size + 1
+    assert expected.std() > 20
+    for scores in (
+        by_evaluate(run, mirror, photo, tmp_path / "evaluated"),
+        by_predict(run, mirror, photo, classes),
+        by_http(mirror, photo, classes, tmp_path / "log"),
+    ):
+        assert seen(scores).tobytes() == expected.tobytes()
+
+
+def test_the_scores_are_the_same(
+    run: Run, default_bundle: Path, photo: Path, tmp_path: Path
+) -> None:
+    evaluated = by_evaluate(run, default_bundle, photo, tmp_path / "evaluated")
+    predicted = by_predict(run, default_bundle, photo, 1000)
+    served = by_http(default_bundle, photo, 1000, tmp_path / "log")
+    rounding = 1.1e-6  # to six digits, of what another number of threads adds up
+    assert 0.2 < evaluated.max() < 0.9
+    assert np.abs(evaluated - served).max() < rounding
+    assert np.abs(predicted - served).max() < rounding

@@ -1,0 +1,147 @@
+"""`train` and `export` as commands."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from commands import Run
+from drawn import draw_classes
+from networks import LABELS
+from running import until
+
+from app.bundle import load_bundle
+from app.engine import Engine
+from app.training.options import Options
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("--weights", "none", "--scale", 0.25, "--size", 32, "--batch-size", 4)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of class folders, with a damaged file among the photos."""
+    place = tmp_path_factory.mktemp("photos") / "colours"
+    draw_classes(place, dict.fromkeys(LABELS, 6))
+    damaged = place / "cat" / "damaged.png"
+    damaged.write_bytes((place / "cat" / "0.png").read_bytes()[:500])
+    return place
+
+
+def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = run(
+        "train", photos, *SMALL, "--epochs", 12, "--workers", 0, "--output", folder,
+        "--class-weights", "balanced", "--patience", 12,
+    )  # fmt: skip
+    assert ended.code == 0
+    assert "damaged.png: The PNG image is truncated or damaged" in ended.err
+    document = json.loads(ended.out.splitlines()[-1])
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert document["epochs"] == len(rows) == 12
+    best = max(row["val_top1"] for row in rows)
+    assert document["val_top1"] == pytest.approx(best, abs=1e-6)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    report = (folder / "report.html").read_text()
+    assert report.count("<tr") == 13
+    assert "data:image/png;base64," in report
+    assert list((folder / "visualdl").glob("vdlrecords.*.log"))
+
+    ended = run("export", folder)
+    assert ended.code == 0
+    figures = json.loads(ended.out.splitlines()[-1])
+    bundle = load_bundle(folder / "bundle")
+    assert bundle.labels == tuple(sorted(LABELS))
+    assert bundle.name == "MobileNetV2_x0_25"
+    assert bundle.preprocessing.crop == (32, 32)
+    assert bundle.provenance["accuracy"] == figures["accuracy"]
+    assert figures["accuracy"]["top1"] == document["val_top1"]
+    assert figures["accuracy"]["photos"] == 3
+    assert bundle.provenance["temperature"] == figures["temperature"] > 0
+
+    ended = run("evaluate", folder / "bundle", folder / "val_list.txt")
+    assert json.loads(ended.out.splitlines()[-1])["top1"] == document["val_top1"]
+
+
+def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run("train", photos, *SMALL, "--epochs", 2, "--workers", 0, "--output", folder)
+    run("export", folder, "--output", tmp_path / "bundle")
+    from app.training.parts import planes  # noqa: PLC0415  (with Paddle)
+    from app.training.run import Run as TrainingRun  # noqa: PLC0415
+
+    bundle = load_bundle(tmp_path / "bundle")
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    network = TrainingRun(folder).best_network()
+    import paddle  # noqa: PLC0415
+
+    logits = network(paddle.to_tensor(planes(image, bundle.preprocessing))).numpy()
+    odds = np.exp(logits / bundle.provenance["temperature"])
+    np.testing.assert_allclose(Engine(bundle).infer(image), odds / odds.sum(), atol=1e-4)
+    config = yaml.safe_load((tmp_path / "bundle" / "inference.yml").read_text("utf-8"))
+    assert config["Provenance"]["started_from"] == {"source": "random weights"}
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = [*map(str, SMALL), "--epochs", "400", "--workers", "2", "--patience", "400"]
+    command = [sys.executable, "-m", "app", "train", str(photos), *options, "--output", str(folder)]
+    child = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until((folder / "metrics.jsonl").exists)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert f"go on with: python -m app train --resume {folder}" in err
+    assert "Traceback" not in err
+    done = (folder / "metrics.jsonl").read_text().count("\n")
+    assert 1 <= done < 400
+    assert (folder / "last.npz").is_file()
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "which photos? python -m app train DIR"),
+        (["train", "missing"], "missing: no such folder"),
+        (["train", "{photos}", "--broken", "fail"], "1 photos cannot be read, the first is"),
+        (["train", "{photos}", "--size", "50"], "--size: Input should be a multiple of 32"),
+        (["train", "{photos}", "--freeze", "99"], "--freeze: String should match"),
+        (["train", "{photos}", "--epochs", "0", "--warmup-epochs", "0"], "no epochs"),
+        (["train", "{photos}", "--weights", "none", "--freeze", "3"], "random weights are not"),
+        (["train", "{photos}", "--weights", "nothing"], "no origin 'nothing'"),
+        (["train", "{photos}", "--amp"], "--amp needs --device gpu"),
+        (["train", "{photos}", "--output", "{photos}"], "is not empty; nothing is overwritten"),
+        (["train", "--resume", "{photos}"], "is not a run's folder"),
+        (["train", "--resume", "{photos}", "--lr", "1"], "--resume goes on with the run's own"),
+        (["export", "{photos}"], "is not a run's folder"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    run: Run, arguments: list[str], said: str, photos: Path
+) -> None:
+    code, _, err = run(*(argument.format(photos=photos) for argument in arguments))
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: ")
+    assert said in err.splitlines()[-1]
+
+
+def test_the_defaults_stand_in_two_places_alike() -> None:
+    import inspect  # noqa: PLC0415
+
+    from app.cli.training import train  # noqa: PLC0415
+
+    typed = inspect.signature(train).parameters
+    fields = Options.model_fields
+    assert {name: typed[name].default for name in fields.keys() & typed.keys()} == {
+        name: fields[name].default for name in fields.keys() & typed.keys()
+    }
+    assert fields.keys() - typed.keys() == {"max_pixels"}
