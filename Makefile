@@ -6,11 +6,12 @@ ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
+PEERS = bentoml litserve mosec ray
 PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .DEFAULT_GOAL := help
 
-.PHONY: help serve weights test bench lint format browser chaos manifests monitoring dashboards paddleclas image image-check lock clean
+.PHONY: help serve weights test bench peers lint format browser chaos manifests monitoring dashboards paddleclas image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything u
 
 bench: .venv/dev $(BUNDLE) ## Compare what is served with what decoding and the network alone cost
 	.venv/bin/python -m app bench-efficiency --model-dir $(MODEL_DIR) $(ARGS)
+
+peers: .venv/dev $(BUNDLE) $(PEERS:%=.venv-peers/%/ready) ## Compare with other servers on the same network (half an hour; Python 3.11)
+	.venv/bin/python -m peers --engine $(ENGINE) --model-dir $(MODEL_DIR) $(ARGS)
 
 lint: .venv/dev ## ruff and mypy, as in CI
 	.venv/bin/ruff format --check .
@@ -67,7 +71,7 @@ lock: .venv/dev ## Resolve the locked requirements anew
 	PATH=.venv/bin:$$PATH python requirements/lock.py
 
 clean: ## Remove environments, caches and built bundles
-	rm -rf .venv .venv-paddleclas .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-paddleclas .venv-peers .mypy_cache .pytest_cache .ruff_cache
 	find weights -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 
 weights/%/inference.yml: | .venv/weights # any name of `weights list`
@@ -91,4 +95,9 @@ weights/%/inference.yml: | .venv/weights # any name of `weights list`
 .venv-paddleclas/ready: requirements/paddleclas.txt
 	python3.11 -m venv .venv-paddleclas
 	.venv-paddleclas/$(PIP) $<
+	@touch $@
+
+.venv-peers/%/ready: requirements/peers/%.txt
+	python3.11 -m venv .venv-peers/$*
+	.venv-peers/$*/$(PIP) $<
 	@touch $@

@@ -15,7 +15,8 @@ def configure_logging(settings: Settings) -> None:
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     handler.setFormatter(_TextFormatter() if text else _json_formatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is odd in an upload gets a 4xx
+    for name in ("PIL", "python_multipart"):  # what is odd in an upload gets a 4xx
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _json_formatter() -> logging.Formatter:

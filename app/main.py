@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -59,12 +60,18 @@ def serve(settings: Settings) -> None:
     configure_logging(settings)
     app = create_app(settings, load_bundle(settings.model_dir.resolve()), EnginePool)
     server = DrainingServer(app, settings)
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+    loop_factory = server.config.get_loop_factory()
+    # Cancelled: by SIGTERM during the start.
+    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(app, server))
 
 
 async def _serve(app: FastAPI, server: uvicorn.Server) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task  # noqa: S101  (we are in it)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)  # till uvicorn has its own handlers
     # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
     async with app.router.lifespan_context(app):
+        loop.remove_signal_handler(signal.SIGTERM)
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
         await server.serve()

@@ -2,7 +2,8 @@
 
 Run by `make lock`. Every set is a superset of `serve.txt` with the very same versions, but for two:
 `serve-onnx.txt` serves with ONNX Runtime where a bundle has its file, and leaves out Paddle;
-PaddleClas's old pins want an environment of their own, on Python 3.11.
+PaddleClas's old pins want an environment of their own, on Python 3.11. So do the servers
+that ours is compared with; a test holds all to the same Paddle, ONNX Runtime, NumPy and Pillow.
 """
 
 import subprocess
@@ -31,3 +32,6 @@ lock("dev", *same, *(f"--extra={extra}" for extra in extras))
 lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
 own = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
 lock("paddleclas", *own, source="pytest\n")
+for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
+    source = f"{peer}\nonnxruntime\n"
+    lock(f"peers/{peer.removesuffix('[serve]')}", "--python-platform", "linux", source=source)

@@ -174,6 +174,17 @@ def test_on_sigterm_what_is_inside_is_answered(small_bundle: Path, tmp_path: Pat
         assert not cmdline(worker)
 
 
+def test_on_sigterm_during_the_start_it_ends_at_once(default_bundle: Path, tmp_path: Path) -> None:
+    server = RunningServer(default_bundle, tmp_path / "log", workers=2)
+    until(lambda: len(server.workers()) == 2)  # they load their models now
+    workers = server.workers()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+    assert not any(cmdline(pid) for pid in workers)
+    assert "Traceback" not in server.log.read_text()
+    server.client.close()
+
+
 def test_ctrl_c_ends_it_at_once(small_bundle: Path, tmp_path: Path) -> None:
     with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=600) as server:
         server.process.send_signal(signal.SIGINT)

@@ -44,7 +44,10 @@ def top(body: bytes) -> Top:
         ValueError: the body has another form than ours.
     """
     try:
-        first = json.loads(body)["predictions"][0]
+        answer = json.loads(body)
+        if isinstance(answer, list):  # of a server that takes whole batches, so of one
+            answer = answer[0]
+        first = answer["predictions"][0]
         return Top(int(first["class_id"]), float(first["score"]))
     except (LookupError, TypeError) as error:
         raise ValueError("no predictions in the answer") from error

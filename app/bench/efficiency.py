@@ -4,10 +4,7 @@ Efficiency = served images/s / (cores / (decode CPU + engine CPU of one image)).
 turns in one run, and medians count, since a machine is not equally fast at all times.
 """
 
-import asyncio
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -17,21 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from app.bench.alone import BATCH_SIZES, decode_ms, engine_ms, idle_worker
-from app.bench.client import Connections
 from app.bench.load import Plan
-from app.bench.measure import Bench, Run
+from app.bench.measure import Run
 from app.bench.photos import Photo, find_photos
+from app.bench.probe import probed_run
 from app.bench.report import busy
 from app.bench.run import prepared, run_loop
 from app.bench.server import running_server
 from app.bench.summary import Latency
-from app.bench.target import Target
 from app.bundle import Bundle, load_bundle
 from app.cores import granted_cores
 from app.images import decode
 from app.settings import Settings
-
-_PROBE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -83,34 +77,10 @@ async def _rounds(
         for _ in range(options.rounds):
             engine = await engine_ms(worker, decoded)
             decoding = decode_ms(photos, bundle, settings)
-            rounds.append(Round(decoding, engine, *await _probed_run(ready, plan)))
+            rounds.append(Round(decoding, engine, *await probed_run(ready, plan)))
             if ready.stop.is_set():
                 break
     return rounds
-
-
-async def _probed_run(ready: Bench, plan: Plan) -> tuple[Run, list[float]]:
-    probes: list[tuple[float, float]] = []
-    probing = asyncio.create_task(_probe(ready.connections.target, probes))
-    try:
-        run = await ready.run(plan)
-    finally:
-        probing.cancel()
-        with suppress(asyncio.CancelledError):
-            await probing
-    return run, [seconds for intended, seconds in probes if intended in run.window]
-
-
-async def _probe(target: Target, probes: list[tuple[float, float]]) -> None:
-    """Ask for liveness every 50 ms on a connection of its own; time counts from the schedule."""
-    connections = Connections(target, 1)
-    request = target.get("/health/live")
-    intended = time.perf_counter()
-    while True:
-        await asyncio.sleep(max(0.0, intended - time.perf_counter()))
-        await connections.exchange(request)
-        probes.append((intended, time.perf_counter() - intended))
-        intended += _PROBE_S
 
 
 def figures(rounds: Sequence[Round]) -> dict[str, Any]:

@@ -60,18 +60,16 @@ def usage(roots: Iterable[int]) -> Usage | None:
     The CPU of children that died and were waited for is in their parents' figures, so that the
     difference between two readings misses nothing.
     """
-    stats = _stats()
-    tree = {pid for pid in roots if pid in stats}
-    grown = bool(tree)
-    while grown:
-        children = {stat.pid for stat in stats.values() if stat.parent in tree}
-        grown = not children <= tree
-        tree |= children
-    members = [stats[pid] for pid in tree]
+    members = _tree(roots, _stats())
     if not members:
         return None
     ticks, pages = (sum(column) for column in zip(*(m[3:] for m in members), strict=True))
     return Usage(ticks / _TICKS, pages * _PAGE, len(members))
+
+
+def descendants(root: int) -> set[int]:
+    """Return the process and all that it has started and not yet lost, of whatever session."""
+    return {member.pid for member in _tree({root}, _stats())}
 
 
 def machine_cpu_s() -> float | None:
@@ -82,6 +80,16 @@ def machine_cpu_s() -> float | None:
         return None
     idle = sum(int(field) for field in fields[3:5])  # idle, and waiting for a disk
     return (sum(map(int, fields)) - idle) / _TICKS
+
+
+def _tree(roots: Iterable[int], stats: Mapping[int, _Stat]) -> list[_Stat]:
+    tree = {pid for pid in roots if pid in stats}
+    grown = bool(tree)
+    while grown:
+        children = {stat.pid for stat in stats.values() if stat.parent in tree}
+        grown = not children <= tree
+        tree |= children
+    return [stats[pid] for pid in tree]
 
 
 def _topmost(pid: int, stats: Mapping[int, _Stat], ours: Collection[int]) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import signal
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,9 +61,14 @@ def run_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 @asynccontextmanager
 async def prepared(
-    target: Target, photos: Sequence[Photo], deadline_ms: int | None = None
+    target: Target,
+    photos: Sequence[Photo],
+    deadline_ms: int | None = None,
+    roots: Collection[int] = (),
 ) -> AsyncIterator[Bench]:
     """Get the first answers; then Ctrl-C ends a run, and a second one everything.
+
+    Without `roots`, the server's topmost processes, they are found by its port.
 
     Raises:
         StartupError: a photo gets no first answer.
@@ -71,7 +76,8 @@ async def prepared(
     connections = Connections(target, _MOST_CONNECTIONS)
     header = "" if deadline_ms is None else f"{DEADLINE_HEADER}: {deadline_ms}\r\n"
     cases = await ask_reference(connections, photos, header)
-    roots = server_roots(target.port) if is_local(target.host) else frozenset[int]()
+    if not roots and is_local(target.host):
+        roots = server_roots(target.port)
     ready = Bench(connections, cases, roots)
     loop = asyncio.get_running_loop()
 

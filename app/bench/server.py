@@ -2,15 +2,17 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import IO
 
 from app.bench.client import Connections
+from app.bench.processes import descendants
 from app.bench.target import Target
 from app.errors import StartupError
 from app.settings import PREFIX, Settings
@@ -28,31 +30,46 @@ async def running_server(settings: Settings) -> AsyncIterator[Target]:
     Raises:
         StartupError: it does not become ready; with the last line of its log.
     """
-    target = Target("127.0.0.1", _free_port())
-    arguments = ["-m", "app", "serve", "--host", target.host, "--port", str(target.port)]
+    target = Target("127.0.0.1", free_port())
+    command = [sys.executable, "-m", "app", "serve", "--host", target.host]
+    command += ["--port", str(target.port), "--model-dir", str(settings.model_dir)]
+    environment = {f"{PREFIX}DRAIN_DELAY_S": "0"}
+    async with running_command(command, environment, target, "/health/ready"):
+        yield target
+
+
+@asynccontextmanager
+async def running_command(
+    command: Sequence[str], environment: Mapping[str, str], target: Target, ready: str
+) -> AsyncIterator[int]:
+    """Start a server and wait until a GET of the path `ready` gives 200; end it afterwards.
+
+    Its process id is given.
+
+    Raises:
+        StartupError: it does not become ready; with the last line of its log.
+    """
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            *("--model-dir", str(settings.model_dir)),
-            env=os.environ | {f"{PREFIX}DRAIN_DELAY_S": "0"},
+            *command,
+            env=os.environ | environment,
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for us
         )
         try:
-            await _ready(target, process, log)
-            yield target
+            await _ready(target, ready, process, log)
+            yield process.pid
         finally:
             await _end(process)
 
 
-async def _ready(target: Target, process: Process, log: IO[bytes]) -> None:
+async def _ready(target: Target, path: str, process: Process, log: IO[bytes]) -> None:
     connections = Connections(target, 1)
     try:
         async with asyncio.timeout(_READY_S):
             while process.returncode is None:
-                if await _is_ready(connections):
+                if await _is_ready(connections, path):
                     return
                 await asyncio.sleep(0.05)
     except TimeoutError:
@@ -64,15 +81,16 @@ async def _ready(target: Target, process: Process, log: IO[bytes]) -> None:
     raise StartupError(f"the server did not become ready: {lines[-1]}")
 
 
-async def _is_ready(connections: Connections) -> bool:
+async def _is_ready(connections: Connections, path: str) -> bool:
     try:
-        response = await connections.exchange(connections.target.get("/health/ready"))
+        response = await connections.exchange(connections.target.get(path))
     except OSError:
         return False
     return response.status == 200
 
 
 async def _end(process: Process) -> None:
+    started = descendants(process.pid)
     if process.returncode is None:
         process.terminate()
     try:
@@ -81,9 +99,13 @@ async def _end(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+    for pid in started - {process.pid}:  # some servers leave their workers behind
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on just now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

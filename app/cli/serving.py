@@ -1,5 +1,6 @@
 """`serve` and `predict`."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; else CLASSIFIER_PORT")] = None,
 ) -> None:
     """Serve predictions over HTTP."""
+    # A container's first process has no default handler, and imports take seconds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from app import main
 
     main.serve(read_settings(model_dir=model_dir, host=host, port=port))

@@ -1,0 +1,1 @@
+"""Our service beside its peers: the same photos, network, cores and load tool; `make peers`."""
