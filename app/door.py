@@ -18,7 +18,7 @@ class Door:
 
     def __init__(
         self,
-        workers_up: Callable[[], int],
+        failing: Callable[[], bool],
         drain_rate: Callable[[], float],
         capacity: int,
         capacity_bytes: int,
@@ -26,7 +26,7 @@ class Door:
     ) -> None:
         self.in_flight = 0
         self.bytes_held = 0
-        self._workers_up = workers_up
+        self._failing = failing
         self._drain_rate = drain_rate  # photos/s; 0 while it is unknown
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
@@ -38,6 +38,9 @@ class Door:
     def check(self, time_allowed_s: float = math.inf, size: int = 0) -> None:
         """Refuse whom there is no place, no memory, no worker or no time for.
 
+        A lost worker is replaced within seconds, and who comes meanwhile waits; only when that
+        fails are callers sent away.
+
         Args:
             time_allowed_s: how long the caller waits.
             size: bytes of the upload, as far as it is announced.
@@ -45,7 +48,7 @@ class Door:
         Raises:
             NotReady, Overloaded, DeadlineUnreachable: see their texts.
         """
-        if not self._workers_up():
+        if self._failing():
             raise NotReady
         wait_s = self._predicted_wait_s()
         retry_after_s = max(1, math.ceil(wait_s))

@@ -94,7 +94,7 @@ class InferenceFailed(ServiceError):
 
 
 class NotReady(ServiceError):
-    status, code, title = 503, "not_ready", "No worker has its model yet; try again shortly"
+    status, code, title = 503, "not_ready", "No worker can be started; try again later"
 
     def __init__(self, detail: str | None = None, retry_after_s: int = 1) -> None:
         super().__init__(detail, retry_after_s)

@@ -96,6 +96,11 @@ class EnginePool:
         return len(self._serving)
 
     @property
+    def failing(self) -> bool:
+        """Whether no worker is left and starts fail again and again: waiting may be in vain."""
+        return self.up == 0 and self._failed_starts > 1
+
+    @property
     def hopeless(self) -> bool:
         """Whether no worker is left and none has started for several attempts."""
         return self.up == 0 and self._failed_starts >= self.hopeless_after

@@ -18,6 +18,10 @@ class ModelPool(Pool, Protocol):
     batch_seconds: Mapping[int, float]
 
     @property
+    def failing(self) -> bool:
+        """Whether no worker is left and starts fail again and again."""
+
+    @property
     def hopeless(self) -> bool:
         """Whether only a restart of the service can help."""
 

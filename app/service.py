@@ -46,7 +46,7 @@ class Service:
         self.draining = False
         self.served: ServedModel
         self.door = Door(
-            lambda: self.pool.up,
+            lambda: self.pool.failing,
             lambda: self.served.batcher.drain_rate,
             settings.capacity,
             settings.capacity_bytes,

@@ -44,6 +44,7 @@ class FakePool:
         self.max_batch_size = max_batch_size
         self.batch_seconds: Mapping[int, float] = {}
         self.up = workers
+        self.failing = False
         self.hopeless = False
         self.rows_missing = 0
         self.seconds = 0.002

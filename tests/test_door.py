@@ -9,8 +9,8 @@ from app.errors import DeadlineUnreachable, NotReady, Overloaded
 from app.metrics import Metrics
 
 
-def door(photos_a_second: float = 0, workers: int = 1) -> Door:
-    return Door(lambda: workers, lambda: photos_a_second, 4, 1000, Metrics())
+def door(photos_a_second: float = 0, failing: bool = False) -> Door:
+    return Door(lambda: failing, lambda: photos_a_second, 4, 1000, Metrics())
 
 
 def test_it_takes_as_many_as_there_are_places() -> None:
@@ -41,8 +41,8 @@ def test_before_any_batch_nobody_is_refused_for_time() -> None:
         pass
 
 
-def test_without_a_worker_nobody_comes_in() -> None:
-    with pytest.raises(NotReady), door(workers=0).admit():
+def test_where_no_worker_starts_nobody_comes_in() -> None:
+    with pytest.raises(NotReady), door(failing=True).admit():
         pass
 
 

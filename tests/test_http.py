@@ -192,7 +192,9 @@ def test_uploads_of_too_many_bytes_together_get_429(client: TestClient, app: Fas
 
 @pytest.mark.anyio
 async def test_whom_there_is_no_place_for_is_refused_before_the_upload(bundle: Bundle) -> None:
-    app = create_app(SETTINGS, bundle, lambda *_: FakePool(workers=0))
+    pool = FakePool()
+    pool.failing = True
+    app = create_app(SETTINGS, bundle, lambda *_: pool)
     sent = await sent_to(app, [])  # nothing of the body ever comes
     assert (sent[0]["status"], b'"not_ready"' in sent[1]["body"]) == (503, True)
 

@@ -164,6 +164,7 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
         graph = (place / "inference.json").rename(tmp_path / "away")
         os.kill(pids()[0], signal.SIGKILL)
         await until(lambda: pool.hopeless)
+        assert pool.failing
         assert pool.take() is None
         graph.rename(place / "inference.json")
         worker = await taken(pool)

@@ -38,6 +38,7 @@ BUSY: frozenset[Told] = frozenset(
     {
         (429, "overloaded"),
         (503, "worker_lost"),
+        (503, "not_ready"),  # after two new workers in a row were killed while they started
         (504, "deadline_unreachable"),
         (504, "deadline_exceeded"),
     }
