@@ -41,7 +41,5 @@ class Classifier(Worker):
 if __name__ == "__main__":
     server = Server()
     server.append_worker(Decoder, num=2, route="/predict")
-    server.append_worker(
-        Classifier, num=2, max_batch_size=BATCH, max_wait_time=1, route="/predict"
-    )
+    server.append_worker(Classifier, num=2, max_batch_size=BATCH, max_wait_time=1, route="/predict")
     server.run()

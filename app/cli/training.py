@@ -62,8 +62,8 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
 ) -> None:
     """Train on labelled photos; RUN gets weights, metrics, curves and a report.
 
-    Ctrl-C saves. With several GPUs: python -m paddle.distributed.launch app/__main__.py train ...
-    The last line is a JSON document.
+    Ctrl-C saves. The last line is a JSON document. With several GPUs:
+    PYTHONPATH=. python -m paddle.distributed.launch app/__main__.py train DIR --output RUN
     """
     from app.training import training
     from app.training.options import Options
