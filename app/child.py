@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app import calibration
 from app.bundle import Bundle
 from app.engine import Engine, library
 from app.errors import InferenceFailed, StartupError
@@ -20,12 +21,6 @@ from app.settings import Device, EngineName
 
 log = logging.getLogger(__name__)
 
-# Batch sizes that are tried where none is set; a GPU wants far larger ones than a core.
-_CANDIDATES: dict[Device, tuple[int, ...]] = {
-    "cpu": (1, 2, 4, 8, 16),
-    "gpu": (1, 2, 4, 8, 16, 32, 64, 128),
-}
-_ROUNDS = 3
 # The server's own process goes first: it answers probes and refuses within milliseconds.
 _NICE = 5
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
@@ -51,7 +46,7 @@ class Job:
     def buckets(self) -> tuple[int, ...]:
         """The batch sizes that are warmed; a batch is padded to the next of them."""
         if self.max_batch_size is None:
-            return _CANDIDATES[self.device]
+            return calibration.CANDIDATES[self.device]
         largest = self.max_batch_size
         powers = itertools.takewhile(lambda size: size < largest, (2**i for i in range(16)))
         return (*powers, largest)
@@ -96,7 +91,6 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     except StartupError as error:
         connection.send(error)
         return
-
     os.nice(_NICE)
     connection.send(Loaded(engine.classes, batch_seconds))
     while True:
@@ -125,22 +119,7 @@ def _warm(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, 
         engine.infer(images[:size])
     if job.max_batch_size is not None:
         return {}
-    # In turn, and the quickest of a few: whatever disturbs a run only makes it slower.
-    rounds = [_measured(engine, images, job) for _ in range(_ROUNDS)]
-    sizes = [size for size in rounds[0] if all(size in seconds for seconds in rounds)]
-    return {size: min(seconds[size] for seconds in rounds) for size in sizes}
-
-
-def _measured(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
-    """Time each batch size once, up to the first that takes longer than the budget."""
-    batch_seconds: dict[int, float] = {}
-    for size in job.buckets:
-        started = time.perf_counter()
-        engine.infer(images[:size])
-        batch_seconds[size] = time.perf_counter() - started
-        if batch_seconds[size] > job.batch_budget_s:
-            break
-    return batch_seconds
+    return calibration.measure(engine, images, job.buckets, job.batch_budget_s)
 
 
 def _ignore_signals() -> None:

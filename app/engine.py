@@ -35,10 +35,6 @@ class Engine:
     ) -> None:
         self._bundle = bundle
         self._network = library(engine)(bundle, device, threads)
-        spec = bundle.preprocessing
-        # (x * scale - mean) / std, with one multiplication and one addition a pixel
-        self._factor = (spec.scale / np.array(spec.std, np.float64)).astype(np.float32)
-        self._offset = (-np.array(spec.mean) / np.array(spec.std)).astype(np.float32)
         self._logits = False
         self.classes = self._check()
 
@@ -54,19 +50,12 @@ class Engine:
         Raises:
             InferenceFailed: the network gave something that is no probability.
         """
-        scores = self._network(self._normalized(images))
+        scores = self._network(self._bundle.preprocessing.normalized(images))
         if self._logits:
             scores = _softmax(scores)
         if scores.shape[0] != len(images) or not np.isfinite(scores).all():
             raise InferenceFailed
         return np.asarray(scores, np.float32)
-
-    def _normalized(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        planes = images.transpose(0, 3, 1, 2)  # (N, 3, H, W)
-        x = np.empty(planes.shape, np.float32)
-        np.multiply(planes, self._factor[:, None, None], out=x)
-        x += self._offset[:, None, None]
-        return x
 
     def _check(self) -> int:
         """Hold the network against its bundle on the golden picture; return the class count."""

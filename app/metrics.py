@@ -1,6 +1,6 @@
 """What Prometheus sees. One registry a service, so that a test may build ten."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,61 +31,44 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        self.requests = Counter(
-            "classifier_http_requests_total",
-            "HTTP requests answered.",
-            ("method", "route", "status"),
-            registry=registry,
+        self.requests = self._counter(
+            "http_requests_total", "HTTP requests answered.", "method", "route", "status"
         )
-        self.request_seconds = Histogram(
-            "classifier_http_request_duration_seconds",
+        self.request_seconds = self._histogram(
+            "http_request_duration_seconds",
             "Time from the request's head to the response's end.",
-            ("route",),
-            buckets=_LATENCY_S,
-            registry=registry,
+            _LATENCY_S,
+            "route",
         )
-        self.outcomes = Counter(
-            "classifier_outcomes_total",
-            "Photos by what became of them: ok, or the error's code.",
-            ("reason",),
-            registry=registry,
+        self.outcomes = self._counter(
+            "outcomes_total", "Photos by what became of them: ok, or the error's code.", "reason"
         )
-        self.stage_seconds = Histogram(
-            "classifier_stage_duration_seconds",
+        self.stage_seconds = self._histogram(
+            "stage_duration_seconds",
             "Time of an answered photo in each stage: decode, queue, inference, total.",
-            ("stage",),
-            buckets=_LATENCY_S,
-            registry=registry,
+            _LATENCY_S,
+            "stage",
         )
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}
-        self.top1_score = Histogram(
-            "classifier_top1_score",
+        self.top1_score = self._histogram(
+            "top1_score",
             "Highest score of an answer. Another distribution than before: other photos come.",
-            buckets=_SHARES,
-            registry=registry,
+            _SHARES,
         )
-        self.entropy = Histogram(
-            "classifier_entropy",
+        self.entropy = self._histogram(
+            "entropy",
             "Entropy of an answer's scores: 0 is certain of one class, 1 knows nothing.",
-            buckets=_SHARES,
-            registry=registry,
+            _SHARES,
         )
-        self.loop_lag_seconds = Histogram(
-            "classifier_event_loop_lag_seconds",
+        self.loop_lag_seconds = self._histogram(
+            "event_loop_lag_seconds",
             "By how much the event loop woke too late; callers wait as long when it stalls.",
-            buckets=_LAG_S,
-            registry=registry,
+            _LAG_S,
         )
-        self.batch_size = Histogram(
-            "classifier_batch_size",
-            "Photos in a batch.",
-            buckets=_BATCH_SIZES,
-            registry=registry,
-        )
-        self.batch_padding = Counter(
-            "classifier_batch_padding_total",
+        self.batch_size = self._histogram("batch_size", "Photos in a batch.", _BATCH_SIZES)
+        self.batch_padding = self._counter(
+            "batch_padding_total",
             "Rows computed for nothing, as a batch is padded to a size that was warmed.",
-            registry=registry,
         )
         self.queue_depth = self._gauge("queue_depth", "Photos that wait for a worker.")
         self.in_flight = self._gauge("in_flight", "Photos inside, from the door to the answer.")
@@ -99,37 +82,33 @@ class Metrics:
         self.workers = self._gauge("workers", "Workers that there should be.")
         self.hopeless = self._gauge("hopeless", "1 when only a restart of the service can help.")
         self.workers_up = self._gauge("workers_up", "Workers with a loaded model.")
-        self.worker_restarts = Counter(
-            "classifier_worker_restarts_total",
+        self.worker_restarts = self._counter(
+            "worker_restarts_total",
             "Workers replaced, by why the old one ended: crash, hang, canary, recycle.",
-            ("reason",),
-            registry=registry,
+            "reason",
         )
-        self.worker_resident_bytes = Gauge(
-            "classifier_worker_resident_bytes",
-            "Memory that a worker's process holds.",
-            ("worker",),
-            registry=registry,
+        self.worker_resident_bytes = self._gauge(
+            "worker_resident_bytes", "Memory that a worker's process holds.", "worker"
         )
-        self.canaries = Counter(
-            "classifier_canaries_total",
+        self.canaries = self._counter(
+            "canaries_total",
             "Golden answers asked of idle workers: ok, wrong, or failed to answer.",
-            ("result",),
-            registry=registry,
+            "result",
         )
         self.golden_ok = self._gauge(
             "golden_ok", "0 after a worker's wrong golden answer, until one gives the right one."
         )
         self.golden_ok.set(1)
-        self.measured_batch = Gauge(
-            "classifier_measured_batch_seconds",
-            "Time of a batch by its size, measured at the start.",
-            ("size",),
-            registry=registry,
+        self.measured_batch = self._gauge(
+            "measured_batch_seconds", "Time of a batch by its size, measured at the start.", "size"
         )
         self.max_batch_size = self._gauge("max_batch_size", "Photos in one batch at most.")
         self.model = Info("classifier_model", "The bundle that is served.", registry=registry)
         self.build = Info("classifier_build", "The service itself.", registry=registry)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show what has not happened yet: a series that appears with 1 has no increase."""
         for result in ("ok", "wrong", "failed"):
             self.canaries.labels(result)
         for reason in ("crash", "hang", "canary", "recycle"):
@@ -150,8 +129,16 @@ class Metrics:
         for size, seconds in batch_seconds.items():
             self.measured_batch.labels(str(size)).set(seconds)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"classifier_{name}", text, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"classifier_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"classifier_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(
+            f"classifier_{name}", text, labels, buckets=buckets, registry=self.registry
+        )
 
 
 def _entropy(scores: npt.NDArray[np.float32]) -> float:

@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from app import golden
 from app.batching import Pixels
 from app.bundle import Bundle
+from app.calibration import best_batch_size, quickest
 from app.child import Job, Loaded
 from app.errors import ServiceError, StartupError
 from app.golden import Golden
@@ -23,10 +24,6 @@ from app.workers import EngineWorker
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 30.0
-# A batch size this much slower for each photo than the best is as good: a smaller batch waits less.
-_AS_GOOD = 1.05
-# What each batch costs beside the network: a task, two messages, two processes woken.
-_BATCH_S = 0.0005
 
 
 class EnginePool:
@@ -144,7 +141,7 @@ class EnginePool:
         """Take the class count, and the batch size that all workers together measured best."""
         self.classes = loaded[0].classes
         if self._job.max_batch_size is None:
-            self.batch_seconds = _quickest([one.batch_seconds for one in loaded])
+            self.batch_seconds = quickest([one.batch_seconds for one in loaded])
             self.max_batch_size = best_batch_size(self.batch_seconds)
             # A replacement need not measure again: it is ready the sooner.
             self._job = replace(self._job, max_batch_size=self.max_batch_size)
@@ -239,15 +236,3 @@ class EnginePool:
         for worker in self._started:
             worker.lose("stop")
         await asyncio.gather(*self._burials)
-
-
-def best_batch_size(batch_seconds: Mapping[int, float]) -> int:
-    """Return the smallest size whose time for each photo is as good as the best."""
-    each = {size: (seconds + _BATCH_S) / size for size, seconds in batch_seconds.items()}
-    return min(size for size, seconds in each.items() if seconds <= _AS_GOOD * min(each.values()))
-
-
-def _quickest(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Return the least time of each size that all have measured."""
-    sizes = [size for size in curves[0] if all(size in curve for curve in curves)]
-    return {size: min(curve[size] for curve in curves) for size in sizes}

@@ -1,7 +1,7 @@
 """The preprocessing spec of a bundle: `PreProcess.transform_ops` of its `inference.yml`, read once.
 
 The ops and their defaults are those of PaddleClas and PaddleX. One spec serves evaluation,
-prediction, export and serving alike; `images` does the geometry, `engine` the normalisation.
+prediction, export and serving alike; `images` does the geometry.
 """
 
 import math
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL.Image import Resampling
 
 from app.errors import BundleError
@@ -54,6 +56,17 @@ class Preprocessing:
     scale: float
     mean: Channels
     std: Channels
+
+    def normalized(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return the network's input (N, 3, H, W) of RGB images (N, H, W, 3)."""
+        # (x * scale - mean) / std, with one multiplication and one addition a pixel
+        factor = (self.scale / np.array(self.std, np.float64)).astype(np.float32)
+        offset = (-np.array(self.mean) / np.array(self.std)).astype(np.float32)
+        planes = images.transpose(0, 3, 1, 2)  # (N, 3, H, W)
+        x = np.empty(planes.shape, np.float32)
+        np.multiply(planes, factor[:, None, None], out=x)
+        x += offset[:, None, None]
+        return x
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) of a photo after resizing, rounded as PaddleClas rounds."""

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 from app.batching import Batcher, Pool
 from app.bundle import Bundle
 from app.metrics import Metrics
+from app.schemas import Model
 from app.settings import Settings
 
 
@@ -49,6 +50,19 @@ class ServedModel:
         self._requests = 0
         self._unused = asyncio.Event()
         self._unused.set()
+
+    def __str__(self) -> str:
+        batches = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in self.pool.batch_seconds.items())
+        return (
+            f"{self.bundle.name} {self.bundle.version}: {self.pool.classes} classes, "
+            f"{self.pool.up} workers, batches up to {self.pool.max_batch_size}"
+            + (f" (measured, ms by size: {batches})" if batches else "")
+        )
+
+    @property
+    def card(self) -> Model:
+        """Its name and version, as answers show them."""
+        return Model(name=self.bundle.name, version=self.bundle.version)
 
     @classmethod
     async def start(

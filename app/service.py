@@ -106,18 +106,9 @@ class Service:
 
     def _take_over(self, model: ServedModel) -> None:
         self.served = model
-        self.metrics.model.info({"name": self.bundle.name, "version": self.bundle.version})
+        self.metrics.model.info(model.card.model_dump())
         self.metrics.observe_calibration(model.pool.max_batch_size, model.pool.batch_seconds)
-        log.info("serving %s", self)
-
-    def __str__(self) -> str:
-        batches = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in self.pool.batch_seconds.items())
-        return (
-            f"{self.bundle.name} {self.bundle.version}: {self.pool.classes} classes, "
-            f"{self.pool.up} workers, {self.settings.engine} on {self.settings.device}, "
-            f"batches up to {self.pool.max_batch_size}"
-            + (f" (measured, ms by size: {batches})" if batches else "")
-        )
+        log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)
 
     @property
     def bundle(self) -> Bundle:
@@ -179,7 +170,7 @@ class Service:
         }
         self.metrics.observe_answer(answer.scores, seconds)
         return Classification(
-            model=_model(served.bundle),
+            model=served.card,
             predictions=served.bundle.best(answer.scores, count),
             image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
             timings_ms=Timings(**{stage: round(s * 1000, 2) for stage, s in seconds.items()}),
@@ -188,16 +179,12 @@ class Service:
     @property
     def model(self) -> Model:
         """Name and version of the bundle."""
-        return _model(self.bundle)
+        return self.served.card
 
     async def _decode(self, data: bytes, spec: Preprocessing) -> Photo:
         loop = asyncio.get_running_loop()
         most = self.settings.max_pixels
         return await loop.run_in_executor(self._decoders, decode, data, spec, most)
-
-
-def _model(bundle: Bundle) -> Model:
-    return Model(name=bundle.name, version=bundle.version)
 
 
 def _count(top_k: int | None, classes: int) -> int:

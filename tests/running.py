@@ -2,16 +2,16 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from app.bench.server import free_port
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
@@ -26,9 +26,7 @@ class RunningServer:
     """`python -m app serve` on a free port, with its settings as keywords."""
 
     def __init__(self, model_dir: Path, log: Path, **settings: object) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         variables = {"model_dir": model_dir, "port": self.port, **settings}
@@ -47,12 +45,7 @@ class RunningServer:
         assert self.process.poll() is None, self.log.read_text()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.client.close()
         self.process.kill()
         self.process.wait()

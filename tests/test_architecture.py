@@ -22,6 +22,7 @@ LAYERS = (
     "service pool",
     "served workers door",
     "child",
+    "calibration",
     "batching engine",
     "paddle_engine onnx_engine",
     "bundle images captions",

@@ -6,7 +6,7 @@ import pytest
 from networks import SIDE, small_network, transform_ops
 
 from app.preprocessing import read_transform_ops
-from app.training.parts import STEPS, planes, steps, tail, trunk
+from app.training.parts import STEPS, steps, tail, trunk
 
 SPEC = read_transform_ops(transform_ops())
 COLOURS = np.random.default_rng(1).integers(0, 256, (6, SIDE // 16, SIDE // 16, 3), np.uint8)
@@ -20,7 +20,7 @@ def test_trunk_and_tail_are_the_network(frozen: int) -> None:
     assert inner.ndim == (2 if frozen == STEPS else 4)
     with paddle.no_grad():
         logits = tail(network, frozen)(paddle.to_tensor(inner)).numpy()
-        expected = network(paddle.to_tensor(planes(IMAGES, SPEC))).numpy()
+        expected = network(paddle.to_tensor(SPEC.normalized(IMAGES))).numpy()
     assert np.ptp(expected, axis=0).max() > 0.1
     np.testing.assert_allclose(logits, expected, atol=1e-3)
 

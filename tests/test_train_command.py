@@ -74,15 +74,14 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
     folder = tmp_path / "run"
     run("train", photos, *SMALL, "--epochs", 2, "--workers", 0, "--output", folder)
     run("export", folder, "--output", tmp_path / "bundle")
-    from app.training.parts import planes  # noqa: PLC0415  (with Paddle)
-    from app.training.run import Run as TrainingRun  # noqa: PLC0415
+    from app.training.run import Run as TrainingRun  # noqa: PLC0415  (with Paddle)
 
     bundle = load_bundle(tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     network = TrainingRun(folder).best_network()
     import paddle  # noqa: PLC0415
 
-    logits = network(paddle.to_tensor(planes(image, bundle.preprocessing))).numpy()
+    logits = network(paddle.to_tensor(bundle.preprocessing.normalized(image))).numpy()
     odds = np.exp(logits / bundle.provenance["temperature"])
     np.testing.assert_allclose(Engine(bundle).infer(image), odds / odds.sum(), atol=1e-4)
     config = yaml.safe_load((tmp_path / "bundle" / "inference.yml").read_text("utf-8"))

@@ -14,10 +14,11 @@ import yaml
 
 from app.batching import Pixels
 from app.bundle import CONFIG, Bundle, load_bundle
+from app.calibration import best_batch_size
 from app.errors import StartupError, WorkerLost
 from app.golden import Golden
 from app.metrics import Metrics
-from app.pool import EnginePool, best_batch_size
+from app.pool import EnginePool
 from app.settings import Settings
 from app.workers import EngineWorker
 

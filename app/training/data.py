@@ -1,19 +1,14 @@
-"""The photos of a run: which are learned from, which are held out, and which cannot be read."""
+"""The photos of a run: which are learned from and which are held out."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from app import images
-from app.errors import ServiceError, StartupError
-from app.prediction import contents
+from app.errors import StartupError
 from app.training.dataset import Dataset, Sample, find_parts, read_dataset
 
-_THREADS = 8
 TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
 
 
@@ -71,22 +66,6 @@ def _hold_out(data: Dataset, share: float, seed: int) -> Photos:
         validation += [samples[i] for i in sorted(order[:count])]
         train += [samples[i] for i in sorted(order[count:])]
     return Photos(data.classes, tuple(train), tuple(validation))
-
-
-def find_broken(samples: Sequence[Sample], max_pixels: int) -> Iterator[tuple[Path, str | None]]:
-    """Decode every photo as training will; yield each path with what is wrong with it, or None."""
-    with ThreadPoolExecutor(_THREADS) as threads:
-        look = partial(_wrong, max_pixels=max_pixels)
-        paths = [sample.path for sample in samples]
-        yield from zip(paths, threads.map(look, paths), strict=True)
-
-
-def _wrong(path: Path, max_pixels: int) -> str | None:
-    try:
-        images.picture(contents(path), max_pixels)
-    except ServiceError as error:
-        return str(error)
-    return None
 
 
 def write_lists(photos: Photos, folder: Path) -> None:

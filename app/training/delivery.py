@@ -10,10 +10,10 @@ import numpy as np
 from app.bundle import load_bundle
 from app.cores import granted_cores
 from app.engine import Engine
-from app.errors import ServiceError, StartupError
-from app.prediction import Answer, classify
+from app.prediction import classify
 from app.training.build import model_name
 from app.training.dataset import Sample
+from app.training.evaluation import evaluate
 from app.training.export import Card, export
 from app.training.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
@@ -70,12 +70,5 @@ def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) ->
         bundle = load_bundle(Path(temporary) / "bundle")
         engine = Engine(bundle, threads=granted_cores())
         paths = [sample.path for sample in samples]
-        answers = list(classify(paths, bundle, engine, recipe.options.max_pixels))
-    scores = [_scores(sample, answer) for sample, answer in zip(samples, answers, strict=True)]
-    return Evaluated(np.stack(scores), np.array([sample.class_id for sample in samples]))
-
-
-def _scores(sample: Sample, answer: Answer | ServiceError) -> np.ndarray[Any, Any]:
-    if not isinstance(answer, Answer):
-        raise StartupError(f"{sample.path}: {answer}")
-    return answer.scores
+        answers = classify(paths, bundle, engine, recipe.options.max_pixels)
+        return evaluate(bundle, samples, answers, skip_broken=False).result

@@ -108,9 +108,8 @@ def _answers(
     model: nn.Layer, spec: Preprocessing, images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
     """Return the network's own probabilities (N, classes) for (N, H, W, 3) uint8."""
-    x = (images.astype(np.float32) * spec.scale - spec.mean) / np.asarray(spec.std)
     with paddle.no_grad():
-        scores = model(paddle.to_tensor(x.transpose(0, 3, 1, 2), "float32"))
+        scores = model(paddle.to_tensor(spec.normalized(images)))
     return np.asarray(scores.numpy(), np.float32)
 
 

@@ -16,6 +16,7 @@ from app.training.losses import Loss
 from app.training.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.parts import tail
+from app.training.scores import Evaluated
 from app.training.source import Batch
 
 
@@ -84,9 +85,7 @@ class Learner:
                 logits = self._tail(paddle.to_tensor(inputs))
                 own = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")
                 losses.append(own.numpy())
-                scores = logits.numpy()  # (N, classes)
-                right = scores[np.arange(len(labels)), labels][:, None]
-                ranks.append((scores > right).sum(axis=1))
+                ranks.append(Evaluated(logits.numpy(), labels).rank)
         rank = np.concatenate(ranks)
         loss = np.concatenate(losses).mean()
         return self._agreed(Score(float(loss), float((rank < 1).mean()), float((rank < 5).mean())))

@@ -58,26 +58,19 @@ def tail(network: MobileNetV2, frozen: int) -> nn.Sequential:
     return nn.Sequential(*steps(network)[frozen:], network.out)
 
 
-def planes(images: Images, spec: Preprocessing) -> Planes:
-    """Return (N, 3, H, W) float32, normalised, of images (N, H, W, 3) uint8."""
-    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
-    x = (images * np.float32(spec.scale) - mean) / std  # (N, H, W, 3)
-    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-
-
 def trunk(
     network: MobileNetV2, frozen: int, spec: Preprocessing, device: Device, threads: int
 ) -> Trunk:
     """Return the first `frozen` steps as a function of images, run as fast as the device can."""
     if not frozen:
-        return lambda images: planes(images, spec)
+        return spec.normalized
     layer = nn.Sequential(*steps(folded(network))[:frozen])
     layer.eval()
     run = _saved(layer, spec, threads) if device == "cpu" else _dynamic(layer)
 
     def infer(images: Images) -> Planes:
         chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
-        return np.concatenate([run(planes(chunk, spec)) for chunk in chunks])
+        return np.concatenate([run(spec.normalized(chunk)) for chunk in chunks])
 
     return infer
 

@@ -1,8 +1,10 @@
-"""Figures of an evaluation as PNG."""
+"""Figures of a run and of an evaluation as PNG."""
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ except ImportError as error:
     raise StartupError("figures need matplotlib: pip install 'photo-classifier[train]'") from error
 
 _MOST_NAMES = 40  # on an axis; more cannot be read
-_BLUE, _GREY = "#2563eb", "#8a90a0"
+_BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
 
 
 def draw_confusion(confusion: Ints, names: Sequence[str], path: Path) -> None:
@@ -56,6 +58,23 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     curve.legend(loc="lower right")
     histogram.bar(edges, reliability.photos, 1 / bins, align="edge", color=_GREY)
     histogram.set(xlabel="score of the likeliest class", ylabel="photos")
+    _save(figure, path)
+
+
+def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw loss and top-1 by epoch; a line stands where the next phase begins."""
+    figure = Figure((9, 3.6), layout="constrained")
+    epochs = range(1, len(rows) + 1)
+    for axes, name, title in zip(
+        figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1"), strict=True
+    ):
+        axes.plot(epochs, [row[name] for row in rows], color=_ORANGE, label="training views")
+        axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=_BLUE, label="held out")
+        for epoch, (row, following) in enumerate(pairwise(rows), 1):
+            if row["phase"] != following["phase"]:
+                axes.axvline(epoch + 0.5, color=_GREY, linestyle=":")
+        axes.set(xlabel="epoch", title=title)
+        axes.legend()
     _save(figure, path)
 
 

@@ -3,21 +3,12 @@
 import base64
 from collections.abc import Sequence
 from html import escape
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from app.errors import StartupError
+from app.training.plots import draw_curves
 from app.training.run import Run
 
-try:
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise StartupError(
-        "training needs matplotlib: pip install 'photo-classifier[train]'"
-    ) from error
-
-_BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
 _COLUMNS = ("phase", "epoch", "lr", "loss", "top1", "val_loss", "val_top1", "photos_per_s")
 
 _PAGE = """<!doctype html>
@@ -43,23 +34,6 @@ def write_report(run: Run, rows: Sequence[dict[str, Any]]) -> None:
     picture = run.folder / "curves.png"
     draw_curves(rows, picture)
     (run.folder / "report.html").write_text(_page(run, rows, picture), encoding="utf-8")
-
-
-def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss and top-1 by epoch; a line stands where the next phase begins."""
-    figure = Figure((9, 3.6), layout="constrained")
-    epochs = range(1, len(rows) + 1)
-    for axes, name, title in zip(
-        figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1"), strict=True
-    ):
-        axes.plot(epochs, [row[name] for row in rows], color=_ORANGE, label="training views")
-        axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=_BLUE, label="held out")
-        for epoch, (row, following) in enumerate(pairwise(rows), 1):
-            if row["phase"] != following["phase"]:
-                axes.axvline(epoch + 0.5, color=_GREY, linestyle=":")
-        axes.set(xlabel="epoch", title=title)
-        axes.legend()
-    figure.savefig(path, dpi=100)
 
 
 def _page(run: Run, rows: Sequence[dict[str, Any]], picture: Path) -> str:

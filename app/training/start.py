@@ -6,13 +6,18 @@ from typing import Any
 import paddle
 
 from app.errors import StartupError
-from app.training.build import Origin, model_name, read_file, read_origin, transform_ops
+from app.training.build import (
+    KERAS_NORMALIZE,
+    KERAS_RESIZE,
+    Origin,
+    model_name,
+    read_file,
+    read_origin,
+    transform_ops,
+)
 from app.training.mobilenetv2 import MobileNetV2
 from app.training.options import DEFAULT_SCALE, Options, Recipe
 from app.training.sources import DEFAULT
-
-_RESIZE = {"interpolation": "bilinear", "backend": "pil"}
-_NORMALIZE = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def start(options: Options, classes: tuple[str, ...]) -> tuple[Recipe, MobileNetV2]:
@@ -22,15 +27,14 @@ def start(options: Options, classes: tuple[str, ...]) -> tuple[Recipe, MobileNet
         StartupError: there are no such weights, or they are of another width.
     """
     origin = None if options.weights == "none" else _origin(options)
+    ops = origin.transform_ops if origin else transform_ops(KERAS_RESIZE, KERAS_NORMALIZE)
     recipe = Recipe(
         options=options,
         classes=classes,
         scale=origin.scale if origin else options.scale,
         padding=origin.padding if origin else "symmetric",
         pretrained=origin is not None,
-        transform_ops=_resized(
-            origin.transform_ops if origin else transform_ops(_RESIZE, _NORMALIZE), options.size
-        ),
+        transform_ops=_resized(ops, options.size),
         origin=origin.provenance if origin else {"source": "random weights"},
     )
     paddle.seed(options.seed)

@@ -12,7 +12,9 @@ from app.errors import StartupError
 from app.paddle_engine import require_gpu
 from app.preprocessing import read_transform_ops
 from app.training.augment import Augmentation
-from app.training.data import Photos, find_broken, read_photos
+from app.training.data import Photos, read_photos
+from app.training.dataset import Dataset
+from app.training.inspection import Broken, inspect, tasks
 from app.training.interruption import Interrupted, Interruption
 from app.training.learner import Learner
 from app.training.loader import Eyes, Loader
@@ -87,11 +89,17 @@ def _sound(photos: Photos, options: Options, display: Display) -> Photos:
     """Decode every photo once; leave out what is broken, or stop where that is asked for."""
     broken: list[Path] = []
     with display, display.bar("checking photos", len(photos.all)):
-        for path, wrong in find_broken(photos.all, options.max_pixels):
+        looks = inspect(
+            tasks({"run": Dataset(photos.classes, photos.all)}),
+            granted_cores(),
+            options.max_pixels,
+            by_pixels=False,
+        )
+        for look in looks:
             display.advance(1)
-            if wrong:
-                display.say(f"broken: {path}: {wrong}")
-                broken.append(path)
+            if isinstance(look, Broken):
+                display.say(f"broken: {look.path}: {look.error}")
+                broken.append(look.path)
     if broken and options.broken == "fail":
         raise StartupError(f"{len(broken)} photos cannot be read, the first is {broken[0]}")
     return photos.without(broken)

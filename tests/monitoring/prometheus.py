@@ -1,14 +1,14 @@
 """A real Prometheus that watches one service, every second."""
 
 import json
-import socket
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from running import until
+
+from app.bench.server import free_port
 
 RULES = Path(__file__).parents[2] / "k8s/monitoring/prometheus/rules.yml"
 
@@ -17,9 +17,7 @@ class RunningPrometheus:
     """Debian's `prometheus` on a free port, with our rules."""
 
     def __init__(self, folder: Path, target_port: int) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         target = {"targets": [f"127.0.0.1:{target_port}"]}
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -41,12 +39,7 @@ class RunningPrometheus:
         until(self._answers)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.client.close()
         self.process.terminate()
         self.process.wait()

@@ -61,7 +61,7 @@ def bundle_for(directory: Path, ops: list[dict[str, Any]]) -> Path:
 def grey_levels(directory: Path, pixels: Pixels) -> npt.NDArray[np.float64]:
     """How far apart the two inputs of the network are, (3, H, W), in steps of 0..255."""
     bundle = load_bundle(directory)
-    ours = Engine(bundle)._normalized(
+    ours = bundle.preprocessing.normalized(
         decode(png(pixels), bundle.preprocessing, 10_000_000).pixels[np.newaxis]
     )[0]
     theirs: Any = pixels
