@@ -27,7 +27,7 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class EnginePool:
-    """A fixed number of workers; a lost one is replaced. Used as an async context manager.
+    """So many workers; a lost one is replaced. Used as an async context manager.
 
     Attributes:
         classes: of the network.

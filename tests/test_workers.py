@@ -127,6 +127,12 @@ async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bun
     assert restarts(metrics, "hang") == 1
 
 
+async def test_a_worker_lets_the_server_go_first(bundle: Bundle) -> None:
+    async with pool_of(bundle):
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert all(os.getpriority(os.PRIO_PROCESS, pid) > own for pid in pids())
+
+
 async def test_signals_to_the_whole_group_do_not_end_a_worker(bundle: Bundle) -> None:
     async with pool_of(bundle) as pool:
         (pid,) = pids()
