@@ -1,10 +1,13 @@
 """uvicorn's server, with an end that loses nobody."""
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
 import socket
+import struct
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
@@ -18,8 +21,12 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# After the port is closed: time for a request to arrive on a connection that was open before.
+# Time for who is half inside to come in whole: through the handshake, then with the request.
+_LAST_ARRIVALS_S = 0.2
 _LAST_REQUESTS_S = 0.2
+# A packet filter: is SYN set in the TCP header's flags? Then drop the packet, else let it in.
+_NO_NEWCOMERS = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+_SO_ATTACH_FILTER = 26  # of Linux
 
 
 class DrainingServer(uvicorn.Server):
@@ -63,6 +70,9 @@ class DrainingServer(uvicorn.Server):
         """Close the port, and only then the connections: a request on its way is answered."""
         loop = asyncio.get_running_loop()
         for server in self.servers:
+            _turn_newcomers_away(server.sockets)
+        await asyncio.sleep(_LAST_ARRIVALS_S)
+        for server in self.servers:
             late = _accepted_last(server.sockets)
             server.close()
             for connection in late:
@@ -95,8 +105,22 @@ def _forget(reload: asyncio.Task[None]) -> None:
         log.warning("%s", error.title)
 
 
+def _turn_newcomers_away(ports: Iterable[socket.socket]) -> None:
+    """Let nobody begin a connection any more; a client who tries finds the port closed soon.
+
+    Without it whoever arrives between the last accept and the close would be reset.
+    """
+    program = b"".join(struct.pack("HBBI", *step) for step in _NO_NEWCOMERS)
+    steps = ctypes.create_string_buffer(program)
+    pointer = struct.pack("HP", len(_NO_NEWCOMERS), ctypes.addressof(steps))
+    if sys.platform == "linux":
+        for port in ports:
+            with socket.socket(fileno=os.dup(port.fileno())) as twin, suppress(OSError):
+                twin.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+
+
 def _accepted_last(ports: Iterable[socket.socket]) -> list[socket.socket]:
-    """Take who waits at the ports, and let nobody else come: closing alone would reset them."""
+    """Take who still waits at the ports: closing alone would reset them."""
     accepted: list[socket.socket] = []
     for port in ports:
         with socket.socket(fileno=os.dup(port.fileno())) as twin, suppress(OSError):
