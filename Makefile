@@ -3,6 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
+TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
@@ -18,7 +19,9 @@ help: ## Show this list
 
 serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 
-serve: .venv/weights $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime)
+serve: export CLASSIFIER_TRACES := $(TRACES)
+
+serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
 	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
 
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle

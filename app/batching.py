@@ -5,6 +5,7 @@ State changes only in plain functions, between two awaits, so no cancellation ca
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,11 +54,12 @@ class Pool(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """What one photo gets: scores (classes,), and how long it waited and ran."""
+    """What one photo gets: scores (classes,), how long it waited and ran, and with how many."""
 
     scores: Scores
     queue_s: float
     inference_s: float
+    batch_size: int
 
 
 @dataclass(eq=False)
@@ -97,8 +99,8 @@ class Batcher:
 
     def submit(self, pixels: Pixels) -> asyncio.Future[Answer]:
         """Queue one photo. Cancelling the future takes it out again."""
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(pixels, loop.create_future(), loop.time())
+        future = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(pixels, future, time.perf_counter())  # uvloop's clock has milliseconds
         self._queue.append(waiting)
         self._dispatch()
         return waiting.future
@@ -120,11 +122,10 @@ class Batcher:
         """Tell whether the head of the queue has waited enough; else come back when it has."""
         if self._timer:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        due = self._queue[0].since + self._max_wait_s
-        if len(self._queue) >= self._pool.max_batch_size or loop.time() >= due:
+        left = self._queue[0].since + self._max_wait_s - time.perf_counter()
+        if len(self._queue) >= self._pool.max_batch_size or left <= 0:
             return True
-        self._timer = loop.call_at(due, self._dispatch)
+        self._timer = asyncio.get_running_loop().call_later(left, self._dispatch)
         return False
 
     def _next_batch(self) -> list[_Waiting]:
@@ -146,7 +147,7 @@ class Batcher:
 
     async def _attempt(self, worker: Worker, batch: list[_Waiting]) -> ServiceError | None:
         """Give each of the batch its answer, or return why there is none."""
-        started = asyncio.get_running_loop().time()
+        started = time.perf_counter()
         self._metrics.batch_size.observe(len(batch))
         self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
         try:
@@ -161,7 +162,8 @@ class Batcher:
         self._learn(seconds / len(batch))
         for waiting, row in zip(batch, scores, strict=True):
             if not waiting.future.done():
-                waiting.future.set_result(Answer(row, started - waiting.since, seconds))
+                queue_s = started - waiting.since
+                waiting.future.set_result(Answer(row, queue_s, seconds, len(batch)))
         return None
 
     def _learn(self, photo_s: float) -> None:

@@ -22,18 +22,27 @@ from app.served import PoolFactory
 from app.server import DrainingServer
 from app.service import Service
 from app.settings import Settings
+from app.tracing import Traces
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
-    """Build the service. Nothing is kept outside of it, so a test may build ten."""
+    """Build the service. Nothing is kept outside of it, so a test may build ten.
+
+    Raises:
+        StartupError: traces are wanted, but cannot be sent.
+    """
+    traces = Traces(settings.traces)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         measures = Metrics()
         measures.build.info({"version": __version__})
-        service = app.state.service = Service(settings, measures, pool_factory)
-        async with service.serving(bundle), loop_lag.watched(measures.loop_lag_seconds):
-            yield
+        service = app.state.service = Service(settings, measures, pool_factory, traces.tracer)
+        try:
+            async with service.serving(bundle), loop_lag.watched(measures.loop_lag_seconds):
+                yield
+        finally:
+            traces.flush()
 
     # Swagger UI's files come from this package: no content-delivery network is asked.
     app: FastAPI = FastAPIOffline(
@@ -42,6 +51,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
+        telemetry=traces.telemetry,
     )
     for family in (predict, health, metrics, models, index):
         app.include_router(family.router)
@@ -55,7 +65,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         BundleError: the bundle cannot be used.
-        StartupError: no worker can be started on it.
+        StartupError: no worker can be started on it, or traces cannot be sent.
     """
     configure_logging(settings)
     app = create_app(settings, load_bundle(settings.model_dir.resolve()), EnginePool)

@@ -1,10 +1,12 @@
-"""Around every request: its id, its log line and its metrics."""
+"""Around every request: its ids, its log line, its metrics, and what its span tells."""
 
 import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ServiceError
 from app.problems import problem_response
 from app.service import Service
+from app.tracing import trace_ids
 
 log = logging.getLogger("app.access")
 
@@ -34,6 +37,7 @@ class Observe:
         request = Request(scope, receive)
         service: Service = request.app.state.service
         request.state.request_id = _request_id(request.headers)
+        ids = {"request_id": request.state.request_id, **trace_ids(request.headers)}
         status: int | None = None
 
         async def send_head(message: Message) -> None:
@@ -42,6 +46,7 @@ class Observe:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request.state.request_id
+                _tell_span(request, message["status"])
                 if service.draining:
                     headers["Connection"] = "close"  # the next request shall go elsewhere
             await send(message)
@@ -49,12 +54,12 @@ class Observe:
         try:
             await self.app(scope, receive, send_head)
         except Exception:
-            log.exception("unhandled", extra={"request_id": request.state.request_id})
+            log.exception("unhandled", extra=ids)
             if status is not None:
                 raise
             await problem_response(ServiceError(), request)(scope, receive, send_head)
         finally:
-            _record(request, service, status or 499, time.perf_counter() - started)
+            _record(request, service, status or 499, time.perf_counter() - started, ids)
 
 
 def _request_id(headers: Headers) -> str:
@@ -62,10 +67,27 @@ def _request_id(headers: Headers) -> str:
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _record(request: Request, service: Service, status: int, seconds: float) -> None:
+def _outcome(request: Request, status: int) -> str:
+    code: str = getattr(request.state, "outcome", "ok" if status < 400 else "client_closed")
+    return code
+
+
+def _tell_span(request: Request, status: int) -> None:
+    """Say in the request's span what FastAPI, which makes it, does not know."""
+    trace.get_current_span().set_attributes(
+        {
+            "classifier.request_id": request.state.request_id,
+            "classifier.outcome": _outcome(request, status),
+        }
+    )
+
+
+def _record(
+    request: Request, service: Service, status: int, seconds: float, ids: Mapping[str, str]
+) -> None:
     route = getattr(request.scope.get("route"), "path", "unmatched")
     method = request.method if request.method in _METHODS else "OTHER"
-    outcome = getattr(request.state, "outcome", "ok" if status < 400 else "client_closed")
+    outcome = _outcome(request, status)
     metrics = service.metrics
     metrics.requests.labels(method, route, str(status)).inc()
     metrics.request_seconds.labels(route).observe(seconds)
@@ -77,7 +99,7 @@ def _record(request: Request, service: Service, status: int, seconds: float) -> 
         request.url.path,
         status,
         extra={
-            "request_id": request.state.request_id,
+            **ids,
             "method": request.method,
             "path": request.url.path,
             "status": status,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from opentelemetry.trace import Tracer
 
 from app.batching import Answer
 from app.bundle import Bundle, load_bundle
@@ -28,6 +29,7 @@ from app.preprocessing import Preprocessing
 from app.schemas import Classification, Model, Readiness, Timings, UploadedImage
 from app.served import ModelPool, PoolFactory, ServedModel
 from app.settings import Settings
+from app.tracing import Stages
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,9 @@ class Service:
         draining: the end has begun.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, pool_factory: PoolFactory) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, pool_factory: PoolFactory, tracer: Tracer
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
         self.draining = False
@@ -53,6 +57,7 @@ class Service:
             metrics,
         )
         self._pool_factory = pool_factory
+        self._tracer = tracer
         self._reloading = asyncio.Lock()
         self._decoders = ThreadPoolExecutor(settings.decoder_count, "decode")
         metrics.workers.set(settings.worker_count)
@@ -150,14 +155,17 @@ class Service:
         Raises:
             ServiceError: one of its children says why there is no answer.
         """
-        started = time.perf_counter()
+        stages, started = Stages(self._tracer), time.perf_counter()
         served = self.served  # to the end, whatever takes over meanwhile
         count = _count(top_k, served.pool.classes)
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
         with self.door.admit(time_allowed_s), served.in_use():
             deadline = asyncio.get_running_loop().time() + time_allowed_s
-            photo = await self._decode(data, served.bundle.preprocessing)
-            decoded = time.perf_counter()
+            try:
+                photo = await self._decode(data, served.bundle.preprocessing)
+            finally:
+                decoded = time.perf_counter()
+                stages.add("decode", started, decoded)
             if gone.done():
                 raise ClientClosed
             answer = await _first(served.batcher.submit(photo.pixels), gone, deadline)
@@ -169,6 +177,10 @@ class Service:
             "total": finished - started,
         }
         self.metrics.observe_answer(answer.scores, seconds)
+        taken = decoded + answer.queue_s
+        done, size = taken + answer.inference_s, {"classifier.batch_size": answer.batch_size}
+        stages.add("queue", decoded, taken)
+        stages.add("inference", taken, done, size)
         return Classification(
             model=served.card,
             predictions=served.bundle.best(answer.scores, count),

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto is text on a terminal, JSON elsewhere"
     )
+    traces: bool = Field(
+        False, description="Send traces by OpenTelemetry; where to, say its own variables"
+    )
 
     @property
     def worker_count(self) -> int:

@@ -26,7 +26,7 @@ LAYERS = (
     "batching engine",
     "paddle_engine onnx_engine",
     "bundle images captions",
-    "golden preprocessing metrics logs",
+    "golden preprocessing metrics logs tracing",
     "schemas settings",
     "cores errors loop_lag __init__",
 )

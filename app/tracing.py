@@ -1,0 +1,127 @@
+"""Traces: FastAPI makes a span of each request, the service one of each stage; both go out by OTLP.
+
+OpenTelemetry's API comes with FastAPI, and without its SDK does nothing. SDK and exporter are the
+extra `otel`, imported only where traces are wanted, and set by their own variables, OTEL_...
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
+from opentelemetry.trace import NoOpTracer, Tracer, format_span_id, format_trace_id
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from app import __version__
+from app.errors import StartupError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+_FLUSH_S = 3.0
+_WARN_EVERY_S = 60.0
+_UNTRACED = ("/health", "/metrics")  # asked every few seconds, by machines
+_TRACEPARENT = TraceContextTextMapPropagator()
+
+
+class Traces:
+    """What makes spans and sends them; where they are not wanted, nothing at all.
+
+    Attributes:
+        tracer: for spans of our own, below that of the request.
+
+    Raises:
+        StartupError: the packages are not installed, or do not take their settings.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self._provider = _exporting_provider() if wanted else None
+        self.tracer: Tracer = NoOpTracer()
+        if self._provider:
+            self.tracer = self._provider.get_tracer("app", __version__)
+
+    @property
+    def telemetry(self) -> TelemetryConfig:
+        """What FastAPI does: a span for each request. Metrics and logs are our own."""
+        return {
+            "tracing": self._provider is not None,
+            "tracer_provider": self._provider,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "exclude": _is_untraced,
+        }
+
+    def flush(self) -> None:
+        """Send what is left and end, within 3 s: the SDK itself may wait for half a minute."""
+        if self._provider:
+            flushing = threading.Thread(target=self._provider.shutdown, daemon=True)
+            flushing.start()
+            flushing.join(_FLUSH_S)
+
+
+def trace_ids(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return for the log the trace and span that we are in; else the caller's trace, if any."""
+    own = trace.get_current_span().get_span_context()
+    if own.is_valid:
+        return {"trace_id": format_trace_id(own.trace_id), "span_id": format_span_id(own.span_id)}
+    given = trace.get_current_span(_TRACEPARENT.extract(headers)).get_span_context()
+    return {"trace_id": format_trace_id(given.trace_id)} if given.is_valid else {}
+
+
+class Stages:
+    """The spans of one photo's stages, below that of the request, each made when it is over."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._epoch_ns = time.time_ns() - time.perf_counter_ns()
+
+    def add(
+        self, name: str, started: float, ended: float, attributes: Mapping[str, int] | None = None
+    ) -> None:
+        """Make one; its times are `time.perf_counter()`'s."""
+        began_ns, ended_ns = (self._epoch_ns + int(at * 1e9) for at in (started, ended))
+        self._tracer.start_span(name, attributes=attributes, start_time=began_ns).end(ended_ns)
+
+
+def _is_untraced(scope: MutableMapping[str, Any]) -> bool:
+    path: str = scope["path"]
+    return path.startswith(_UNTRACED)
+
+
+def _exporting_provider() -> "TracerProvider":
+    try:
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
+        from opentelemetry.sdk import resources  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(
+            f"CLASSIFIER_TRACES needs the packages of requirements/otel.txt: {error}"
+        ) from error
+    ours = {"service.name": "photo-classifier", "service.version": __version__}
+    resource = resources.Resource.create(ours).merge(resources.OTELResourceDetector().detect())
+    try:
+        sending = BatchSpanProcessor(trace_exporter.OTLPSpanExporter())
+    except ValueError as error:
+        raise StartupError(f"OpenTelemetry's settings: {error}") from error
+    logging.getLogger(trace_exporter.__name__).addFilter(_Seldom())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(sending)
+    return provider
+
+
+class _Seldom(logging.Filter):
+    """A line a minute: while nobody takes the traces, each attempt would say so."""
+
+    _next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _WARN_EVERY_S
+        return True
