@@ -21,9 +21,11 @@ ENV PIP_INDEX_URL=$PIP_INDEX_URL \
     PIP_TRUSTED_HOST=$PIP_TRUSTED_HOST \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-COPY requirements/serve.txt requirements/
+# Or otel, for traces.
+ARG REQUIREMENTS=serve
+COPY requirements/$REQUIREMENTS.txt requirements/
 RUN python3 -m venv /opt/venv \
-    && pip install --quiet --require-hashes --requirement requirements/serve.txt
+    && pip install --quiet --require-hashes --requirement "requirements/$REQUIREMENTS.txt"
 
 FROM locked AS weights
 ARG MODEL=MobileNetV2_x1_0_keras

@@ -1,5 +1,6 @@
 """The manifests as kustomize renders them, and the parts that tests look at."""
 
+import json
 import os
 import subprocess
 from functools import cache
@@ -27,6 +28,17 @@ def render(folder: Path) -> tuple[Object, ...]:
 def rendered(overlay: str) -> tuple[Object, ...]:
     """Return the objects of an overlay."""
     return render(K8S / "overlays" / overlay)
+
+
+def with_component(name: str, folder: Path) -> tuple[Object, ...]:
+    """Return the objects of the overlay `cpu` with a component, put together in `folder`."""
+    k8s = Path(os.path.relpath(K8S, folder.resolve()))
+    parts = {
+        "resources": [str(k8s / "overlays/cpu")],
+        "components": [str(k8s / "components" / name)],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(parts))
+    return render(folder)
 
 
 def only(overlay: str, kind: str) -> Object:

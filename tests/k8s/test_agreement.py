@@ -4,9 +4,20 @@ import math
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from manifests import OVERLAYS, Object, container, kserve, only, pod, read, rendered
+from manifests import (
+    OVERLAYS,
+    Object,
+    container,
+    kserve,
+    only,
+    pod,
+    read,
+    rendered,
+    with_component,
+)
 
 from app.metrics import Metrics
 from app.routes import health, metrics
@@ -60,6 +71,23 @@ def test_pods_agree_with_their_settings(overlay: str, monkeypatch: pytest.Monkey
     (source,) = container(overlay)["envFrom"]
     assert source["configMapRef"]["name"] == config["metadata"]["name"]
     assert_agrees(pod(overlay), settings(monkeypatch, config["data"]))
+
+
+def test_with_traces_pods_send_them_and_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = {thing["kind"]: thing for thing in with_component("traces", tmp_path)}
+    config, spec = objects["ConfigMap"], objects["Deployment"]["spec"]["template"]["spec"]
+    (source,) = spec["containers"][0]["envFrom"]
+    assert source["configMapRef"]["name"] == config["metadata"]["name"]
+    own = settings(monkeypatch, config["data"])
+    assert own.traces
+    assert_agrees(spec, own)
+    endpoint = urlsplit(config["data"]["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    (out,) = objects["NetworkPolicy"]["spec"]["egress"]
+    assert {(rule["protocol"], rule["port"]) for rule in out["ports"]} == {
+        ("TCP", endpoint.port), ("TCP", 53), ("UDP", 53),
+    }  # fmt: skip
 
 
 def test_kserves_pods_agree_with_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,12 @@
 """Every object is of the form that the API server wants, down to the last key."""
 
 import json
-import os
 from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import pytest
-from manifests import K8S, OVERLAYS, PLAIN, Object, kserve, only, render, rendered
+from manifests import OVERLAYS, PLAIN, Object, kserve, only, rendered, with_component
 
 VERSION = "1.36"
 CUSTOM = {
@@ -30,14 +29,16 @@ def test_every_object_has_its_form(overlay: str) -> None:
 
 
 def test_the_ingress_can_be_added_to_an_overlay(tmp_path: Path) -> None:
-    k8s = Path(os.path.relpath(K8S, tmp_path.resolve()))
-    parts = {
-        "resources": [str(k8s / "overlays/cpu")],
-        "components": [str(k8s / "components/ingress")],
-    }
-    (tmp_path / "kustomization.yaml").write_text(json.dumps(parts))
-    (ingress,) = (one for one in render(tmp_path) if one["kind"] == "Ingress")
+    added = with_component("ingress", tmp_path)
+    (ingress,) = (one for one in added if one["kind"] == "Ingress")
     check(ingress)
+
+
+def test_traces_can_be_added_to_an_overlay(tmp_path: Path) -> None:
+    added = with_component("traces", tmp_path)
+    for thing in added:
+        check(thing)
+    assert {thing["kind"] for thing in added} == {thing["kind"] for thing in rendered("cpu")}
 
 
 def test_kserve_makes_valid_pods_of_it() -> None:
