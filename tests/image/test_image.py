@@ -76,7 +76,15 @@ def test_it_runs_as_nobody_who_can_change_it(container: Container) -> None:
 
 
 def test_it_carries_only_what_serving_needs(container: Container) -> None:
-    names = ("paddleclas", "h5py", "pytest", "skimage", "app.training", "app.bench")
+    names = (
+        "paddleclas",
+        "h5py",
+        "opentelemetry.sdk",
+        "pytest",
+        "skimage",
+        "app.training",
+        "app.bench",
+    )
     script = IMPORTABLE.format(names=("app.main", *names))
     assert container.execute("python", "-c", script) == "app.main"
     assert container.execute("python", "-c", "import sys; print(sys.prefix)") == "/opt/venv"
