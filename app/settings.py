@@ -49,7 +49,12 @@ class Settings(BaseSettings):
     decoders: Count | None = Field(
         None, description="Photos decoded at once; by default one a core"
     )
-    capacity: Count = Field(64, description="Photos inside at once; more get 429")
+    capacity: Count | None = Field(
+        None, description="Photos inside at once, by default 32 a worker, 256 on GPU; more get 429"
+    )
+    longest_wait_s: Seconds = Field(
+        0.7, description="Nor are more let inside than are answered in this time; more get 429"
+    )
     capacity_bytes: int = Field(
         100_000_000,
         ge=1_000,
@@ -95,6 +100,11 @@ class Settings(BaseSettings):
     def worker_count(self) -> int:
         """How many workers are really started."""
         return self.workers or (1 if self.device == "gpu" else granted_cores())
+
+    @property
+    def places(self) -> int:
+        """How many photos may really be inside at once."""
+        return self.capacity or self.worker_count * (256 if self.device == "gpu" else 32)
 
     @property
     def decoder_count(self) -> int:

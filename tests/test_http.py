@@ -19,7 +19,9 @@ from app.errors import WorkerLost
 from app.main import create_app
 from app.settings import Settings
 
-SETTINGS = Settings(capacity=4, deadline_s=0.5, max_upload_bytes=200_000, max_pixels=1_000_000)
+SETTINGS = Settings(
+    capacity=4, longest_wait_s=3600, deadline_s=0.5, max_upload_bytes=200_000, max_pixels=1_000_000
+)
 
 
 def png(color: int = 1, size: tuple[int, int] = (80, 70)) -> bytes:

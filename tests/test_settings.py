@@ -58,7 +58,7 @@ def test_variables_of_others_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("PORT", "-1"), ("PORT", "65536"), ("PORT", "http"), ("PORT", ""),
         ("DEVICE", "tpu"), ("WORKERS", "0"), ("WORKERS", "two"), ("THREADS_PER_WORKER", "0"),
-        ("MAX_BATCH_SIZE", "0"), ("DECODERS", "0"), ("CAPACITY", "0"),
+        ("MAX_BATCH_SIZE", "0"), ("DECODERS", "0"), ("CAPACITY", "0"), ("LONGEST_WAIT_S", "0"),
         ("MAX_UPLOAD_BYTES", "999"), ("MAX_PIXELS", "999"), ("MAX_PIXELS", "1e12"),
         ("DEADLINE_S", "0"), ("DEADLINE_S", "nan"), ("DEADLINE_S", "inf"),
         ("BATCH_TIMEOUT_S", "-1"), ("START_TIMEOUT_S", "0"), ("DRAIN_TIMEOUT_S", "3601"),
@@ -110,16 +110,17 @@ def test_settings_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "workers", "decoders"),
+    ("given", "workers", "decoders", "places"),
     [
-        ({}, granted_cores(), granted_cores()),
-        ({"device": "gpu"}, 1, granted_cores()),
-        ({"device": "gpu", "workers": 2}, 2, granted_cores()),
-        ({"workers": 5, "decoders": 6}, 5, 6),
+        ({}, granted_cores(), granted_cores(), 32 * granted_cores()),
+        ({"device": "gpu"}, 1, granted_cores(), 256),
+        ({"device": "gpu", "workers": 2}, 2, granted_cores(), 512),
+        ({"workers": 5, "decoders": 6, "capacity": 7}, 5, 6, 7),
     ],
 )
-def test_workers_and_decoders_follow_the_cores_unless_they_are_set(
-    given: dict[str, Any], workers: int, decoders: int
+def test_workers_decoders_and_places_follow_the_cores_unless_they_are_set(
+    given: dict[str, Any], workers: int, decoders: int, places: int
 ) -> None:
     settings = read_settings(**given)
     assert (settings.worker_count, settings.decoder_count) == (workers, decoders)
+    assert settings.places == places
