@@ -81,7 +81,7 @@ class ClientClosed(ServiceError):
 
 class Unauthorized(ServiceError):
     status, code, title = 401, "unauthorized", "This needs a valid key as a bearer token"
-    headers = {"WWW-Authenticate": "Bearer"}  # noqa: RUF012  (its base says that it is the class's)
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class ReloadRunning(ServiceError):
