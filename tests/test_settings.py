@@ -62,6 +62,8 @@ def test_variables_of_others_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> N
         ("MAX_UPLOAD_BYTES", "999"), ("MAX_PIXELS", "999"), ("MAX_PIXELS", "1e12"),
         ("DEADLINE_S", "0"), ("DEADLINE_S", "nan"), ("DEADLINE_S", "inf"),
         ("BATCH_TIMEOUT_S", "-1"), ("START_TIMEOUT_S", "0"), ("DRAIN_TIMEOUT_S", "3601"),
+        ("API_KEYS", "fifteen-letters"), ("API_KEYS", "of-sixteen-chars, fifteen-letters"),
+        ("ADMIN_KEY", "fifteen-letters"), ("ADMIN_KEY", ""),
         ("DRAIN_DELAY_S", "-0.1"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"),
     ],
 )  # fmt: skip
@@ -73,6 +75,7 @@ def test_out_of_bounds_is_told_in_one_line_by_the_variables_name(
         read_settings()
     assert str(caught.value).startswith(f"CLASSIFIER_{key}: ")
     assert "\n" not in str(caught.value)
+    assert "fifteen" not in f"{caught.value} {caught.value.__cause__}"  # it may be in a log
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,25 @@ def test_out_of_bounds_is_told_in_one_line_by_the_variables_name(
 def test_bounds_are_inside(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
     monkeypatch.setenv(f"CLASSIFIER_{key}", value)
     assert getattr(read_settings(), key.lower()) == float(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        ("", []),
+        (" ,\n", []),
+        ("of-sixteen-chars", ["of-sixteen-chars"]),
+        ("of-sixteen-chars,it-has-17-letters, and-another-one-too\n",
+         ["of-sixteen-chars", "it-has-17-letters", "and-another-one-too"]),
+    ],
+)  # fmt: skip
+def test_keys_stand_between_commas_or_white_space(
+    monkeypatch: pytest.MonkeyPatch, value: str, keys: list[str]
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_API_KEYS", value)
+    settings = read_settings()
+    assert [key.get_secret_value() for key in settings.api_keys] == keys
+    assert not [key for key in keys if key in repr(settings)]
 
 
 @pytest.mark.parametrize("key", ["CLASSIFIER_PROT", "CLASSIFIER_", "CLASSIFIER_MODEL_CONFIG"])

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from app.cli.options import ModelDir
-from app.settings import read_settings
+from app.settings import PREFIX, read_settings, split_keys
 
 Images = Annotated[
     Path | None,
@@ -29,6 +29,9 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
     p99_ms: Annotated[float, typer.Option(min=1, help="Of a sweep: p99 stays below")] = 500,
     html: Annotated[Path | None, typer.Option(help="Write a report here")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of arrivals and the photos' order")] = 0,
+    api_key: Annotated[
+        str, typer.Option(envvar=f"{PREFIX}API_KEYS", help="Bearer token; of several the first")
+    ] = "",
 ) -> None:
     """Load a running server; check and time every answer. The exit code is 1 if one is wrong.
 
@@ -39,7 +42,8 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
 
     plan = Plan(concurrency, rate, seconds, warmup_seconds, seed)
     bound_ms = p99_ms if sweep else None
-    document = bench(Options(url, images, plan, deadline_ms, bound_ms, html), Console())
+    key = next(iter(split_keys(api_key)), None)
+    document = bench(Options(url, images, plan, deadline_ms, bound_ms, html, key), Console())
     print(json.dumps(document))
     sys.exit(document["wrong"] > 0)
 
