@@ -38,9 +38,9 @@ class Door:
 
     @property
     def capacity(self) -> int:
-        """Photos that may be inside now: a slow machine takes fewer, lest all wait too long."""
-        rate = self._drain_rate()
-        return min(self._places, max(1, int(rate * self._longest_wait_s))) if rate else self._places
+        """Photos that may be inside now: a slow machine takes fewer, but half of them always."""
+        in_time = self._drain_rate() * self._longest_wait_s or self._places
+        return min(self._places, max((self._places + 1) // 2, int(in_time)))
 
     def check(self, time_allowed_s: float = math.inf, size: int = 0) -> None:
         """Refuse whom there is no place, no memory, no worker or no time for.

@@ -64,7 +64,8 @@ class Settings(BaseSettings):
         None, description="Photos inside at once, by default 32 a worker, 256 on GPU; more get 429"
     )
     longest_wait_s: Seconds = Field(
-        0.7, description="Nor are more let inside than are answered in this time; more get 429"
+        0.7,
+        description="Nor more than are answered in this time, but half of them always",
     )
     capacity_bytes: int = Field(
         100_000_000,

@@ -24,7 +24,7 @@ from app.bench.client import Connections, Response
 from app.bench.efficiency import Round, figures
 from app.bench.load import Load, Plan, Sample, arrivals
 from app.bench.measure import Run, ToolUse
-from app.bench.photos import Photo, find_photos
+from app.bench.photos import MEGAPIXELS, Photo, find_photos
 from app.bench.run import prepared, run_loop
 from app.bench.server import running_server
 from app.bench.summary import Latency, Window, percentile, summarize
@@ -158,13 +158,20 @@ def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
     window = Window(0, 10)
     samples = [sample(1)] * count
     run = Run(Plan(), window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None)
-    return Round(decode_ms, {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15}, run, [0.001, 0.003])
+    return Round(
+        decode_ms,
+        10 * decode_ms,
+        {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15},
+        run,
+        [0.001, 0.003],
+    )
 
 
 def test_efficiency_is_made_of_medians() -> None:
     document = figures([a_round(3, 7, 500), a_round(2, 8, 400), a_round(1, 20, 600)])
     assert document["right_per_s"] == 50
     assert document["bound_per_s"] == 100 * granted_cores()  # 2 ms and 8 ms
+    assert document["plain_bound_per_s"] == round(1000 / 28 * granted_cores(), 1)
     assert document["efficiency"] == 0.5 / granted_cores()
     assert document["health_live_ms"]["max"] == 3
 
@@ -191,10 +198,13 @@ def test_photos_of_a_folder_with_their_labels(folder: Path) -> None:
     ]
 
 
-def test_photos_that_are_shipped() -> None:
-    photos = find_photos(None)
+@pytest.mark.parametrize(("megapixels", "size"), [(MEGAPIXELS, (500, 375)), (1.92, (1600, 1200))])
+def test_photos_that_are_shipped(megapixels: float, size: tuple[int, int]) -> None:
+    photos = find_photos(None, megapixels)
     assert len(photos) >= 8
-    assert all(photo.data.startswith(b"\xff\xd8\xff") for photo in photos)
+    for photo in photos:
+        with Image.open(io.BytesIO(photo.data)) as image:
+            assert (image.format, image.size) == ("JPEG", size)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_it_takes_as_many_as_there_are_places() -> None:
 
 
 @pytest.mark.parametrize(
-    ("photos_a_second", "places"), [(0, 4), (0.1, 1), (3, 1), (5, 2), (8, 4), (1000, 4)]
+    ("photos_a_second", "places"), [(0, 4), (0.1, 2), (5, 2), (6, 3), (8, 4), (1000, 4)]
 )
 def test_a_slow_machine_takes_no_more_than_it_answers_in_time(
     photos_a_second: float, places: int

@@ -51,6 +51,9 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
 def bench_efficiency(
     model_dir: ModelDir = None,
     images: Images = None,
+    megapixels: Annotated[
+        float, typer.Option(min=0.01, max=50, help="Without --images: the pictures' size")
+    ] = 0.1875,
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Clients")] = 32,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Of load in a round")] = 8,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Their medians count")] = 3,
@@ -62,7 +65,7 @@ def bench_efficiency(
     from app.bench.efficiency import Options, measure_efficiency
 
     settings = read_settings(model_dir=model_dir)
-    options = Options(images, concurrency, seconds, rounds)
+    options = Options(images, megapixels, concurrency, seconds, rounds)
     document = measure_efficiency(settings, options, Console())
     print(json.dumps(document))
     sys.exit(document["wrong"] > 0)
