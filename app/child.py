@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -88,6 +89,7 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
         batch_seconds = _warm(engine, images, job)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)  # what the largest trial batches took will not be needed again
+        _touch(engine, images, job, batch_seconds)
     except StartupError as error:
         connection.send(error)
         return
@@ -120,6 +122,16 @@ def _warm(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, 
     if job.max_batch_size is not None:
         return {}
     return calibration.measure(engine, images, job.buckets, job.batch_budget_s)
+
+
+def _touch(
+    engine: Engine, images: npt.NDArray[np.uint8], job: Job, batch_seconds: Mapping[int, float]
+) -> None:
+    """Take the memory that serving needs, so that the first photos need not wait for it."""
+    largest = job.max_batch_size or calibration.best_batch_size(batch_seconds)
+    for size in job.buckets:
+        if size <= largest:
+            engine.infer(images[:size])
 
 
 def _ignore_signals() -> None:

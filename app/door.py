@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from app.errors import DeadlineUnreachable, NotReady, Overloaded
 from app.metrics import Metrics
+from app.settings import Settings
 
 
 class Door:
@@ -20,20 +21,26 @@ class Door:
         self,
         failing: Callable[[], bool],
         drain_rate: Callable[[], float],
-        capacity: int,
-        capacity_bytes: int,
+        settings: Settings,
         metrics: Metrics,
     ) -> None:
         self.in_flight = 0
         self.bytes_held = 0
         self._failing = failing
         self._drain_rate = drain_rate  # photos/s; 0 while it is unknown
-        self._capacity = capacity
-        self._capacity_bytes = capacity_bytes
-        metrics.capacity.set(capacity)
-        metrics.capacity_bytes.set(capacity_bytes)
+        self._places = settings.places
+        self._longest_wait_s = settings.longest_wait_s
+        self._capacity_bytes = settings.capacity_bytes
+        metrics.capacity.set_function(lambda: self.capacity)
+        metrics.capacity_bytes.set(settings.capacity_bytes)
         metrics.in_flight.set_function(lambda: self.in_flight)
         metrics.in_flight_bytes.set_function(lambda: self.bytes_held)
+
+    @property
+    def capacity(self) -> int:
+        """Photos that may be inside now: a slow machine takes fewer, but half of them always."""
+        in_time = self._drain_rate() * self._longest_wait_s or self._places
+        return min(self._places, max((self._places + 1) // 2, int(in_time)))
 
     def check(self, time_allowed_s: float = math.inf, size: int = 0) -> None:
         """Refuse whom there is no place, no memory, no worker or no time for.
@@ -52,7 +59,7 @@ class Door:
             raise NotReady
         wait_s = self._predicted_wait_s()
         retry_after_s = max(1, math.ceil(wait_s))
-        if self.in_flight >= self._capacity or self.bytes_held + size > self._capacity_bytes:
+        if self.in_flight >= self.capacity or self.bytes_held + size > self._capacity_bytes:
             raise Overloaded(retry_after_s=retry_after_s)
         if wait_s > time_allowed_s:
             raise DeadlineUnreachable(retry_after_s=retry_after_s)

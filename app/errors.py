@@ -1,5 +1,6 @@
 """Everything that can go wrong, each with its HTTP status and its stable public code."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -17,6 +18,7 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "The server failed; this is not the request's fault"
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(detail or self.title)
@@ -78,7 +80,8 @@ class ClientClosed(ServiceError):
 
 
 class Unauthorized(ServiceError):
-    status, code, title = 401, "unauthorized", "This needs the admin key as a bearer token"
+    status, code, title = 401, "unauthorized", "This needs a valid key as a bearer token"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class ReloadRunning(ServiceError):

@@ -72,7 +72,7 @@ class Metrics:
         )
         self.queue_depth = self._gauge("queue_depth", "Photos that wait for a worker.")
         self.in_flight = self._gauge("in_flight", "Photos inside, from the door to the answer.")
-        self.capacity = self._gauge("capacity", "Photos that may be inside at once.")
+        self.capacity = self._gauge("capacity", "Photos that may be inside at once now.")
         self.in_flight_bytes = self._gauge("in_flight_bytes", "Bytes of uploads inside.")
         self.capacity_bytes = self._gauge(
             "capacity_bytes", "Bytes of uploads that may be inside at once."

@@ -47,7 +47,9 @@ def problem_response(error: ServiceError, request: Request) -> JSONResponse:
         code=error.code,
         request_id=request.state.request_id,
     )
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    headers = dict(error.headers)
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     return JSONResponse(problem.model_dump(), error.status, headers, MEDIA_TYPE)
 
 

@@ -75,7 +75,7 @@ class Health(BaseModel):
         description="Milliseconds a batch of each size takes; empty if the size is set"
     )
     in_flight: int = Field(description="Photos inside now")
-    capacity: int = Field(description="Photos that may be inside")
+    capacity: int = Field(description="Photos that may be inside now")
     in_flight_bytes: int = Field(description="Bytes of uploads inside now")
     capacity_bytes: int = Field(description="Bytes of uploads that may be inside")
     version: str = Field(description="Of the service")

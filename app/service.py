@@ -52,8 +52,7 @@ class Service:
         self.door = Door(
             lambda: self.pool.failing,
             lambda: self.served.batcher.drain_rate,
-            settings.capacity,
-            settings.capacity_bytes,
+            settings,
             metrics,
         )
         self._pool_factory = pool_factory

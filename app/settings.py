@@ -1,11 +1,12 @@
 """All that can be set, each by an environment variable: CLASSIFIER_ and the name in capitals."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import granted_cores
 from app.errors import StartupError
@@ -17,13 +18,23 @@ EngineName = Literal["paddle", "onnxruntime"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Pause = Annotated[float, Field(ge=0, le=3600)]
+Key = Annotated[SecretStr, Field(min_length=16)]
+
+
+def split_keys(keys: str | tuple[str, ...]) -> Sequence[str]:
+    """Return the keys that a text has between commas and white space."""
+    return keys.replace(",", " ").split() if isinstance(keys, str) else keys
 
 
 class Settings(BaseSettings):
     """What an operator may set; the unit stands in the name, every bound is checked."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", protected_namespaces=()
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        hide_input_in_errors=True,  # it may be a key
     )
 
     model_dir: Path = Field(
@@ -49,7 +60,13 @@ class Settings(BaseSettings):
     decoders: Count | None = Field(
         None, description="Photos decoded at once; by default one a core"
     )
-    capacity: Count = Field(64, description="Photos inside at once; more get 429")
+    capacity: Count | None = Field(
+        None, description="Photos inside at once, by default 32 a worker, 256 on GPU; more get 429"
+    )
+    longest_wait_s: Seconds = Field(
+        0.7,
+        description="Nor more than are answered in this time, but half of them always",
+    )
     capacity_bytes: int = Field(
         100_000_000,
         ge=1_000,
@@ -81,8 +98,11 @@ class Settings(BaseSettings):
         3, description="After SIGTERM: time not ready, still serving, before the port closes"
     )
     drain_timeout_s: Seconds = Field(20, description="Time for open requests to finish after that")
-    admin_key: SecretStr | None = Field(
-        None, min_length=16, description="Bearer token of `POST /models/reload`; without it, 404"
+    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_keys)] = Field(
+        (), description="Bearer tokens of `POST /predict`, by commas or spaces; empty lets all in"
+    )
+    admin_key: Key | None = Field(
+        None, description="Bearer token of `POST /models/reload`; without it, 404"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged"
@@ -98,6 +118,11 @@ class Settings(BaseSettings):
     def worker_count(self) -> int:
         """How many workers are really started."""
         return self.workers or (1 if self.device == "gpu" else granted_cores())
+
+    @property
+    def places(self) -> int:
+        """How many photos may really be inside at once."""
+        return self.capacity or self.worker_count * (256 if self.device == "gpu" else 32)
 
     @property
     def decoder_count(self) -> int:
@@ -119,7 +144,5 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401  (checked by th
         return Settings(**{key: value for key, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"])
-        raise StartupError(
-            f"{(PREFIX + name).upper() if name else 'settings'}: {first['msg']}"
-        ) from error
+        name = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "settings"
+        raise StartupError(f"{name}: {first['msg']}") from error

@@ -28,6 +28,7 @@ def main(  # noqa: PLR0913, PLR0917  (an option each)
         f"{PREFIX}ENGINE": engine,
         f"{PREFIX}MODEL_DIR": str(model_dir),
         f"{PREFIX}DRAIN_DELAY_S": "0",
+        f"{PREFIX}API_KEYS": "",
         f"{PREFIX}THREADS_PER_WORKER": "1",
     }
     names = only or list(SERVERS)

@@ -18,7 +18,7 @@ LAYERS = (
     "bench",
     "main",
     "routes middleware server",
-    "problems prediction album upload",
+    "problems prediction album upload keys",
     "service pool",
     "served workers door",
     "child",

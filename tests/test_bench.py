@@ -1,6 +1,7 @@
 """The load tool: its arithmetic, and what it says of a server that misbehaves as scripted."""
 
 import asyncio
+import io
 import json
 import re
 import signal
@@ -23,13 +24,15 @@ from app.bench.client import Connections, Response
 from app.bench.efficiency import Round, figures
 from app.bench.load import Load, Plan, Sample, arrivals
 from app.bench.measure import Run, ToolUse
-from app.bench.photos import Photo, find_photos
+from app.bench.photos import MEGAPIXELS, Photo, find_photos
 from app.bench.run import prepared, run_loop
+from app.bench.server import running_server
 from app.bench.summary import Latency, Window, percentile, summarize
 from app.bench.sweep import highest_rate
 from app.bench.target import Target
 from app.cores import granted_cores
 from app.errors import StartupError
+from app.settings import read_settings
 
 # --- arithmetic
 
@@ -155,13 +158,20 @@ def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
     window = Window(0, 10)
     samples = [sample(1)] * count
     run = Run(Plan(), window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None)
-    return Round(decode_ms, {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15}, run, [0.001, 0.003])
+    return Round(
+        decode_ms,
+        10 * decode_ms,
+        {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15},
+        run,
+        [0.001, 0.003],
+    )
 
 
 def test_efficiency_is_made_of_medians() -> None:
     document = figures([a_round(3, 7, 500), a_round(2, 8, 400), a_round(1, 20, 600)])
     assert document["right_per_s"] == 50
     assert document["bound_per_s"] == 100 * granted_cores()  # 2 ms and 8 ms
+    assert document["plain_bound_per_s"] == round(1000 / 28 * granted_cores(), 1)
     assert document["efficiency"] == 0.5 / granted_cores()
     assert document["health_live_ms"]["max"] == 3
 
@@ -188,10 +198,13 @@ def test_photos_of_a_folder_with_their_labels(folder: Path) -> None:
     ]
 
 
-def test_photos_that_are_shipped() -> None:
-    photos = find_photos(None)
+@pytest.mark.parametrize(("megapixels", "size"), [(MEGAPIXELS, (500, 375)), (1.92, (1600, 1200))])
+def test_photos_that_are_shipped(megapixels: float, size: tuple[int, int]) -> None:
+    photos = find_photos(None, megapixels)
     assert len(photos) >= 8
-    assert all(photo.data.startswith(b"\xff\xd8\xff") for photo in photos)
+    for photo in photos:
+        with Image.open(io.BytesIO(photo.data)) as image:
+            assert (image.format, image.size) == ("JPEG", size)
 
 
 @pytest.mark.parametrize(
@@ -482,6 +495,48 @@ def test_the_command_sweeps_and_finds_nothing_that_stands(folder: Path) -> None:
     assert [run["rate"] for run in document["runs"][:3]] == [200, 100, 50]
     assert document["runs"][0]["errors_by_code"].keys() == {"overloaded"}
     assert html.read_text().count("<svg") == 4
+
+
+@pytest.mark.parametrize("options", [(), ("--api-key", "the-new-key,the-old-key")])
+def test_the_first_key_is_sent_and_never_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    if not options:
+        monkeypatch.setenv("CLASSIFIER_API_KEYS", "the-new-key the-old-key")
+    server = ScriptedServer()
+    server.script = constant((200, answer()))
+    html = folder / "report.html"
+
+    async def run() -> tuple[int, str, str]:
+        async with server.running() as target:
+            url = f"http://127.0.0.1:{target.port}"
+            short = ("--seconds", 0.1, "--warmup-seconds", 0, "--html", html)
+            return await ended("--url", url, "--images", folder, *short, *options)
+
+    code, out, err = asyncio.run(run())
+    assert (code, err) == (0, "")
+    assert server.heads
+    assert all("\r\nAuthorization: Bearer the-new-key\r\n" in head for head in server.heads)
+    assert "-key" not in out + html.read_text()
+
+
+def test_a_server_of_the_tools_own_asks_for_no_key(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_API_KEYS", "a-key-of-sixteen-letters")
+    monkeypatch.setenv("CLASSIFIER_WORKERS", "1")
+    settings = read_settings(model_dir=small_bundle)
+    photo = io.BytesIO()
+    Image.new("RGB", (80, 70)).save(photo, "PNG")
+
+    async def run() -> int:
+        async with running_server(settings) as target:
+            connections = Connections(target, 1)
+            response = await connections.exchange(target.post_photo(photo.getvalue()))
+            connections.close()
+            return response.status
+
+    assert asyncio.run(run()) == 200
 
 
 def test_ctrl_c_prints_what_there_is(folder: Path) -> None:

@@ -7,10 +7,12 @@ import pytest
 from app.door import Door
 from app.errors import DeadlineUnreachable, NotReady, Overloaded
 from app.metrics import Metrics
+from app.settings import Settings
 
 
-def door(photos_a_second: float = 0, failing: bool = False) -> Door:
-    return Door(lambda: failing, lambda: photos_a_second, 4, 1000, Metrics())
+def door(photos_a_second: float = 0, failing: bool = False, longest_wait_s: float = 60) -> Door:
+    settings = Settings(capacity=4, capacity_bytes=1000, longest_wait_s=longest_wait_s)
+    return Door(lambda: failing, lambda: photos_a_second, settings, Metrics())
 
 
 def test_it_takes_as_many_as_there_are_places() -> None:
@@ -21,6 +23,21 @@ def test_it_takes_as_many_as_there_are_places() -> None:
         with entry.admit(), pytest.raises(Overloaded), entry.admit():
             pass
     assert entry.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("photos_a_second", "places"), [(0, 4), (0.1, 2), (5, 2), (6, 3), (8, 4), (1000, 4)]
+)
+def test_a_slow_machine_takes_no_more_than_it_answers_in_time(
+    photos_a_second: float, places: int
+) -> None:
+    entry = door(photos_a_second, longest_wait_s=0.5)
+    assert entry.capacity == places
+    with ExitStack() as inside:
+        for _ in range(places):
+            inside.enter_context(entry.admit())
+        with pytest.raises(Overloaded):
+            entry.check()
 
 
 def test_the_wait_is_predicted_from_the_drain_rate() -> None:

@@ -19,7 +19,9 @@ from app.errors import WorkerLost
 from app.main import create_app
 from app.settings import Settings
 
-SETTINGS = Settings(capacity=4, deadline_s=0.5, max_upload_bytes=200_000, max_pixels=1_000_000)
+SETTINGS = Settings(
+    capacity=4, longest_wait_s=3600, deadline_s=0.5, max_upload_bytes=200_000, max_pixels=1_000_000
+)
 
 
 def png(color: int = 1, size: tuple[int, int] = (80, 70)) -> bytes:
@@ -329,7 +331,19 @@ def test_the_documentation_asks_no_other_host(client: TestClient) -> None:
 def test_openapi_documents_every_error_of_predict(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     responses = document["paths"]["/predict"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "408", "413", "415", "422", "429", "500", "503", "504"}
+    assert set(responses) == {
+        "200",
+        "400",
+        "401",
+        "408",
+        "413",
+        "415",
+        "422",
+        "429",
+        "500",
+        "503",
+        "504",
+    }
     for status, response in responses.items():
         if status != "200":
             assert list(response["content"]) == ["application/problem+json"]

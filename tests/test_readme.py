@@ -20,7 +20,7 @@ def test_every_setting_is_listed_with_its_default() -> None:
     expected = {
         (
             f"`{PREFIX}{name.upper()}`",
-            "" if field.default is None else f"`{field.default}`",
+            "" if field.default in {None, ()} else f"`{field.default}`",
             str(field.description),
         )
         for name, field in Settings.model_fields.items()

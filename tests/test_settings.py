@@ -58,10 +58,12 @@ def test_variables_of_others_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("PORT", "-1"), ("PORT", "65536"), ("PORT", "http"), ("PORT", ""),
         ("DEVICE", "tpu"), ("WORKERS", "0"), ("WORKERS", "two"), ("THREADS_PER_WORKER", "0"),
-        ("MAX_BATCH_SIZE", "0"), ("DECODERS", "0"), ("CAPACITY", "0"),
+        ("MAX_BATCH_SIZE", "0"), ("DECODERS", "0"), ("CAPACITY", "0"), ("LONGEST_WAIT_S", "0"),
         ("MAX_UPLOAD_BYTES", "999"), ("MAX_PIXELS", "999"), ("MAX_PIXELS", "1e12"),
         ("DEADLINE_S", "0"), ("DEADLINE_S", "nan"), ("DEADLINE_S", "inf"),
         ("BATCH_TIMEOUT_S", "-1"), ("START_TIMEOUT_S", "0"), ("DRAIN_TIMEOUT_S", "3601"),
+        ("API_KEYS", "fifteen-letters"), ("API_KEYS", "of-sixteen-chars, fifteen-letters"),
+        ("ADMIN_KEY", "fifteen-letters"), ("ADMIN_KEY", ""),
         ("DRAIN_DELAY_S", "-0.1"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"),
     ],
 )  # fmt: skip
@@ -73,6 +75,7 @@ def test_out_of_bounds_is_told_in_one_line_by_the_variables_name(
         read_settings()
     assert str(caught.value).startswith(f"CLASSIFIER_{key}: ")
     assert "\n" not in str(caught.value)
+    assert "fifteen" not in f"{caught.value} {caught.value.__cause__}"  # it may be in a log
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,25 @@ def test_out_of_bounds_is_told_in_one_line_by_the_variables_name(
 def test_bounds_are_inside(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
     monkeypatch.setenv(f"CLASSIFIER_{key}", value)
     assert getattr(read_settings(), key.lower()) == float(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        ("", []),
+        (" ,\n", []),
+        ("of-sixteen-chars", ["of-sixteen-chars"]),
+        ("of-sixteen-chars,it-has-17-letters, and-another-one-too\n",
+         ["of-sixteen-chars", "it-has-17-letters", "and-another-one-too"]),
+    ],
+)  # fmt: skip
+def test_keys_stand_between_commas_or_white_space(
+    monkeypatch: pytest.MonkeyPatch, value: str, keys: list[str]
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_API_KEYS", value)
+    settings = read_settings()
+    assert [key.get_secret_value() for key in settings.api_keys] == keys
+    assert not [key for key in keys if key in repr(settings)]
 
 
 @pytest.mark.parametrize("key", ["CLASSIFIER_PROT", "CLASSIFIER_", "CLASSIFIER_MODEL_CONFIG"])
@@ -110,16 +132,17 @@ def test_settings_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "workers", "decoders"),
+    ("given", "workers", "decoders", "places"),
     [
-        ({}, granted_cores(), granted_cores()),
-        ({"device": "gpu"}, 1, granted_cores()),
-        ({"device": "gpu", "workers": 2}, 2, granted_cores()),
-        ({"workers": 5, "decoders": 6}, 5, 6),
+        ({}, granted_cores(), granted_cores(), 32 * granted_cores()),
+        ({"device": "gpu"}, 1, granted_cores(), 256),
+        ({"device": "gpu", "workers": 2}, 2, granted_cores(), 512),
+        ({"workers": 5, "decoders": 6, "capacity": 7}, 5, 6, 7),
     ],
 )
-def test_workers_and_decoders_follow_the_cores_unless_they_are_set(
-    given: dict[str, Any], workers: int, decoders: int
+def test_workers_decoders_and_places_follow_the_cores_unless_they_are_set(
+    given: dict[str, Any], workers: int, decoders: int, places: int
 ) -> None:
     settings = read_settings(**given)
     assert (settings.worker_count, settings.decoder_count) == (workers, decoders)
+    assert settings.places == places

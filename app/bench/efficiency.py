@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app.bench.alone import BATCH_SIZES, decode_ms, engine_ms, idle_worker
+from app.bench.alone import BATCH_SIZES, decode_ms, engine_ms, idle_worker, plain_decode_ms
 from app.bench.load import Plan
 from app.bench.measure import Run
-from app.bench.photos import Photo, find_photos
+from app.bench.photos import MEGAPIXELS, Photo, find_photos
 from app.bench.probe import probed_run
 from app.bench.report import busy
 from app.bench.run import prepared, run_loop
@@ -33,6 +33,7 @@ class Options:
     """What is asked for beside the server's settings."""
 
     images: Path | None = None
+    megapixels: float = MEGAPIXELS
     concurrency: int = 32
     seconds: float = 8
     rounds: int = 3
@@ -43,6 +44,7 @@ class Round:
     """Everything measured once. `probes_s`: answers of `/health/live` under load, in seconds."""
 
     decode_ms: float
+    plain_decode_ms: float
     engine_ms: dict[int, float]
     run: Run
     probes_s: list[float]
@@ -56,7 +58,7 @@ def measure_efficiency(settings: Settings, options: Options, console: Console) -
         BundleError: the bundle cannot be used.
     """
     bundle = load_bundle(settings.model_dir)
-    photos = find_photos(options.images)
+    photos = find_photos(options.images, options.megapixels)
     rounds = run_loop(_rounds(bundle, settings, photos, options))
     document = figures(rounds) | {"photos": len(photos), "concurrency": options.concurrency}
     console.print(_table(document))
@@ -77,7 +79,8 @@ async def _rounds(
         for _ in range(options.rounds):
             engine = await engine_ms(worker, decoded)
             decoding = decode_ms(photos, bundle, settings)
-            rounds.append(Round(decoding, engine, *await probed_run(ready, plan)))
+            plain = plain_decode_ms(photos, bundle, settings)
+            rounds.append(Round(decoding, plain, engine, *await probed_run(ready, plan)))
             if ready.stop.is_set():
                 break
     return rounds
@@ -87,7 +90,9 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
     """Return the medians, and what follows from them."""
     engine = {size: median(r.engine_ms[size] for r in rounds) for size in BATCH_SIZES}
     decoding = median(r.decode_ms for r in rounds)
+    plain = median(r.plain_decode_ms for r in rounds)
     bound = granted_cores() * 1000 / (decoding + min(engine.values()))
+    plain_bound = granted_cores() * 1000 / (plain + min(engine.values()))
     runs = [r.run for r in rounds]
     served = median(run.summary.right_per_s for run in runs)
     latencies = [run.summary.latency_ms for run in runs if run.summary.latency_ms]
@@ -98,8 +103,10 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
         "efficiency": round(served / bound, 3),
         "right_per_s": round(served, 1),
         "bound_per_s": round(bound, 1),
+        "plain_bound_per_s": round(plain_bound, 1),
         "cores": granted_cores(),
         "decode_ms": round(decoding, 2),
+        "plain_decode_ms": round(plain, 2),
         "engine_ms": {str(size): round(ms, 2) for size, ms in engine.items()},
         "p50_ms": median(latency.p50 for latency in latencies) if latencies else None,
         "p99_ms": median(latency.p99 for latency in latencies) if latencies else None,
@@ -110,18 +117,28 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
         "wrong": sum(run.summary.wrong for run in runs),
         "errors": sum(run.summary.errors for run in runs),
         "rounds": [
-            {"decode_ms": r.decode_ms, "engine_ms": r.engine_ms} | r.run.document() for r in rounds
+            {
+                "decode_ms": r.decode_ms,
+                "plain_decode_ms": r.plain_decode_ms,
+                "engine_ms": r.engine_ms,
+            }
+            | r.run.document()
+            for r in rounds
         ],
     }
 
 
 def _table(document: dict[str, Any]) -> Table:
     table = Table(title="medians", show_header=False, title_justify="left")
-    table.add_row("decode", f"{document['decode_ms']:.2f} ms CPU a photo")
+    whole = f"{document['plain_decode_ms']:.2f} where it is decoded whole"
+    table.add_row("decode", f"{document['decode_ms']:.2f} ms CPU a photo; {whole}")
     for size, milliseconds in document["engine_ms"].items():
         table.add_row(f"engine, batch {size}", f"{milliseconds:.2f} ms CPU an image")
     bound = f"{document['cores']} cores / (decode + best batch)"
     table.add_row("bound", f"{document['bound_per_s']:.1f} images/s = {bound}")
+    table.add_row(
+        "", f"{document['plain_bound_per_s']:.1f} images/s where photos are decoded whole"
+    )
     clients = f"with {document['concurrency']} clients"
     table.add_row("served", f"{document['right_per_s']:.1f} images/s {clients}")
     table.add_row("efficiency", f"[bold]{document['efficiency']:.2f}[/bold]")

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from app.errors import ServiceError, StartupError
 from app.images import sniff
 
 _MOST = 1000
+MEGAPIXELS = 0.1875  # 500 x 375
 _SHIPPED = (
     "astronaut.png",
     "chelsea.png",
@@ -34,16 +36,16 @@ class Photo:
     class_index: int | None = None
 
 
-def find_photos(folder: Path | None) -> list[Photo]:
+def find_photos(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[Photo]:
     """Return the images in `folder`, at most 1000, with their classes from its labels.csv.
 
-    Without a folder they are pictures that scikit-image ships, as JPEGs of 500 x 375.
+    Without a folder they are pictures that scikit-image ships, as JPEGs of 4 : 3.
 
     Raises:
         StartupError: there is none, or labels.csv is not of the form file,class_index.
         OSError: one cannot be read.
     """
-    return _shipped() if folder is None else _read(folder)
+    return _shipped(megapixels) if folder is None else _read(folder)
 
 
 def _read(folder: Path) -> list[Photo]:
@@ -59,17 +61,19 @@ def _read(folder: Path) -> list[Photo]:
     return photos
 
 
-def _shipped() -> list[Photo]:
+def _shipped(megapixels: float) -> list[Photo]:
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
         raise StartupError("name a folder of photos with --images (scikit-image is not installed)")
     folder = Path(package.origin).parent / "data"
-    return [Photo(name, _jpeg(folder / name)) for name in _SHIPPED]
+    height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
+    size = (height * 4 // 3, height)
+    return [Photo(name, _jpeg(folder / name, size)) for name in _SHIPPED]
 
 
-def _jpeg(file: Path) -> bytes:
+def _jpeg(file: Path, size: tuple[int, int]) -> bytes:
     with Image.open(file) as image:
-        fitted = ImageOps.fit(image.convert("RGB"), (500, 375))
+        fitted = ImageOps.fit(image.convert("RGB"), size)
     data = io.BytesIO()
     fitted.save(data, "JPEG", quality=92)
     return data.getvalue()

@@ -5,7 +5,7 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ class Options:
     deadline_ms: int | None = None
     sweep_p99_ms: float | None = None
     html: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 def bench(options: Options, console: Console) -> dict[str, Any]:
@@ -65,6 +66,7 @@ async def prepared(
     photos: Sequence[Photo],
     deadline_ms: int | None = None,
     roots: Collection[int] = (),
+    api_key: str | None = None,
 ) -> AsyncIterator[Bench]:
     """Get the first answers; then Ctrl-C ends a run, and a second one everything.
 
@@ -74,8 +76,9 @@ async def prepared(
         StartupError: a photo gets no first answer.
     """
     connections = Connections(target, _MOST_CONNECTIONS)
-    header = "" if deadline_ms is None else f"{DEADLINE_HEADER}: {deadline_ms}\r\n"
-    cases = await ask_reference(connections, photos, header)
+    headers = "" if deadline_ms is None else f"{DEADLINE_HEADER}: {deadline_ms}\r\n"
+    headers += f"Authorization: Bearer {api_key}\r\n" if api_key else ""
+    cases = await ask_reference(connections, photos, headers)
     if not roots and is_local(target.host):
         roots = server_roots(target.port)
     ready = Bench(connections, cases, roots)
@@ -94,7 +97,8 @@ async def prepared(
 
 
 async def _bench(options: Options, photos: Sequence[Photo], console: Console) -> dict[str, Any]:
-    async with prepared(Target.parse(options.url), photos, options.deadline_ms) as ready:
+    target = Target.parse(options.url)
+    async with prepared(target, photos, options.deadline_ms, api_key=options.api_key) as ready:
         document: dict[str, Any] = {
             "url": options.url,
             "photos": len(photos),

@@ -25,7 +25,7 @@ _ENDED_S = 10.0
 async def running_server(settings: Settings) -> AsyncIterator[Target]:
     """Start `python -m app serve` on a free port and wait until it is ready.
 
-    Its other settings are the environment's, as ours are.
+    Its other settings are the environment's, as ours are, but it asks for no key.
 
     Raises:
         StartupError: it does not become ready; with the last line of its log.
@@ -33,7 +33,7 @@ async def running_server(settings: Settings) -> AsyncIterator[Target]:
     target = Target("127.0.0.1", free_port())
     command = [sys.executable, "-m", "app", "serve", "--host", target.host]
     command += ["--port", str(target.port), "--model-dir", str(settings.model_dir)]
-    environment = {f"{PREFIX}DRAIN_DELAY_S": "0"}
+    environment = {f"{PREFIX}DRAIN_DELAY_S": "0", f"{PREFIX}API_KEYS": ""}
     async with running_command(command, environment, target, "/health/ready"):
         yield target
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from app.cli.options import ModelDir
-from app.settings import read_settings
+from app.settings import PREFIX, read_settings, split_keys
 
 Images = Annotated[
     Path | None,
@@ -29,6 +29,9 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
     p99_ms: Annotated[float, typer.Option(min=1, help="Of a sweep: p99 stays below")] = 500,
     html: Annotated[Path | None, typer.Option(help="Write a report here")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of arrivals and the photos' order")] = 0,
+    api_key: Annotated[
+        str, typer.Option(envvar=f"{PREFIX}API_KEYS", help="Bearer token; of several the first")
+    ] = "",
 ) -> None:
     """Load a running server; check and time every answer. The exit code is 1 if one is wrong.
 
@@ -39,7 +42,8 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
 
     plan = Plan(concurrency, rate, seconds, warmup_seconds, seed)
     bound_ms = p99_ms if sweep else None
-    document = bench(Options(url, images, plan, deadline_ms, bound_ms, html), Console())
+    key = next(iter(split_keys(api_key)), None)
+    document = bench(Options(url, images, plan, deadline_ms, bound_ms, html, key), Console())
     print(json.dumps(document))
     sys.exit(document["wrong"] > 0)
 
@@ -47,6 +51,9 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
 def bench_efficiency(
     model_dir: ModelDir = None,
     images: Images = None,
+    megapixels: Annotated[
+        float, typer.Option(min=0.01, max=50, help="Without --images: the pictures' size")
+    ] = 0.1875,
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Clients")] = 32,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Of load in a round")] = 8,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Their medians count")] = 3,
@@ -58,7 +65,7 @@ def bench_efficiency(
     from app.bench.efficiency import Options, measure_efficiency
 
     settings = read_settings(model_dir=model_dir)
-    options = Options(images, concurrency, seconds, rounds)
+    options = Options(images, megapixels, concurrency, seconds, rounds)
     document = measure_efficiency(settings, options, Console())
     print(json.dumps(document))
     sys.exit(document["wrong"] > 0)

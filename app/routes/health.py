@@ -24,7 +24,7 @@ async def health(service: ServiceDep) -> Health:
         batch_ms={size: round(s * 1000, 2) for size, s in service.pool.batch_seconds.items()},
         in_flight=service.door.in_flight,
         in_flight_bytes=service.door.bytes_held,
-        capacity=service.settings.capacity,
+        capacity=service.door.capacity,
         capacity_bytes=service.settings.capacity_bytes,
         version=__version__,
     )

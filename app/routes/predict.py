@@ -4,9 +4,10 @@ import asyncio
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app import errors
+from app.keys import api_key
 from app.problems import documented
 from app.schemas import Classification, Timings
 from app.service import ServiceDep
@@ -16,6 +17,7 @@ router = APIRouter(tags=["predict"])
 
 _ERRORS = (
     errors.MalformedBody,
+    errors.Unauthorized,
     errors.UploadTimeout,
     errors.FileTooLarge,
     errors.TooManyPixels,
@@ -59,6 +61,7 @@ _BODY = {
 
 @router.post(
     "/predict",
+    dependencies=[Depends(api_key)],
     responses=documented(_ERRORS),
     openapi_extra=_BODY,
     summary="What is in this photo?",

@@ -39,8 +39,9 @@ def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_
     page.on("request", lambda request: asked.append(request.url))
     with RunningServer(default_bundle, tmp_path / "log", workers=1) as server:
         page.goto(f"{server.url}/docs")
+        expect(page.locator(".auth-wrapper .authorize")).to_be_visible()  # also without keys
         predict = page.locator(".opblock", has_text="/predict").first
-        predict.locator(".opblock-summary").click()
+        predict.locator(".opblock-summary-control").click()
         predict.get_by_role("button", name="Try it out").click()
         predict.locator("input[type=file]").set_input_files(CAT)
         predict.get_by_role("button", name="Execute").click()
@@ -49,3 +50,24 @@ def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_
         expect(answer).to_contain_text("200")
         page.screenshot(path=os.environ.get("SCREENSHOT", tmp_path / "swagger.png"))
         assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+
+
+def test_a_key_is_given_once_and_sent(page: Page, small_bundle: Path, tmp_path: Path) -> None:
+    key = "a-key-of-sixteen-letters"
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, api_keys=key) as server:
+        page.goto(f"{server.url}/docs")
+        predict = page.locator(".opblock", has_text="/predict").first
+        predict.locator(".opblock-summary-control").click()
+        predict.get_by_role("button", name="Try it out").click()
+        predict.locator("input[type=file]").set_input_files(CAT)
+        predict.get_by_role("button", name="Execute").click()
+        answer = predict.locator(".live-responses-table")
+        expect(answer).to_contain_text("unauthorized")
+        page.locator(".auth-wrapper .authorize").first.click()
+        form = page.locator(".auth-container", has_text="ApiKey")
+        form.locator("input").fill(key)
+        form.get_by_role("button", name="Apply credentials").click()
+        page.locator(".auth-container").get_by_role("button", name="Close").first.click()
+        predict.get_by_role("button", name="Execute").click()
+        expect(answer).to_contain_text("predictions")
+        page.screenshot(path=os.environ.get("SCREENSHOT_KEY", tmp_path / "key.png"))

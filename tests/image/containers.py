@@ -25,7 +25,7 @@ LIMITS = (
 )
 # What docker-compose.yml sets for that size.
 _SERVICE = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["classifier"]
-SETTINGS = [f"--env={name}={value}" for name, value in _SERVICE["environment"].items()]
+SETTINGS = [f"--env={name}={value}" for name, value in _SERVICE["environment"].items() if value]
 
 
 def run(*command: str | Path, **environment: str) -> str:

@@ -91,6 +91,17 @@ def test_compose_reads_the_file() -> None:
         assert ":" in service["image"]
 
 
+def test_keys_come_from_the_environment_if_they_are_there() -> None:
+    def environment(**variables: str) -> dict[str, str | None]:
+        text = run(*compose(), "--file", COMPOSE_FILE, "config", **variables)
+        found: dict[str, str | None] = yaml.safe_load(text)["services"]["classifier"]["environment"]
+        return found
+
+    assert environment().get("CLASSIFIER_API_KEYS") is None  # so the container has none
+    assert environment(CLASSIFIER_API_KEYS="one,two")["CLASSIFIER_API_KEYS"] == "one,two"
+    assert environment(CLASSIFIER_ADMIN_KEY="three")["CLASSIFIER_ADMIN_KEY"] == "three"
+
+
 def test_what_is_mounted_exists() -> None:
     services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     mounts = [mount for service in services.values() for mount in service.get("volumes", [])]

@@ -1,14 +1,18 @@
 """What the manifests say of the service is what the code does."""
 
+import json
 import math
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from manifests import (
+    KUBECTL,
     OVERLAYS,
+    ROOT,
     Object,
     container,
     kserve,
@@ -24,7 +28,7 @@ from app.routes import health, metrics
 from app.settings import Settings, read_settings
 from app.upload import _FORM_BYTES
 
-DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
+DOCKERFILE = ROOT / "Dockerfile"
 PATHS = {getattr(route, "path", "") for route in health.router.routes}
 # Beyond the lame duck and the drain: for workers to stop and the process to end.
 SPARE_S = 10
@@ -92,7 +96,7 @@ def test_with_traces_pods_send_them_and_may(
 
 def test_kserves_pods_agree_with_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     (served,) = kserve()["containers"]
-    variables = {one["name"]: one["value"] for one in served["env"]}
+    variables = {one["name"]: one["value"] for one in served["env"] if "value" in one}
     assert_agrees(kserve(), settings(monkeypatch, variables))
 
 
@@ -101,6 +105,18 @@ def test_kserve_runs_the_same_container() -> None:
     ours = container("prometheus")
     for key in ("image", "resources", "securityContext", "volumeMounts"):
         assert theirs[key] == ours[key], key
+    assert [one for one in theirs["env"] if "valueFrom" in one] == ours["env"]  # keys
+
+
+def test_the_documented_secret_is_what_the_pods_read(overlay: str, tmp_path: Path) -> None:
+    pages = (ROOT / "docs/operate.md").read_text()
+    (command,) = re.findall(r"^kubectl (create secret (?:.*\\\n)*.*)", pages, re.MULTILINE)
+    script = f"{KUBECTL} {command} --dry-run=client --output json"
+    secret = json.loads(subprocess.check_output(["sh", "-c", script], cwd=tmp_path))
+    assert secret["kind"] == "Secret"
+    references = [one["valueFrom"]["secretKeyRef"] for one in container(overlay)["env"]]
+    assert {one["name"] for one in references} == {secret["metadata"]["name"]}
+    assert {one["key"] for one in references} == set(secret["data"])
 
 
 def test_every_selector_finds_the_pods_and_nothing_else(overlay: str) -> None:

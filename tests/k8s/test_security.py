@@ -1,7 +1,7 @@
 """The pods pass the strictest of Kubernetes's pod security standards, and are bounded."""
 
 import pytest
-from manifests import OVERLAYS, Object, kserve, pod
+from manifests import OVERLAYS, Object, kserve, pod, rendered
 
 
 @pytest.fixture(params=(*OVERLAYS, "kserve"))
@@ -34,6 +34,20 @@ def test_read_only_but_for_tmp(spec: Object) -> None:
 def test_no_token_and_no_variables_of_other_services(spec: Object) -> None:
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False  # CLASSIFIER_PORT could be one of them
+
+
+def test_keys_come_from_a_secret_that_may_be_missing(spec: Object) -> None:
+    (container,) = spec["containers"]
+    keys = {one["name"]: one.get("valueFrom") for one in container["env"] if "KEY" in one["name"]}
+    assert keys.keys() == {"CLASSIFIER_API_KEYS", "CLASSIFIER_ADMIN_KEY"}
+    assert all(source and source["secretKeyRef"]["optional"] for source in keys.values())
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_manifest_holds_a_key(overlay: str) -> None:
+    for thing in rendered(overlay):
+        assert thing["kind"] != "Secret"
+        assert not [name for name in thing.get("data", {}) if "KEY" in name]
 
 
 def test_bounded(spec: Object) -> None:
