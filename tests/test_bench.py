@@ -158,19 +158,15 @@ def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
     window = Window(0, 10)
     samples = [sample(1)] * count
     run = Run(Plan(), window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None)
-    return Round(
-        decode_ms,
-        10 * decode_ms,
-        {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15},
-        run,
-        [0.001, 0.003],
-    )
+    engine = {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15}
+    return Round(decode_ms, 10 * decode_ms, engine, 2 * engine_ms, run, [0.001, 0.003])
 
 
 def test_efficiency_is_made_of_medians() -> None:
     document = figures([a_round(3, 7, 500), a_round(2, 8, 400), a_round(1, 20, 600)])
     assert document["right_per_s"] == 50
     assert document["bound_per_s"] == 100 * granted_cores()  # 2 ms and 8 ms
+    assert document["busy_bound_per_s"] == round(1000 / 18 * granted_cores(), 1)
     assert document["plain_bound_per_s"] == round(1000 / 28 * granted_cores(), 1)
     assert document["efficiency"] == 0.5 / granted_cores()
     assert document["health_live_ms"]["max"] == 3

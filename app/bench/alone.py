@@ -1,5 +1,6 @@
 """What decoding and the network cost alone: CPU milliseconds a photo, of all threads together."""
 
+import asyncio
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,6 +13,7 @@ from app.batching import Pixels, Worker
 from app.bench.photos import Photo
 from app.bench.processes import usage
 from app.bundle import Bundle
+from app.cores import granted_cores
 from app.errors import ServiceError, StartupError
 from app.images import decode, picture
 from app.metrics import Metrics
@@ -23,27 +25,27 @@ _SECONDS = 1.5  # of each measurement; the kernel counts CPU in steps of 10 ms
 
 
 @asynccontextmanager
-async def idle_worker(bundle: Bundle, settings: Settings) -> AsyncIterator[Worker]:
-    """Start one worker, the very kind that serves, that has nothing to do.
+async def idle_workers(bundle: Bundle, settings: Settings) -> AsyncIterator[list[Worker]]:
+    """Start a worker a core, of the very kind that serves, that have nothing to do.
 
     Raises:
-        StartupError: it cannot load the model.
+        StartupError: one cannot load the model.
     """
-    one = settings.model_copy(update={"workers": 1, "max_batch_size": max(BATCH_SIZES)})
-    async with EnginePool(bundle, one, Metrics()) as pool:
-        worker = pool.take()
-        assert worker is not None  # noqa: S101  (a pool that has started has its one worker)
-        yield worker
+    workers = {"workers": granted_cores(), "max_batch_size": max(BATCH_SIZES)}
+    async with EnginePool(bundle, settings.model_copy(update=workers), Metrics()) as pool:
+        yield list(iter(pool.take, None))
 
 
-async def engine_ms(worker: Worker, pixels: Sequence[Pixels]) -> dict[int, float]:
-    """Return CPU milliseconds an image by batch size.
+async def engine_ms(
+    workers: Sequence[Worker], pixels: Sequence[Pixels], sizes: Sequence[int] = BATCH_SIZES
+) -> dict[int, float]:
+    """Return CPU milliseconds an image by batch size, with all these workers busy at once.
 
     Raises:
-        StartupError: the worker fails.
+        StartupError: one fails.
     """
     try:
-        return {size: await _batches_ms(worker, pixels, size) for size in BATCH_SIZES}
+        return {size: await _batches_ms(workers, pixels, size) for size in sizes}
     except ServiceError as error:
         raise StartupError(f"the engine alone: {error}") from error
 
@@ -72,19 +74,25 @@ def _each_ms(photos: Sequence[Photo], do: Callable[[bytes], object]) -> float:
     return 1000 * (time.process_time() - before) / count
 
 
-async def _batches_ms(worker: Worker, pixels: Sequence[Pixels], size: int) -> float:
-    photos = cycle(pixels)
-    await worker.infer(list(islice(photos, size)))
-    count = 0
-    end = time.perf_counter() + _SECONDS
+async def _batches_ms(workers: Sequence[Worker], pixels: Sequence[Pixels], size: int) -> float:
+    await asyncio.gather(*(_infer_for(0, worker, pixels, size) for worker in workers))
     before = _children_cpu_s()
-    while time.perf_counter() < end:
+    work = (_infer_for(_SECONDS, worker, pixels, size) for worker in workers)
+    counts = await asyncio.gather(*work)
+    return 1000 * (_children_cpu_s() - before) / sum(counts)
+
+
+async def _infer_for(seconds: float, worker: Worker, pixels: Sequence[Pixels], size: int) -> int:
+    """Run batches for some time, one at least; return how many images that were."""
+    photos, count = cycle(pixels), 0
+    end = time.perf_counter() + seconds
+    while not count or time.perf_counter() < end:
         await worker.infer(list(islice(photos, size)))
         count += size
-    return 1000 * (_children_cpu_s() - before) / count
+    return count
 
 
 def _children_cpu_s() -> float:
-    """Return the CPU of this process's workers; there is just one."""
+    """Return the CPU of this process's workers."""
     used = usage(child.pid for child in multiprocessing.active_children() if child.pid)
     return used.cpu_s if used else 0.0

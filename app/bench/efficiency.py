@@ -11,14 +11,13 @@ from statistics import median
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from app.bench.alone import BATCH_SIZES, decode_ms, engine_ms, idle_worker, plain_decode_ms
+from app.bench.alone import BATCH_SIZES, decode_ms, engine_ms, idle_workers, plain_decode_ms
 from app.bench.load import Plan
 from app.bench.measure import Run
 from app.bench.photos import MEGAPIXELS, Photo, find_photos
 from app.bench.probe import probed_run
-from app.bench.report import busy
+from app.bench.report import costs
 from app.bench.run import prepared, run_loop
 from app.bench.server import running_server
 from app.bench.summary import Latency
@@ -41,11 +40,18 @@ class Options:
 
 @dataclass(frozen=True)
 class Round:
-    """Everything measured once. `probes_s`: answers of `/health/live` under load, in seconds."""
+    """Everything measured once.
+
+    Attributes:
+        engine_ms: of one worker alone, by batch size.
+        busy_engine_ms: of the best of these sizes, with a worker busy on every core.
+        probes_s: answers of `/health/live` under load, in seconds.
+    """
 
     decode_ms: float
     plain_decode_ms: float
     engine_ms: dict[int, float]
+    busy_engine_ms: float
     run: Run
     probes_s: list[float]
 
@@ -61,7 +67,7 @@ def measure_efficiency(settings: Settings, options: Options, console: Console) -
     photos = find_photos(options.images, options.megapixels)
     rounds = run_loop(_rounds(bundle, settings, photos, options))
     document = figures(rounds) | {"photos": len(photos), "concurrency": options.concurrency}
-    console.print(_table(document))
+    console.print(costs(document))
     return document
 
 
@@ -72,15 +78,17 @@ async def _rounds(
     plan = Plan(concurrency=options.concurrency, seconds=options.seconds)
     rounds: list[Round] = []
     async with (
-        idle_worker(bundle, settings) as worker,
+        idle_workers(bundle, settings) as workers,
         running_server(settings) as target,
         prepared(target, photos) as ready,
     ):
         for _ in range(options.rounds):
-            engine = await engine_ms(worker, decoded)
+            engine = await engine_ms(workers[:1], decoded)
+            best = min(engine, key=engine.__getitem__)
+            busy = (await engine_ms(workers, decoded, [best]))[best]
             decoding = decode_ms(photos, bundle, settings)
             plain = plain_decode_ms(photos, bundle, settings)
-            rounds.append(Round(decoding, plain, engine, *await probed_run(ready, plan)))
+            rounds.append(Round(decoding, plain, engine, busy, *await probed_run(ready, plan)))
             if ready.stop.is_set():
                 break
     return rounds
@@ -91,27 +99,29 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
     engine = {size: median(r.engine_ms[size] for r in rounds) for size in BATCH_SIZES}
     decoding = median(r.decode_ms for r in rounds)
     plain = median(r.plain_decode_ms for r in rounds)
-    bound = granted_cores() * 1000 / (decoding + min(engine.values()))
-    plain_bound = granted_cores() * 1000 / (plain + min(engine.values()))
+    busy = median(r.busy_engine_ms for r in rounds)
+    bound = _bound(decoding, min(engine.values()))
     runs = [r.run for r in rounds]
     served = median(run.summary.right_per_s for run in runs)
     latencies = [run.summary.latency_ms for run in runs if run.summary.latency_ms]
-    costs = [cost for run in runs if run.server and (cost := run.server.cpu_ms_per_answer)]
+    server = [cost for run in runs if run.server and (cost := run.server.cpu_ms_per_answer)]
     others = [run.others_cores for run in runs if run.others_cores is not None]
     health = Latency.of(seconds for r in rounds for seconds in r.probes_s)
     return {
         "efficiency": round(served / bound, 3),
         "right_per_s": round(served, 1),
         "bound_per_s": round(bound, 1),
-        "plain_bound_per_s": round(plain_bound, 1),
+        "busy_bound_per_s": round(_bound(decoding, busy), 1),
+        "plain_bound_per_s": round(_bound(plain, min(engine.values())), 1),
         "cores": granted_cores(),
         "decode_ms": round(decoding, 2),
         "plain_decode_ms": round(plain, 2),
+        "busy_engine_ms": round(busy, 2),
         "engine_ms": {str(size): round(ms, 2) for size, ms in engine.items()},
         "p50_ms": median(latency.p50 for latency in latencies) if latencies else None,
         "p99_ms": median(latency.p99 for latency in latencies) if latencies else None,
         "health_live_ms": asdict(health) if health else None,
-        "server_cpu_ms": median(costs) if costs else None,
+        "server_cpu_ms": median(server) if server else None,
         "tool_cpu_ms": median(run.tool.cpu_ms_per_request for run in runs),
         "others_cores": max(others, default=None),
         "wrong": sum(run.summary.wrong for run in runs),
@@ -121,6 +131,7 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
                 "decode_ms": r.decode_ms,
                 "plain_decode_ms": r.plain_decode_ms,
                 "engine_ms": r.engine_ms,
+                "busy_engine_ms": r.busy_engine_ms,
             }
             | r.run.document()
             for r in rounds
@@ -128,32 +139,5 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def _table(document: dict[str, Any]) -> Table:
-    table = Table(title="medians", show_header=False, title_justify="left")
-    whole = f"{document['plain_decode_ms']:.2f} where it is decoded whole"
-    table.add_row("decode", f"{document['decode_ms']:.2f} ms CPU a photo; {whole}")
-    for size, milliseconds in document["engine_ms"].items():
-        table.add_row(f"engine, batch {size}", f"{milliseconds:.2f} ms CPU an image")
-    bound = f"{document['cores']} cores / (decode + best batch)"
-    table.add_row("bound", f"{document['bound_per_s']:.1f} images/s = {bound}")
-    table.add_row(
-        "", f"{document['plain_bound_per_s']:.1f} images/s where photos are decoded whole"
-    )
-    clients = f"with {document['concurrency']} clients"
-    table.add_row("served", f"{document['right_per_s']:.1f} images/s {clients}")
-    table.add_row("efficiency", f"[bold]{document['efficiency']:.2f}[/bold]")
-    if document["p50_ms"]:
-        table.add_row(
-            "latency", f"p50 {document['p50_ms']:.1f} ms, p99 {document['p99_ms']:.1f} ms"
-        )
-    if health := document["health_live_ms"]:
-        table.add_row(
-            "/health/live", f"p50 {health['p50']:.1f} ms, p99 {health['p99']:.1f} ms meanwhile"
-        )
-    if document["server_cpu_ms"]:
-        table.add_row("server", f"{document['server_cpu_ms']:.1f} ms CPU an answer")
-    table.add_row("this tool", f"{document['tool_cpu_ms']:.2f} ms CPU a request")
-    if document["others_cores"] is not None:
-        table.add_row("other processes", busy(document["others_cores"]))
-    table.add_row("errors", f"{document['errors']}, of them wrong answers {document['wrong']}")
-    return table
+def _bound(decode_ms: float, engine_ms: float) -> float:
+    return granted_cores() * 1000 / (decode_ms + engine_ms)

@@ -1,6 +1,7 @@
 """A run as a table for people."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -70,6 +71,39 @@ def stands(run: Run, p99_ms: float) -> bool:
     """Tell whether every request got its right answer and p99 is under the bound."""
     latency = run.summary.latency_ms
     return run.summary.errors == 0 and latency is not None and latency.p99 < p99_ms
+
+
+def costs(document: Mapping[str, Any]) -> Table:
+    """Return what was measured for the efficiency: costs alone, bounds, and what was served."""
+    table = Table(title="medians", show_header=False, title_justify="left")
+    whole = f"{document['plain_decode_ms']:.2f} where it is decoded whole"
+    table.add_row("decode", f"{document['decode_ms']:.2f} ms CPU a photo; {whole}")
+    for size, milliseconds in document["engine_ms"].items():
+        table.add_row(f"engine, batch {size}", f"{milliseconds:.2f} ms CPU an image")
+    at_it = f"{document['busy_engine_ms']:.2f} ms CPU an image with every core at it"
+    table.add_row("engine, busy", at_it)
+    bound = f"{document['cores']} cores / (decode + best batch)"
+    table.add_row("bound", f"{document['bound_per_s']:.1f} images/s = {bound}")
+    table.add_row("", f"{document['busy_bound_per_s']:.1f} with the busy engine")
+    table.add_row("", f"{document['plain_bound_per_s']:.1f} with photos decoded whole")
+    clients = f"with {document['concurrency']} clients"
+    table.add_row("served", f"{document['right_per_s']:.1f} images/s {clients}")
+    table.add_row("efficiency", f"[bold]{document['efficiency']:.2f}[/bold]")
+    if document["p50_ms"]:
+        table.add_row(
+            "latency", f"p50 {document['p50_ms']:.1f} ms, p99 {document['p99_ms']:.1f} ms"
+        )
+    if health := document["health_live_ms"]:
+        table.add_row(
+            "/health/live", f"p50 {health['p50']:.1f} ms, p99 {health['p99']:.1f} ms meanwhile"
+        )
+    if document["server_cpu_ms"]:
+        table.add_row("server", f"{document['server_cpu_ms']:.1f} ms CPU an answer")
+    table.add_row("this tool", f"{document['tool_cpu_ms']:.2f} ms CPU a request")
+    if document["others_cores"] is not None:
+        table.add_row("other processes", busy(document["others_cores"]))
+    table.add_row("errors", f"{document['errors']}, of them wrong answers {document['wrong']}")
+    return table
 
 
 def _figures(run: Run) -> Iterator[tuple[str, Text | str]]:
