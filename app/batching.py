@@ -5,6 +5,7 @@ State changes only in plain functions, between two awaits, so no cancellation ca
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -72,9 +73,9 @@ class _Waiting:
 class Batcher:
     """Hands photos to idle workers in batches.
 
-    An idle worker starts at once on what waits, and while all are busy the next batch grows, up to
-    the pool's `max_batch_size`. Only with a `max_wait_s` above 0 does an idle worker wait so long
-    for a batch to fill.
+    An idle worker starts at once on its share of what waits, and while all are busy the next batch
+    grows, up to the pool's `max_batch_size`. Only with a `max_wait_s` above 0 does an idle worker
+    wait so long for a batch to fill.
     """
 
     def __init__(self, pool: Pool, max_wait_s: float, metrics: Metrics) -> None:
@@ -129,10 +130,16 @@ class Batcher:
         return False
 
     def _next_batch(self) -> list[_Waiting]:
+        most = min(self._pool.max_batch_size, math.ceil(len(self._queue) / self._sharing))
         batch: list[_Waiting] = []
-        while len(batch) < self._pool.max_batch_size and self._drop_gone():
+        while len(batch) < most and self._drop_gone():
             batch.append(self._queue.popleft())
         return batch
+
+    @property
+    def _sharing(self) -> int:
+        """Workers that share what waits, as they are idle soon; one where full batches count more."""
+        return 1 if self._max_wait_s else max(1, self._pool.up)
 
     async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
         try:

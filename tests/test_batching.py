@@ -125,6 +125,18 @@ async def test_a_failed_batch_fails_its_callers_and_no_others(
     assert await winners([queue.submit(photo(2))]) == [2]
 
 
+async def test_what_waits_is_shared_with_the_workers_that_are_idle_soon() -> None:
+    pool = FakePool(workers=2, classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    futures = [queue.submit(photo(number)) for number in range(5)]
+    await settle()
+    assert pool.batches == [[0], [1]]
+    pool.gate.set()
+    assert await winners(futures) == list(range(5))
+    assert pool.batches == [[0], [1], [2, 3], [4]]
+
+
 async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
     pool = FakePool(classes=10)
     pool.gate.clear()
