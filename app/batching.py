@@ -138,7 +138,7 @@ class Batcher:
 
     @property
     def _sharing(self) -> int:
-        """Workers that share what waits, as they are idle soon; one where full batches count more."""
+        """Workers that share what waits, as they are idle soon; one where batches shall fill."""
         return 1 if self._max_wait_s else max(1, self._pool.up)
 
     async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
