@@ -74,7 +74,14 @@ def stopped_worker(server: RunningServer) -> Iterator[None]:
 
 
 def wait_for(server: RunningServer, in_flight: int) -> None:
-    until(lambda: server.health()["in_flight"] == in_flight)
+    """Wait until so many photos are inside, decoded, and the first of them with the worker."""
+    waiting = f"classifier_queue_depth {in_flight - 1:.1f}\n"
+    until(
+        lambda: (
+            server.health()["in_flight"] == in_flight
+            and waiting in server.client.get("/metrics").text
+        )
+    )
 
 
 class Caller:
