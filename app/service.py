@@ -176,10 +176,7 @@ class Service:
             "total": finished - started,
         }
         self.metrics.observe_answer(answer.scores, seconds)
-        taken = decoded + answer.queue_s
-        done, size = taken + answer.inference_s, {"classifier.batch_size": answer.batch_size}
-        stages.add("queue", decoded, taken)
-        stages.add("inference", taken, done, size)
+        _add_answered(stages, decoded, answer)
         return Classification(
             model=served.card,
             predictions=served.bundle.best(answer.scores, count),
@@ -202,6 +199,13 @@ def _count(top_k: int | None, classes: int) -> int:
     if top_k is not None and top_k > classes:
         raise InvalidRequest(f"top_k must be between 1 and {classes}, the number of classes")
     return top_k or min(5, classes)
+
+
+def _add_answered(stages: Stages, queued: float, answer: Answer) -> None:
+    taken = queued + answer.queue_s
+    stages.add("queue", queued, taken)
+    size = {"classifier.batch_size": answer.batch_size}
+    stages.add("inference", taken, taken + answer.inference_s, size)
 
 
 async def _first(

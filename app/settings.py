@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     )
     longest_wait_s: Seconds = Field(
         0.7,
-        description="Nor more than are answered in this time, but half of them always",
+        description="No more are let in than this time answers; half of the places stay open",
     )
     capacity_bytes: int = Field(
         100_000_000,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import skimage
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 from running import RunningServer
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -34,17 +34,23 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
+def upload(page: Page) -> Locator:
+    """Send the cat by Swagger UI; return the part of the page that shows `/predict`."""
+    predict = page.locator(".opblock", has_text="/predict").first
+    predict.locator(".opblock-summary-control").click()
+    predict.get_by_role("button", name="Try it out").click()
+    predict.locator("input[type=file]").set_input_files(CAT)
+    predict.get_by_role("button", name="Execute").click()
+    return predict
+
+
 def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_path: Path) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     with RunningServer(default_bundle, tmp_path / "log", workers=1) as server:
         page.goto(f"{server.url}/docs")
         expect(page.locator(".auth-wrapper .authorize")).to_be_visible()  # also without keys
-        predict = page.locator(".opblock", has_text="/predict").first
-        predict.locator(".opblock-summary-control").click()
-        predict.get_by_role("button", name="Try it out").click()
-        predict.locator("input[type=file]").set_input_files(CAT)
-        predict.get_by_role("button", name="Execute").click()
+        predict = upload(page)
         answer = predict.locator(".live-responses-table")
         expect(answer).to_contain_text("tiger cat")
         expect(answer).to_contain_text("200")
@@ -56,11 +62,7 @@ def test_a_key_is_given_once_and_sent(page: Page, small_bundle: Path, tmp_path: 
     key = "a-key-of-sixteen-letters"
     with RunningServer(small_bundle, tmp_path / "log", workers=1, api_keys=key) as server:
         page.goto(f"{server.url}/docs")
-        predict = page.locator(".opblock", has_text="/predict").first
-        predict.locator(".opblock-summary-control").click()
-        predict.get_by_role("button", name="Try it out").click()
-        predict.locator("input[type=file]").set_input_files(CAT)
-        predict.get_by_role("button", name="Execute").click()
+        predict = upload(page)
         answer = predict.locator(".live-responses-table")
         expect(answer).to_contain_text("unauthorized")
         page.locator(".auth-wrapper .authorize").first.click()
