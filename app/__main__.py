@@ -1,6 +1,6 @@
 """`python -m app`."""
 
-from app.cli import main
+if __name__ == "__main__":  # a worker process imports this file too, and needs no command line
+    from app.cli import main
 
-if __name__ == "__main__":
     main()

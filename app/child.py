@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -33,7 +32,7 @@ class Job:
 
     Attributes:
         max_batch_size: the largest batch it will get; None where it shall find out what is best.
-        batch_budget_s: with None, batches that take longer than this are not tried.
+        batch_budget_s: with None, batches that would take longer than this are not tried.
     """
 
     bundle: Bundle
@@ -86,10 +85,7 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
         library(job.engine)
         _ignore_signals()  # again: Paddle has put its own handlers in their place
         engine = Engine(job.bundle, job.device, job.threads, job.engine)
-        batch_seconds = _warm(engine, images, job)
-        if hasattr(libc, "malloc_trim"):
-            libc.malloc_trim(0)  # what the largest trial batches took will not be needed again
-        _touch(engine, images, job, batch_seconds)
+        batch_seconds = _warm(engine, images, job, libc)
     except StartupError as error:
         connection.send(error)
         return
@@ -115,23 +111,20 @@ def _answer(
         return InferenceFailed()
 
 
-def _warm(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
-    """Run each batch size once, as its first run is slow; where none is set, measure them too."""
-    for size in job.buckets:
-        engine.infer(images[:size])
-    if job.max_batch_size is not None:
-        return {}
-    return calibration.measure(engine, images, job.buckets, job.batch_budget_s)
-
-
-def _touch(
-    engine: Engine, images: npt.NDArray[np.uint8], job: Job, batch_seconds: Mapping[int, float]
-) -> None:
-    """Take the memory that serving needs, so that the first photos need not wait for it."""
+def _warm(
+    engine: Engine, images: npt.NDArray[np.uint8], job: Job, libc: ctypes.CDLL
+) -> dict[int, float]:
+    """Run each batch size, as its first run is slow; where none is set, measure them too."""
+    batch_seconds: dict[int, float] = {}
+    if job.max_batch_size is None:
+        batch_seconds = calibration.measure(engine, images, job.buckets, job.batch_budget_s)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)  # what the largest trial batches took will not be needed again
     largest = job.max_batch_size or calibration.best_batch_size(batch_seconds)
     for size in job.buckets:
-        if size <= largest:
+        if size <= largest:  # also takes the memory again that serving needs
             engine.infer(images[:size])
+    return batch_seconds
 
 
 def _ignore_signals() -> None:

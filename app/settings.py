@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         0, description="So long an idle worker waits for a batch to fill"
     )
     batch_budget_s: Seconds = Field(
-        0.2, description="When measuring, larger batches are not tried once one takes longer"
+        0.15, description="When measuring, batches that would take longer are not tried"
     )
     decoders: Count | None = Field(
         None, description="Photos decoded at once; by default one a core"

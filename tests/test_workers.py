@@ -182,7 +182,7 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
 async def test_where_no_batch_size_is_set_it_is_measured(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=30)
     async with EnginePool(bundle, settings, Metrics()) as pool:
-        assert list(pool.batch_seconds) == [1, 2, 4, 8, 16]
+        assert list(pool.batch_seconds) == [1, 2, 4, 8, 16, 32]
         assert all(seconds > 0 for seconds in pool.batch_seconds.values())
         assert pool.max_batch_size == best_batch_size(pool.batch_seconds)
         scores, _ = await (await taken(pool)).infer([PHOTO] * pool.max_batch_size)
