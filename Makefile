@@ -12,7 +12,7 @@ PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-ha
 
 .DEFAULT_GOAL := help
 
-.PHONY: help serve weights test bench peers lint format browser chaos manifests monitoring dashboards paddleclas image image-check lock clean
+.PHONY: help serve weights test bench peers lint format browser chaos soak manifests monitoring dashboards paddleclas image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test Swagger 
 
 chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers under a mixed crowd of clients (SECONDS=60)
 	CHAOS_SECONDS=$(or $(SECONDS),60) .venv/bin/python -m pytest -s tests/chaos $(ARGS)
+
+soak: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## A mixed crowd for half an hour: does memory grow? (MINUTES=30)
+	SOAK_MINUTES=$(or $(MINUTES),30) .venv/bin/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
 
 manifests: .venv/dev .venv/kubectl ## Render the Kubernetes manifests and check them
 	.venv/bin/python -m pytest tests/k8s $(ARGS)

@@ -37,9 +37,7 @@ def measure(
         engine.infer(images[:size])  # a size's first run is slow
         first[size] = _timed(engine, images[:size])
     # In turn, and the quickest of a few: whatever disturbs a run only makes it slower.
-    again = [
-        {size: _timed(engine, images[:size]) for size in first} for _ in range(_ROUNDS - 1)
-    ]
+    again = [{size: _timed(engine, images[:size]) for size in first} for _ in range(_ROUNDS - 1)]
     return quickest([first, *again])
 
 

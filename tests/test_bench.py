@@ -21,10 +21,10 @@ from app.bench import processes
 from app.bench.answers import Top, Verdict, accuracy, ask_reference, judge
 from app.bench.charts import Chart, Line, nice_step
 from app.bench.client import Connections, Response
-from app.bench.efficiency import Round, figures
 from app.bench.load import Load, Plan, Sample, arrivals
 from app.bench.measure import Run, ToolUse
 from app.bench.photos import MEGAPIXELS, Photo, find_photos
+from app.bench.rounds import Round, figures
 from app.bench.run import prepared, run_loop
 from app.bench.server import running_server
 from app.bench.summary import Latency, Window, percentile, summarize
@@ -154,12 +154,24 @@ def test_a_sweep_ends_where_nothing_stands_and_where_everything_does() -> None:
     assert asyncio.run(answers(True)) == 10 * 2**13
 
 
-def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
+def a_run(samples: list[Sample], plan: Plan) -> Run:
     window = Window(0, 10)
-    samples = [sample(1)] * count
-    run = Run(Plan(), window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None)
+    return Run(plan, window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None)
+
+
+def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
     engine = {1: 2 * engine_ms, 2: engine_ms, 4: 15, 8: 15}
-    return Round(decode_ms, 10 * decode_ms, engine, 2 * engine_ms, run, [0.001, 0.003])
+    over = [sample(9, status=429, reason="overloaded", took=0.004), *[sample(8, took=1.5)] * 9]
+    return Round(
+        decode_ms,
+        10 * decode_ms,
+        engine,
+        2 * engine_ms,
+        idle=a_run([sample(1, took=0.021)], Plan(concurrency=1)),
+        run=a_run([sample(1)] * count, Plan()),
+        overload=a_run([*over, *[sample(8)] * (count // 2)], Plan(rate=count / 5)),
+        probes_s=[0.001, 0.003],
+    )
 
 
 def test_efficiency_is_made_of_medians() -> None:
@@ -170,6 +182,17 @@ def test_efficiency_is_made_of_medians() -> None:
     assert document["plain_bound_per_s"] == round(1000 / 28 * granted_cores(), 1)
     assert document["efficiency"] == 0.5 / granted_cores()
     assert document["health_live_ms"]["max"] == 3
+
+
+def test_one_client_and_twice_the_peak_in_medians() -> None:
+    document = figures([a_round(3, 7, 500), a_round(2, 8, 400), a_round(1, 20, 600)])
+    assert document["idle_ms"] == 21
+    assert document["idle_beside_ms"] == 3  # 21 - 2 - 2 x 8
+    assert document["overload_rate"] == 100
+    assert document["overload_goodput"] == 0.5  # a late answer is none
+    assert document["overload_p99_ms"] == 1500
+    assert document["overload_refusal_p99_ms"] == 4
+    assert document["overload_calm_after_s"] == 0.5  # due at 9 s, and the last answer at 9.5
 
 
 # --- photos, addresses, pages

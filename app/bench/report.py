@@ -89,21 +89,30 @@ def costs(document: Mapping[str, Any]) -> Table:
     clients = f"with {document['concurrency']} clients"
     table.add_row("served", f"{document['right_per_s']:.1f} images/s {clients}")
     table.add_row("efficiency", f"[bold]{document['efficiency']:.2f}[/bold]")
-    if document["p50_ms"]:
-        table.add_row(
-            "latency", f"p50 {document['p50_ms']:.1f} ms, p99 {document['p99_ms']:.1f} ms"
-        )
-    if health := document["health_live_ms"]:
-        table.add_row(
-            "/health/live", f"p50 {health['p50']:.1f} ms, p99 {health['p99']:.1f} ms meanwhile"
-        )
-    if document["server_cpu_ms"]:
-        table.add_row("server", f"{document['server_cpu_ms']:.1f} ms CPU an answer")
+    for name, value in _waits(document):
+        table.add_row(name, value)
     table.add_row("this tool", f"{document['tool_cpu_ms']:.2f} ms CPU a request")
     if document["others_cores"] is not None:
         table.add_row("other processes", busy(document["others_cores"]))
     table.add_row("errors", f"{document['errors']}, of them wrong answers {document['wrong']}")
     return table
+
+
+def _waits(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if document["p50_ms"]:
+        yield "latency", f"p50 {document['p50_ms']:.1f} ms, p99 {document['p99_ms']:.1f} ms"
+    if health := document["health_live_ms"]:
+        yield "/health/live", f"p50 {health['p50']:.1f} ms, p99 {health['p99']:.1f} ms meanwhile"
+    if document["server_cpu_ms"]:
+        yield "server", f"{document['server_cpu_ms']:.1f} ms CPU an answer"
+    if document["idle_ms"]:
+        beside = f"{document['idle_beside_ms']:.1f} beside decode and engine"
+        yield "one client", f"p50 {document['idle_ms']:.1f} ms, {beside}"
+    if document["overload_goodput"] and document["overload_refusal_p99_ms"]:
+        share = f"{document['overload_goodput']:.2f} of that answered within 1 s"
+        yield "at twice that", f"{share}, p99 {document['overload_p99_ms']:.1f} ms"
+        refused = f"refusals p99 {document['overload_refusal_p99_ms']:.1f} ms"
+        yield "", f"{refused}; all answered {document['overload_calm_after_s']:.2f} s after its end"
 
 
 def _figures(run: Run) -> Iterator[tuple[str, Text | str]]:

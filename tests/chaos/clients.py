@@ -1,15 +1,18 @@
 """Clients of every sort. Each is called again and again until the run is over."""
 
 import http.client
+import io
 import random
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import skimage
+from PIL import Image
 from tally import Tally, Told
 from wire import Answer, abort, ask, connect, form, probe, receive, request
 
@@ -32,6 +35,17 @@ PHOTOS = {
         ("chessboard_RGB.png", "crossword puzzle, crossword"),
     )
 }
+
+
+@cache
+def twelve_megapixels() -> bytes:
+    """Return the coffee as a large JPEG."""
+    data = io.BytesIO()
+    with Image.open(_DATA / "coffee.png") as image:
+        image.resize((4000, 3000)).save(data, "JPEG", quality=70)
+    return data.getvalue()
+
+
 OK: frozenset[Told] = frozenset({(200, "ok")})
 # What may befall a good photo while workers are being killed, and what lets it through.
 BUSY: frozenset[Told] = frozenset(
@@ -82,6 +96,26 @@ def regular(client: Client) -> None:
             client.pause(0.05)
             if answer.closes or client.over.is_set():
                 return
+
+
+def hungry(client: Client) -> None:
+    """Send photo after photo on one connection, and pause only when refused."""
+    with connect(client.port) as connection:
+        while not client.over.is_set():
+            data, label = client.photo()
+            connection.sendall(request(form(data)))
+            answer = receive(connection)
+            client.tally.answered("hungry", answer, PHOTO, label)
+            if answer.status != 200:
+                client.pause(1)
+            if answer.closes:
+                return
+
+
+def large(client: Client) -> None:
+    """Send a photo of 12 megapixels."""
+    client.tally.answered("large", ask(client.port, form(twelve_megapixels())), PHOTO, "espresso")
+    client.pause(1)
 
 
 def bad(client: Client) -> None:

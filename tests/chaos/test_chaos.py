@@ -1,36 +1,34 @@
 """A bounded run of everything at once: `make chaos`, `make chaos SECONDS=15`.
 
 The real server with real weights; clients good, bad, slow, impatient and vanishing; bursts above
-its capacity; and all the while workers are killed and stopped. What the dice say is seeded
-(CHAOS_SEED), so a run can be had again as far as two cores' timing allows.
+its capacity; and all the while workers are killed and stopped.
 """
 
 import os
-import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from clients import (
     CAPACITY,
-    CROWD,
     MAX_UPLOAD_BYTES,
     PHOTOS,
     UPLOAD_TIMEOUT_S,
-    Client,
     again_and_again,
     probe_until_refused,
+    regular,
     until_refused,
 )
-from faults import Prober, children, descriptors, resident_bytes, strike_now_and_then
+from crowd import SEED, client, join, run, settled, start
+from faults import descriptors, resident_bytes
 from running import RunningServer, until
 from tally import Tally
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
-SEED = int(os.environ.get("CHAOS_SEED", "7"))
 SETTINGS = {
     "workers": 2,
     "capacity": CAPACITY,
@@ -49,7 +47,6 @@ SPARE_DESCRIPTORS = 8
 # megabyte an upload or a frame, a few thousand times, would be gigabytes.
 SPARE_BYTES = 60_000_000
 WARM_UP_S = 5
-JOIN_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -59,56 +56,6 @@ def server(
     log = tmp_path_factory.mktemp("chaos") / "log"
     with RunningServer(default_bundle, log, **SETTINGS) as server:
         yield server
-
-
-def client(server: RunningServer, number: int, tally: Tally, over: threading.Event) -> Client:
-    rng = random.Random(f"{SEED}/{number}")  # noqa: S311  (repeatable)
-    return Client(server.port, rng, tally, over)
-
-
-def start(*works: Callable[[], None]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=work, daemon=True) for work in works]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def join(threads: Sequence[threading.Thread]) -> None:
-    """Every caller who stayed got something by now: nobody is forgotten inside."""
-    for thread in threads:
-        thread.join(JOIN_S)
-    assert not any(thread.is_alive() for thread in threads)
-
-
-def run(server: RunningServer, tally: Tally, seconds: float, faults: bool) -> float:
-    """Let all clients loose, and the faults; return the seconds of the slowest health probe."""
-    over = threading.Event()
-    prober = Prober(server.port, tally, over)
-    rng = random.Random(SEED)  # noqa: S311
-    crowd = [
-        partial(again_and_again, deed, client(server, number, tally, over))
-        for number, deed in enumerate(CROWD)
-    ]
-    if faults:
-        crowd.append(partial(strike_now_and_then, server, rng, tally, over))
-    threads = start(prober.run, *crowd)
-    over.wait(seconds)
-    over.set()
-    join(threads)
-    return prober.slowest_s
-
-
-def settled(server: RunningServer) -> bool:
-    """Two workers serve, nothing is inside, and no process is there that should not be."""
-    health = server.health()
-    commands = list(children(server.process.pid))
-    workers = sum("spawn_main" in command for command in commands)
-    trackers = sum("resource_tracker" in command for command in commands)
-    return (
-        (health["workers_up"], health["in_flight"], workers) == (2, 0, 2)
-        and trackers <= 1
-        and len(commands) == workers + trackers  # a zombie has no command line
-    )
 
 
 def report(server: RunningServer, tally: Tally, slowest_s: float, grown_bytes: int) -> None:
@@ -122,7 +69,7 @@ def report(server: RunningServer, tally: Tally, slowest_s: float, grown_bytes: i
 def test_in_chaos_nobody_is_lost_and_nothing_leaks(server: RunningServer) -> None:
     pid = server.process.pid
     warm = Tally()
-    run(server, warm, WARM_UP_S, faults=False)
+    run(server, warm, WARM_UP_S)
     assert not warm.wrong
     until(lambda: settled(server))
     descriptors_before, bytes_before = descriptors(pid), resident_bytes(pid)
@@ -141,6 +88,29 @@ def test_in_chaos_nobody_is_lost_and_nothing_leaks(server: RunningServer) -> Non
     until(lambda: descriptors(pid) <= descriptors_before + SPARE_DESCRIPTORS)
     assert grown < SPARE_BYTES
     assert "Traceback" not in server.log.read_text()
+
+
+def test_killed_workers_are_soon_replaced_under_load(server: RunningServer) -> None:
+    tally = Tally()
+    over = threading.Event()
+    clients = [client(server, number, tally, over) for number in range(8)]
+    threads = start(*(partial(again_and_again, regular, one) for one in clients))
+    until(lambda: tally.answers.total() > 50)
+    killed = server.workers()
+    started = time.monotonic()
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not server.ready())
+    until(server.ready)
+    ready_s = time.monotonic() - started
+    until(lambda: server.health()["workers_up"] == len(killed))
+    all_s = time.monotonic() - started
+    over.set()
+    join(threads)
+    print(f"\nkill -9 of all workers: ready after {ready_s:.1f} s, all after {all_s:.1f} s")
+    print(tally.table())
+    assert not tally.wrong
+    until(lambda: settled(server))
 
 
 def test_on_sigterm_under_load_no_request_is_lost(server: RunningServer) -> None:
