@@ -14,7 +14,6 @@ CANDIDATES: dict[Device, tuple[int, ...]] = {
     "cpu": (1, 2, 4, 8, 16, 32),
     "gpu": (1, 2, 4, 8, 16, 32, 64, 128),
 }
-_ROUNDS = 3
 # A batch size this much slower for each photo than the best is as good: a smaller batch waits less.
 _AS_GOOD = 1.05
 # What each batch costs beside the network, a task, two messages, two processes woken, caches lost:
@@ -35,10 +34,9 @@ def measure(
         if first and _predicted(first, size) > budget_s:
             break
         engine.infer(images[:size])  # a size's first run is slow
-        first[size] = _timed(engine, images[:size])
-    # In turn, and the quickest of a few: whatever disturbs a run only makes it slower.
-    again = [{size: _timed(engine, images[:size]) for size in first} for _ in range(_ROUNDS - 1)]
-    return quickest([first, *again])
+        first[size] = min(_timed(engine, images[:size]) for _ in range(2))
+    # Later once more, and the quickest counts: whatever disturbs a run only makes it slower.
+    return quickest([first, {size: _timed(engine, images[:size]) for size in first}])
 
 
 def quickest(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
