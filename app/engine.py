@@ -5,6 +5,7 @@ what comes out is here, once.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ class Engine:
         engine: EngineName = "paddle",
     ) -> None:
         self._bundle = bundle
+        self._engine = engine
         self._network = library(engine)(bundle, device, threads)
         self._logits = False
         self.classes = self._check()
@@ -73,7 +75,7 @@ class Engine:
         self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
         if self._logits:
             scores = _softmax(scores)
-        if self._bundle.golden and not self._bundle.golden.agrees(scores[0]):
+        if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
             raise StartupError(f"{self._bundle.directory} does not give its own golden answers")
         return int(scores.shape[1])
 
@@ -92,7 +94,7 @@ def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
         from app.paddle_engine import PaddleNetwork  # noqa: PLC0415
     except ImportError as error:
         raise StartupError(f"the engine is {engine}, but it is not installed: {error}") from error
-    return PaddleNetwork
+    return partial(PaddleNetwork, bfloat16=engine == "paddle-bfloat16")
 
 
 def _softmax(logits: Scores) -> Scores:

@@ -191,7 +191,7 @@ class EnginePool:
         except ServiceError:
             result = "failed"
         else:
-            result = "ok" if answers.agrees(scores[0]) else "wrong"
+            result = "ok" if answers.agrees(scores[0], self._job.engine) else "wrong"
             self._metrics.golden_ok.set(result == "ok")
         self._metrics.canaries.labels(result).inc()
         if result != "ok":

@@ -14,7 +14,7 @@ from app.errors import StartupError
 PREFIX = "CLASSIFIER_"
 
 Device = Literal["cpu", "gpu"]
-EngineName = Literal["paddle", "onnxruntime"]
+EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Pause = Annotated[float, Field(ge=0, le=3600)]
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    engine: EngineName = Field("paddle", description="The library that runs the network")
+    engine: EngineName = Field("paddle", description="What runs the network, with which arithmetic")
     device: Device = Field("cpu", description="Where the network runs")
     workers: Count | None = Field(
         None, description="Processes with a model each; by default one a core, one on GPU"

@@ -25,7 +25,7 @@ LAYERS = (
     "calibration",
     "batching engine",
     "paddle_engine onnx_engine",
-    "bundle images captions",
+    "bundle images captions bfloat16",
     "golden preprocessing metrics logs tracing",
     "schemas settings",
     "cores errors loop_lag __init__",

@@ -181,19 +181,19 @@ def test_golden_answers_of_another_form_are_refused(bad: object) -> None:
     ("scores", "agrees"),
     [
         ([0.1, 0.9], True),
-        ([0.1 - TOLERANCE / 2, 0.9 + TOLERANCE / 2], True),
-        ([0.1, 0.9 - 2 * TOLERANCE], False),
+        ([0.1 - TOLERANCE["paddle"] / 2, 0.9 + TOLERANCE["paddle"] / 2], True),
+        ([0.1, 0.9 - 2 * TOLERANCE["paddle"]], False),
         ([0.9, 0.1], False),
         ([0.1], False),
         ([0.1, float("nan")], False),
     ],
 )
 def test_golden_answers_allow_for_rounding_only(scores: list[float], agrees: bool) -> None:
-    assert Golden({1: 0.9}).agrees(np.array(scores, np.float32)) is agrees
+    assert Golden({1: 0.9}).agrees(np.array(scores, np.float32), "paddle") is agrees
 
 
 def test_a_negative_class_agrees_with_nothing() -> None:
-    assert not Golden({-1: 0.9}).agrees(np.array([0.1, 0.9], np.float32))
+    assert not Golden({-1: 0.9}).agrees(np.array([0.1, 0.9], np.float32), "paddle")
 
 
 def test_the_golden_picture_is_wide_and_high_as_asked() -> None:
