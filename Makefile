@@ -1,7 +1,7 @@
 # `make serve` and `make test` need Python 3.11 to 3.13, a package index and nothing else.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
-MODEL_DIR ?= weights/MobileNetV2_x1_0_keras
+MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_keras)
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
@@ -22,7 +22,7 @@ serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 serve: export CLASSIFIER_TRACES := $(TRACES)
 
 serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
-	.venv/bin/python -m app serve --model-dir $(MODEL_DIR)
+	.venv/bin/python -m app serve --model-dir "$(MODEL_DIR)"
 
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
 
@@ -30,10 +30,10 @@ test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything u
 	.venv/bin/python -m pytest $(ARGS)
 
 bench: .venv/dev $(BUNDLE) ## Compare what is served with what decoding and the network alone cost
-	.venv/bin/python -m app bench-efficiency --model-dir $(MODEL_DIR) $(ARGS)
+	.venv/bin/python -m app bench-efficiency --model-dir "$(MODEL_DIR)" $(ARGS)
 
 peers: .venv/dev $(BUNDLE) $(PEERS:%=.venv-peers/%/ready) ## Compare with other servers on the same network (half an hour; Python 3.11)
-	.venv/bin/python -m peers --engine $(ENGINE) --model-dir $(MODEL_DIR) $(ARGS)
+	.venv/bin/python -m peers --engine $(ENGINE) --model-dir "$(MODEL_DIR)" $(ARGS)
 
 lint: .venv/dev ## ruff and mypy, as in CI
 	.venv/bin/ruff format --check .
@@ -88,7 +88,7 @@ weights/%/inference.yml: | .venv/weights # any name of `weights list`
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
 
 .PRECIOUS: .venv/%
 .venv/%: requirements/%.txt | .venv/bin/python

@@ -12,8 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 KUBECTL = os.environ.get("KUBECTL", str(ROOT / ".venv/kubectl"))
-PLAIN = ("cpu", "gpu")  # what a cluster without custom resources takes
-OVERLAYS = (*PLAIN, "keda", "prometheus")
+OVERLAYS = ("cpu", "gpu", "keda", "prometheus")
 
 Object = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 import pytest
-from manifests import OVERLAYS, PLAIN, Object, kserve, only, rendered, with_component
+from manifests import OVERLAYS, Object, kserve, only, rendered, with_component
 
 VERSION = "1.36"
 CUSTOM = {
@@ -46,9 +46,13 @@ def test_kserve_makes_valid_pods_of_it() -> None:
     check(pod)
 
 
-@pytest.mark.parametrize("overlay", PLAIN)
-def test_a_plain_cluster_knows_every_kind(overlay: str) -> None:
-    assert not {thing["kind"] for thing in rendered(overlay)} & set(CUSTOM)
+def test_a_cluster_without_operators_knows_every_kind_of_cpu() -> None:
+    assert not {thing["kind"] for thing in rendered("cpu")} & set(CUSTOM)
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "keda", "prometheus"])
+def test_where_fullness_scales_it_is_scraped(overlay: str) -> None:
+    assert only(overlay, "ServiceMonitor")
 
 
 @pytest.mark.parametrize(
