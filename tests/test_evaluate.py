@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from networks import colour_network, small_card
 from PIL import Image
 
 from app.training.export import export
+from app.training.plots import draw_confusion
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,27 @@ def test_pictures(run: Run, bundle: Path, place: Path, tmp_path: Path) -> None:
     (place / "cat" / "green.png").unlink()
     document(run("evaluate", bundle, place, "--output", output))
     assert not (output / "mistakes.png").exists()
+
+
+def test_long_names_are_drawn_whole(tmp_path: Path) -> None:
+    names = ["a class that is called by a rather long name, or by another", "short"]
+    draw_confusion(np.array([[3, 1], [0, 2]]), names, tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as picture:
+        grey = np.asarray(picture.convert("L"))
+    edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    assert set(edges) == {255}
+
+
+def test_figures_without_matplotlib_say_how_to_get_it(
+    run: Run, bundle: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for name in ("plots", "evaluation_files"):
+        monkeypatch.delitem(sys.modules, f"app.training.{name}", raising=False)
+    code, out, err = run("evaluate", bundle, place, "--output", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert err == "error: figures need matplotlib: run `make .venv/train`\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_broken_photos_are_skipped_by_name(run: Run, bundle: Path, place: Path) -> None:
