@@ -82,6 +82,17 @@ def test_the_rest_of_the_bundle_stays_and_the_hash_is_recorded(
     assert load_bundle(onnx_bundle).version == load_bundle(small_bundle).version
 
 
+def test_the_bundle_may_be_a_link(bundle: Path) -> None:
+    from app.training.onnx import add_onnx  # noqa: PLC0415  (with Paddle)
+
+    (bundle / ONNX).unlink()
+    link = bundle.with_name("current")
+    link.symlink_to(bundle.name)
+    assert add_onnx(link) == link / ONNX
+    assert link.readlink() == Path(bundle.name)
+    assert (bundle / ONNX).is_file()
+
+
 def test_another_network_in_its_place_is_noticed(bundle: Path) -> None:
     content = bytearray((bundle / ONNX).read_bytes())
     content[len(content) // 2] ^= 1

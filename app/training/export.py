@@ -51,6 +51,7 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
     """
     if directory.exists() and not (directory / CONFIG).is_file():
         raise StartupError(f"{directory} is there and is no bundle; it is not replaced")
+    directory = directory.resolve()  # a link to it stays one
     directory.parent.mkdir(parents=True, exist_ok=True)
     spec = read_transform_ops(card.transform_ops)
     model = nn.Sequential(network, nn.Softmax())

@@ -25,12 +25,13 @@ def add_onnx(directory: Path) -> Path:
         StartupError: it cannot be converted, or what comes out answers differently.
     """
     bundle = load_bundle(directory)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as temporary:
-        built = shutil.copytree(directory, Path(temporary) / directory.name)
+    place = directory.resolve()  # a link to it stays one
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as temporary:
+        built = shutil.copytree(place, Path(temporary) / place.name)
         _convert(bundle, built / ONNX)
         _record(built)
         _check(bundle, load_bundle(built))
-        replace(directory, built)
+        replace(place, built)
     return directory / ONNX
 
 
