@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,8 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
         (["train", "{photos}", "--weights", "nothing"], "no origin 'nothing'"),
         (["train", "{photos}", "--amp"], "--amp needs --device gpu"),
         (["train", "{photos}", "--output", "{photos}"], "is not empty; nothing is overwritten"),
+        (["train", "{photos}", "--freeze", "all", "--epochs", "5"], "--warmup-epochs says how"),
+        (["train", "{photos}", "--weights", "none", "--warmup-epochs", "5"], ": --epochs says how"),
         (["train", "--resume", "{photos}"], "is not a run's folder"),
         (["train", "--resume", "{photos}", "--lr", "1"], "--resume goes on with the run's own"),
         (["export", "{photos}"], "is not a run's folder"),
@@ -151,6 +154,40 @@ def test_what_cannot_be_is_one_line(
     assert code == 1
     assert err.splitlines()[-1].startswith("error: ")
     assert said in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--output", "{tmp}/taken"), ("--output", "{tmp}/file/run"), ("--weights", "nothing")],
+)
+def test_what_cannot_be_is_said_before_photos_are_decoded(
+    run: Run, arguments: tuple[str, str], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    (tmp_path / "file").touch()
+    option, value = arguments
+    code, _, err = run("train", photos, option, value.format(tmp=tmp_path))
+    assert code == 1
+    assert err.startswith("error: ")
+    assert "damaged.png" not in err
+
+
+def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
+    photos = shutil.copytree(photos, tmp_path / "photos")
+    folder = tmp_path / "run"
+    run("train", photos, *SMALL, "--epochs", 1, "--workers", 0, "--output", folder)
+    shutil.rmtree(photos)
+    ended = run("export", folder, "--output", tmp_path)
+    assert ended == (1, "", f"error: {tmp_path} is there and is no bundle; it is not replaced\n")
+
+
+def test_the_help_says_how_much_quicker_the_classifier_learns(run: Run) -> None:
+    from app.training.phase import phases  # noqa: PLC0415  (with Paddle)
+
+    head, fine = phases(Options(lr=0.001))
+    assert head.rate == pytest.approx(10 * fine.rate)
+    assert "tenfold for the classifier alone" in " ".join(run("train", "--help").out.split())
 
 
 def test_the_defaults_stand_in_two_places_alike() -> None:

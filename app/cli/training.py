@@ -12,7 +12,9 @@ from app.settings import read_settings
 if TYPE_CHECKING:
     from app.training.options import Options
 
-Epochs = Annotated[int, typer.Option(min=0, help="With all that learns; see --freeze")]
+Epochs = Annotated[
+    int, typer.Option(min=0, help="With all that learns; none where --freeze is all")
+]
 
 
 def train(  # noqa: PLR0913, PLR0917  (an option each)
@@ -35,10 +37,15 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         ),
     ] = "auto",
     epochs: Epochs = 10,
-    warmup_epochs: Annotated[int, typer.Option(help="Of the classifier alone, before")] = 15,
+    warmup_epochs: Annotated[
+        int, typer.Option(help="Of the classifier alone, before; none from scratch")
+    ] = 15,
     batch_size: Annotated[int, typer.Option(help="Photos a step")] = 32,
     lr: Annotated[
-        float | None, typer.Option(help="Highest rate; else 0.0003, from scratch 0.002")
+        float | None,
+        typer.Option(
+            help="Highest rate, tenfold for the classifier alone; else 0.0003, from scratch 0.002"
+        ),
     ] = None,
     loss: Annotated[Literal["ce", "poly1"], typer.Option(help="Cross-entropy or Poly-1")] = "ce",
     epsilon: Annotated[float, typer.Option(help="Of Poly-1")] = 1.0,
@@ -79,7 +86,9 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
             name: context.params[name] for name in Options.model_fields.keys() & context.params
         }
         chosen["max_pixels"] = read_settings().max_pixels
-        run, place = training.train(data, _checked(chosen), output)
+        options = _checked(chosen)
+        _check_epochs(options, _given(context))
+        run, place = training.train(data, options, output)
     print(f"export it: python -m app export {run.folder}")
     best = place.best or {}
     figures = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
@@ -102,6 +111,19 @@ def _checked(chosen: dict[str, Any]) -> "Options":
     except ValidationError as error:
         first = error.errors()[0]
         raise StartupError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+
+
+def _check_epochs(options: "Options", given: set[str]) -> None:
+    """Raise StartupError where epochs are asked for of a phase that there is not."""
+    from app.training.phase import phases
+
+    classifier_alone = [phase.cached for phase in phases(options)]
+    if "epochs" in given and options.epochs and all(classifier_alone):
+        raise StartupError(
+            "with --freeze all the classifier learns alone: --warmup-epochs says how long"
+        )
+    if "warmup_epochs" in given and options.warmup_epochs and not any(classifier_alone):
+        raise StartupError("from scratch all learns at once: --epochs says how long")
 
 
 def export(

@@ -43,11 +43,14 @@ def train(data: Path, options: Options, folder: Path | None) -> tuple[Run, Place
         share = _prepare(options)
         display = Display(quiet=share.rank > 0)
         phases(options)  # what cannot be is said before the work
-        photos = _sound(read_photos(data, options.holdout, options.seed), options, display)
+        photos = read_photos(data, options.holdout, options.seed)
         if share.world > 1 and folder is None:
-            raise StartupError("several processes need the run's folder named: --output DIR")
+            raise StartupError("several processes need the run's folder named: --output RUN")
         run = Run(folder or free_folder(data))
+        if folder and share.rank == 0:
+            run.make()
         recipe, network = start(options, photos.classes)
+        photos = _sound(photos, options, display)
         if share.rank == 0:
             run.create(recipe, photos)
         if share.world > 1:
