@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.errors import StartupError
+from app.hint import command
 from app.settings import read_settings
 
 if TYPE_CHECKING:
@@ -67,10 +68,11 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
     amp: Annotated[bool, typer.Option(help="Mixed precision, on GPU")] = False,
     workers: Annotated[int | None, typer.Option(help="Processes that read; else by cores")] = None,
 ) -> None:
-    """Train on labelled photos; RUN gets weights, metrics, curves and a report.
+    r"""Train on labelled photos; RUN gets weights, metrics, curves and a report.
 
     Ctrl-C saves. The last line is a JSON document. With several GPUs:
-    PYTHONPATH=. python -m paddle.distributed.launch app/__main__.py train DIR --output RUN
+    PYTHONPATH=. .venv/bin/python -m paddle.distributed.launch \
+    app/__main__.py train DIR --output RUN
     """
     from app.training import training
     from app.training.options import Options
@@ -80,7 +82,7 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
             raise StartupError(f"--resume goes on with the run's own choices: no {min(given)}")
         run, place = training.resume(resume)
     elif data is None:
-        raise StartupError("which photos? python -m app train DIR")
+        raise StartupError(f"which photos? {command('train', 'DIR')}")
     else:
         chosen = {
             name: context.params[name] for name in Options.model_fields.keys() & context.params
@@ -89,7 +91,7 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         options = _checked(chosen)
         _check_epochs(options, _given(context))
         run, place = training.train(data, options, output)
-    print(f"export it: python -m app export {run.folder}")
+    print(f"export it: {command('export', run.folder)}")
     best = place.best or {}
     figures = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
     print(json.dumps({"run": str(run.folder), "epochs": len(place.rows), **figures}))
@@ -137,5 +139,5 @@ def export(
     from app.training.delivery import deliver
 
     place, figures = deliver(run, output)
-    print(f"serve it: make serve MODEL_DIR={place}")
+    print(f"serve it: {command('serve', '--model-dir', place)}")
     print(json.dumps({"bundle": str(place), **figures}))

@@ -40,7 +40,7 @@ def _convert(bundle: Bundle, file: Path) -> None:
         import paddle2onnx  # noqa: PLC0415  (not everyone has it)
     except ImportError as error:
         raise StartupError(
-            "paddle2onnx is not installed: install requirements/onnx.txt, on Python 3.11 or 3.12"
+            "paddle2onnx is not installed: run `make .venv/onnx`, on Python 3.11 or 3.12"
         ) from error
     file.unlink(missing_ok=True)
     try:

@@ -9,6 +9,7 @@ from paddle.utils import unique_name
 
 from app.cores import granted_cores
 from app.errors import StartupError
+from app.hint import command
 from app.paddle_engine import require_gpu
 from app.preprocessing import read_transform_ops
 from app.training.augment import Augmentation
@@ -124,7 +125,7 @@ def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display:
         except Interrupted as error:
             trainer.save()
             raise StartupError(
-                f"stopped and saved; go on with: python -m app train --resume {run.folder}"
+                f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
             ) from error
         finally:
             if share.rank == 0 and trainer.place.rows:
