@@ -6,6 +6,7 @@ import onnxruntime
 
 from app.bundle import ONNX, Bundle
 from app.errors import StartupError
+from app.hint import command
 from app.settings import Device
 
 
@@ -23,7 +24,7 @@ class OnnxNetwork:
         if not file.is_file():
             raise StartupError(
                 f"{bundle.directory} has no {ONNX}: "
-                f"run `python -m app weights onnx {bundle.directory}` once"
+                f"run `{command('weights', 'onnx', bundle.directory)}` once"
             )
         try:
             self._session = onnxruntime.InferenceSession(

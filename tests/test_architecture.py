@@ -28,12 +28,12 @@ LAYERS = (
     "bundle images captions bfloat16",
     "golden preprocessing metrics logs tracing",
     "schemas settings",
-    "cores errors loop_lag __init__",
+    "cores errors hint loop_lag __init__",
 )
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 # Commands import what they start; `training` uses the files that both halves share.
 FROM_TRAINING = {"bundle", "engine", "errors", "golden", "images", "preprocessing", "training"}
-FROM_TRAINING |= {"captions", "cores", "paddle_engine", "prediction", "schemas", "settings"}
+FROM_TRAINING |= {"captions", "cores", "hint", "paddle_engine", "prediction", "schemas", "settings"}
 
 
 def part(module: str) -> str:

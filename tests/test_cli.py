@@ -169,7 +169,7 @@ def test_with_an_unknown_setting_nothing_is_served(small_bundle: Path) -> None:
 
 
 def test_without_its_file_onnx_runtime_serves_nothing(small_bundle: Path) -> None:
-    said = f"{small_bundle} has no inference.onnx: run `python -m app weights onnx"
+    said = f"{small_bundle} has no inference.onnx: run `.venv/bin/python -m app weights onnx"
     assert_not_served(said, str(small_bundle), {"CLASSIFIER_ENGINE": "onnxruntime"})
 
 

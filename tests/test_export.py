@@ -149,6 +149,16 @@ def test_replacing_is_whole(bundle: Path) -> None:
     np.testing.assert_allclose(answers(bundle), probabilities(network, IMAGES), atol=1e-4)
 
 
+def test_what_a_link_points_to_is_replaced_and_the_link_stays(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "current"
+    link.symlink_to(bundle)
+    network = export_small(link, seed=1)
+    assert link.readlink() == bundle
+    assert list(link.parent.iterdir()) == [link]
+    np.testing.assert_allclose(answers(bundle), probabilities(network, IMAGES), atol=1e-4)
+
+
 def test_labels_that_do_not_fit_leave_the_old_bundle(bundle: Path) -> None:
     before = contents(bundle)
     with pytest.raises(StartupError, match="3 labels, but the network has 2 classes"):

@@ -264,7 +264,7 @@ def test_a_refusal_is_one_line(origin: Origin, destination: Path, status: int, a
         fetch_url(origin.url, destination, SHA256)
     line = str(caught.value)
     assert line.startswith(f"{origin.url}: HTTP {status} ")
-    assert "python -m app weights import FILE" in line
+    assert "run `.venv/bin/python -m app weights import FILE`" in line
     assert ("run it again" in line) is again
     assert "\n" not in line
     assert files(destination) == []

@@ -82,6 +82,17 @@ def test_the_rest_of_the_bundle_stays_and_the_hash_is_recorded(
     assert load_bundle(onnx_bundle).version == load_bundle(small_bundle).version
 
 
+def test_the_bundle_may_be_a_link(bundle: Path) -> None:
+    from app.training.onnx import add_onnx  # noqa: PLC0415  (with Paddle)
+
+    (bundle / ONNX).unlink()
+    link = bundle.with_name("current")
+    link.symlink_to(bundle.name)
+    assert add_onnx(link) == link / ONNX
+    assert link.readlink() == Path(bundle.name)
+    assert (bundle / ONNX).is_file()
+
+
 def test_another_network_in_its_place_is_noticed(bundle: Path) -> None:
     content = bytearray((bundle / ONNX).read_bytes())
     content[len(content) // 2] ^= 1
@@ -90,9 +101,21 @@ def test_another_network_in_its_place_is_noticed(bundle: Path) -> None:
         load_bundle(bundle)
 
 
-def test_a_bundle_without_the_file_says_how_to_get_it(small_bundle: Path) -> None:
-    with pytest.raises(StartupError, match=f"has no {ONNX}: run `python -m app weights onnx"):
-        Engine(load_bundle(small_bundle), engine="onnxruntime")
+def test_a_bundle_without_the_file_says_how_to_get_it(small_bundle: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(small_bundle, tmp_path / "a bundle")
+    said = rf"has no {ONNX}: run `\.venv/bin/python -m app weights onnx '{place}'` once"
+    with pytest.raises(StartupError, match=said):
+        Engine(load_bundle(place), engine="onnxruntime")
+
+
+def test_without_paddle2onnx_it_says_how_to_get_it(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.training.onnx import add_onnx  # noqa: PLC0415  (with Paddle)
+
+    monkeypatch.setitem(sys.modules, "paddle2onnx", None)
+    with pytest.raises(StartupError, match=r"not installed: run `make \.venv/onnx`, on Python 3"):
+        add_onnx(small_bundle)
 
 
 def test_a_damaged_file_is_one_line(bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,8 +36,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def typed(output: str, hint: str) -> list[str]:
+    """Return the arguments of the command that was printed behind `hint`, as a shell reads it."""
+    (line,) = (line for line in output.splitlines() if hint in line)
+    program, *words = shlex.split(line.partition(hint)[2])
+    assert (program, *words[:2]) == (".venv/bin/python", "-m", "app")
+    return words[2:]
+
+
 def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    folder = tmp_path / "a run"
     ended = run(
         "train", photos, *SMALL, "--epochs", 12, "--workers", 0, "--output", folder,
         "--class-weights", "balanced", "--patience", 12,
@@ -54,8 +64,9 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     assert "data:image/png;base64," in report
     assert list((folder / "visualdl").glob("vdlrecords.*.log"))
 
-    ended = run("export", folder)
+    ended = run(*typed(ended.out, "export it: "))
     assert ended.code == 0
+    assert typed(ended.out, "serve it: ") == ["serve", "--model-dir", str(folder / "bundle")]
     figures = json.loads(ended.out.splitlines()[-1])
     bundle = load_bundle(folder / "bundle")
     assert bundle.labels == tuple(sorted(LABELS))
@@ -92,7 +103,7 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
 def child(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A long run, in its second epoch at least, with two processes that read."""
     options = [*map(str, SMALL), "--epochs", "400", "--workers", "2", "--patience", "400"]
-    folder = tmp_path / "run"
+    folder = tmp_path / "a run"
     command = [sys.executable, "-m", "app", "train", str(photos), *options, "--output", str(folder)]
     with subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -106,11 +117,11 @@ def child(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_ctrl_c_saves_and_says_how_to_go_on(
     number: signal.Signals, child: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
+    folder = tmp_path / "a run"
     os.killpg(child.pid, number)  # as a terminal does: to all processes of the command
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert f"go on with: python -m app train --resume {folder}" in err
+    assert typed(err, "go on with: ") == ["train", "--resume", str(folder)]
     assert "Traceback" not in err
     done = (folder / "metrics.jsonl").read_text().count("\n")
     assert 1 <= done < 400
@@ -129,7 +140,7 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train"], "which photos? python -m app train DIR"),
+        (["train"], "which photos? .venv/bin/python -m app train DIR"),
         (["train", "missing"], "missing: no such folder"),
         (["train", "{photos}", "--broken", "fail"], "1 photos cannot be read, the first is"),
         (["train", "{photos}", "--size", "50"], "--size: Input should be a multiple of 32"),
@@ -139,6 +150,8 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
         (["train", "{photos}", "--weights", "nothing"], "no origin 'nothing'"),
         (["train", "{photos}", "--amp"], "--amp needs --device gpu"),
         (["train", "{photos}", "--output", "{photos}"], "is not empty; nothing is overwritten"),
+        (["train", "{photos}", "--freeze", "all", "--epochs", "5"], "--warmup-epochs says how"),
+        (["train", "{photos}", "--weights", "none", "--warmup-epochs", "5"], ": --epochs says how"),
         (["train", "--resume", "{photos}"], "is not a run's folder"),
         (["train", "--resume", "{photos}", "--lr", "1"], "--resume goes on with the run's own"),
         (["export", "{photos}"], "is not a run's folder"),
@@ -151,6 +164,40 @@ def test_what_cannot_be_is_one_line(
     assert code == 1
     assert err.splitlines()[-1].startswith("error: ")
     assert said in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--output", "{tmp}/taken"), ("--output", "{tmp}/file/run"), ("--weights", "nothing")],
+)
+def test_what_cannot_be_is_said_before_photos_are_decoded(
+    run: Run, arguments: tuple[str, str], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    (tmp_path / "file").touch()
+    option, value = arguments
+    code, _, err = run("train", photos, option, value.format(tmp=tmp_path))
+    assert code == 1
+    assert err.startswith("error: ")
+    assert "damaged.png" not in err
+
+
+def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
+    photos = shutil.copytree(photos, tmp_path / "photos")
+    folder = tmp_path / "run"
+    run("train", photos, *SMALL, "--epochs", 1, "--workers", 0, "--output", folder)
+    shutil.rmtree(photos)
+    ended = run("export", folder, "--output", tmp_path)
+    assert ended == (1, "", f"error: {tmp_path} is there and is no bundle; it is not replaced\n")
+
+
+def test_the_help_says_how_much_quicker_the_classifier_learns(run: Run) -> None:
+    from app.training.phase import phases  # noqa: PLC0415  (with Paddle)
+
+    head, fine = phases(Options(lr=0.001))
+    assert head.rate == pytest.approx(10 * fine.rate)
+    assert "tenfold for the classifier alone" in " ".join(run("train", "--help").out.split())
 
 
 def test_the_defaults_stand_in_two_places_alike() -> None:

@@ -1,5 +1,6 @@
 """Training itself, small: by heart, to the bit, from any width, and stopped at any step."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -99,6 +100,28 @@ def test_resume_with_known_weights_equals_not_stopping(
     assert_resumes(photos, known, (10, 17), tmp_path, monkeypatch)
 
 
+def test_resume_between_two_phases_equals_not_stopping(
+    known: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost as fine-tuning takes its first step, behind 8 looks and 8 steps of the classifier."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Interruption, "check", lost_after(17))
+        with pytest.raises(MemoryError):
+            train(photos, known, tmp_path / "parts")
+    assert_ends_alike(photos, known, tmp_path)
+
+
+def lost_after(checks: int) -> Callable[[Interruption], None]:
+    """Return a `check` that fails at its so many-th call, so that nothing is saved any more."""
+    calls = itertools.count(1)
+
+    def failing(_: Interruption) -> None:
+        if next(calls) == checks:
+            raise MemoryError
+
+    return failing
+
+
 def assert_resumes(
     photos: Path,
     options: Options,
@@ -106,13 +129,18 @@ def assert_resumes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, whole = train(photos, options, tmp_path / "whole")
     with monkeypatch.context() as patch:
         for number, checks in enumerate(stops):
             patch.setattr(Interruption, "check", stop_after(checks))
             begin = partial(train, photos, options) if number == 0 else resume
             with pytest.raises(StartupError, match=r"train --resume .*parts$"):
                 begin(tmp_path / "parts")
+    assert_ends_alike(photos, options, tmp_path)
+
+
+def assert_ends_alike(photos: Path, options: Options, tmp_path: Path) -> None:
+    """Go on with the run `parts`, and hold it against one that is not stopped."""
+    _, whole = train(photos, options, tmp_path / "whole")
     _, parts = resume(tmp_path / "parts")
     for row in whole.rows + parts.rows:
         del row["photos_per_s"]

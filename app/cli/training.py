@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.errors import StartupError
+from app.hint import command
 from app.settings import read_settings
 
 if TYPE_CHECKING:
     from app.training.options import Options
 
-Epochs = Annotated[int, typer.Option(min=0, help="With all that learns; see --freeze")]
+Epochs = Annotated[
+    int, typer.Option(min=0, help="With all that learns; none where --freeze is all")
+]
 
 
 def train(  # noqa: PLR0913, PLR0917  (an option each)
@@ -35,10 +38,15 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         ),
     ] = "auto",
     epochs: Epochs = 10,
-    warmup_epochs: Annotated[int, typer.Option(help="Of the classifier alone, before")] = 15,
+    warmup_epochs: Annotated[
+        int, typer.Option(help="Of the classifier alone, before; none from scratch")
+    ] = 15,
     batch_size: Annotated[int, typer.Option(help="Photos a step")] = 32,
     lr: Annotated[
-        float | None, typer.Option(help="Highest rate; else 0.0003, from scratch 0.002")
+        float | None,
+        typer.Option(
+            help="Highest rate, tenfold for the classifier alone; else 0.0003, from scratch 0.002"
+        ),
     ] = None,
     loss: Annotated[Literal["ce", "poly1"], typer.Option(help="Cross-entropy or Poly-1")] = "ce",
     epsilon: Annotated[float, typer.Option(help="Of Poly-1")] = 1.0,
@@ -60,10 +68,11 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
     amp: Annotated[bool, typer.Option(help="Mixed precision, on GPU")] = False,
     workers: Annotated[int | None, typer.Option(help="Processes that read; else by cores")] = None,
 ) -> None:
-    """Train on labelled photos; RUN gets weights, metrics, curves and a report.
+    r"""Train on labelled photos; RUN gets weights, metrics, curves and a report.
 
     Ctrl-C saves. The last line is a JSON document. With several GPUs:
-    PYTHONPATH=. python -m paddle.distributed.launch app/__main__.py train DIR --output RUN
+    PYTHONPATH=. .venv/bin/python -m paddle.distributed.launch \
+    app/__main__.py train DIR --output RUN
     """
     from app.training import training
     from app.training.options import Options
@@ -73,14 +82,16 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
             raise StartupError(f"--resume goes on with the run's own choices: no {min(given)}")
         run, place = training.resume(resume)
     elif data is None:
-        raise StartupError("which photos? python -m app train DIR")
+        raise StartupError(f"which photos? {command('train', 'DIR')}")
     else:
         chosen = {
             name: context.params[name] for name in Options.model_fields.keys() & context.params
         }
         chosen["max_pixels"] = read_settings().max_pixels
-        run, place = training.train(data, _checked(chosen), output)
-    print(f"export it: python -m app export {run.folder}")
+        options = _checked(chosen)
+        _check_epochs(options, _given(context))
+        run, place = training.train(data, options, output)
+    print(f"export it: {command('export', run.folder)}")
     best = place.best or {}
     figures = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
     print(json.dumps({"run": str(run.folder), "epochs": len(place.rows), **figures}))
@@ -104,6 +115,19 @@ def _checked(chosen: dict[str, Any]) -> "Options":
         raise StartupError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
 
 
+def _check_epochs(options: "Options", given: set[str]) -> None:
+    """Raise StartupError where epochs are asked for of a phase that there is not."""
+    from app.training.phase import phases
+
+    classifier_alone = [phase.cached for phase in phases(options)]
+    if "epochs" in given and options.epochs and all(classifier_alone):
+        raise StartupError(
+            "with --freeze all the classifier learns alone: --warmup-epochs says how long"
+        )
+    if "warmup_epochs" in given and options.warmup_epochs and not any(classifier_alone):
+        raise StartupError("from scratch all learns at once: --epochs says how long")
+
+
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="What `train` has made")],
     output: Annotated[Path | None, typer.Option(help="The bundle's place; else RUN/bundle")] = None,
@@ -115,5 +139,5 @@ def export(
     from app.training.delivery import deliver
 
     place, figures = deliver(run, output)
-    print(f"serve it: make serve MODEL_DIR={place}")
+    print(f"serve it: {command('serve', '--model-dir', place)}")
     print(json.dumps({"bundle": str(place), **figures}))

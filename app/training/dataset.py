@@ -1,6 +1,6 @@
 """Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,8 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
             the folders, or for a list file the numbers.
 
     Raises:
-        StartupError: it cannot be read, has no photos, or a class that is not among `classes`.
+        StartupError: it cannot be read, has no photos, or a folder whose name is that of none of
+            `classes` or of several.
     """
     dataset = _read_list(place, classes) if place.is_file() else _read_folders(place, classes)
     if not dataset.samples:
@@ -76,9 +77,7 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
         raise StartupError(f"{place}: no such folder or list file")
     folders = _folders(place)
     names = tuple(classes or (folder.name for folder in folders))
-    ids = _ids(names, [folder.name for folder in folders])
-    if strange := [folder.name for folder in folders if folder.name not in ids]:
-        raise StartupError(f"{place}: the model has no class {strange[0]!r}")
+    ids = _ids(place, names, [folder.name for folder in folders])
     samples = (
         Sample(path, ids[folder.name])
         for folder in folders
@@ -88,17 +87,31 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     return Dataset(names, tuple(samples))
 
 
-def _ids(classes: Sequence[str], folders: Sequence[str]) -> dict[str, int]:
-    """Return the class of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
-    ids = {name: class_id for class_id, name in enumerate(classes)}
-    if all(folder.isdecimal() and folder not in ids for folder in folders):
-        return {str(class_id): class_id for class_id in range(len(classes))}
-    synonyms = Counter(synonym for name in classes for synonym in set(name.split(", ")))
-    for class_id, name in enumerate(classes):
-        for synonym in name.split(", "):
-            if synonyms[synonym] == 1:  # ImageNet has two cranes
-                ids.setdefault(synonym, class_id)
-    return ids
+def _ids(place: Path, classes: Sequence[str], folders: Sequence[str]) -> dict[str, int]:
+    """Return each folder's class."""
+    meanings = _meanings(classes)
+    if all(folder.isdecimal() and folder not in meanings for folder in folders):
+        meanings = {str(class_id): [class_id] for class_id in range(len(classes))}
+    for folder in folders:
+        if folder not in meanings:
+            raise StartupError(f"{place}: the model has no class {folder!r}")
+        if len(meanings[folder]) > 1:  # ImageNet has two cranes
+            both = " or ".join(f"{class_id} ({classes[class_id]})" for class_id in meanings[folder])
+            raise StartupError(
+                f"{place}: {folder!r} may be class {both}: "
+                "give every folder its class's number for a name"
+            )
+    return {folder: meanings[folder][0] for folder in folders}
+
+
+def _meanings(classes: Sequence[str]) -> dict[str, list[int]]:
+    """Return the classes of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
+    labels, synonyms = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for class_id, label in enumerate(classes):
+        labels[label].append(class_id)
+        for synonym in set(label.split(", ")):
+            synonyms[synonym].append(class_id)
+    return {**synonyms, **labels}  # a whole label is meant before a synonym
 
 
 def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:

@@ -14,7 +14,7 @@ from app.prediction import classify
 from app.training.build import model_name
 from app.training.dataset import Sample
 from app.training.evaluation import evaluate
-from app.training.export import Card, export
+from app.training.export import Card, check_place, export
 from app.training.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run import Run
@@ -29,10 +29,11 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
     the last layer, which changes scores but not their order.
 
     Raises:
-        StartupError: it is no run's folder, a photo held out is gone, or the bundle does not answer
-            as the network does.
+        StartupError: it is no run's folder, the place holds something else, a photo held out is
+            gone, or the bundle does not answer as the network does.
     """
-    run = Run(folder)
+    run, place = Run(folder), directory or folder / "bundle"
+    check_place(place)
     recipe, network = run.recipe, run.best_network()
     measured = _measure(network, recipe, run.photos.validation)
     logits = np.log(np.maximum(measured.scores, np.finfo(np.float32).tiny))
@@ -46,7 +47,6 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
         },
         "temperature": round(temperature, 6),
     }
-    place = directory or folder / "bundle"
     export(network, _card(recipe, run, figures), place)
     return place, figures
 

@@ -49,8 +49,8 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
         StartupError: the written bundle does not answer as the network does, or the place holds
             something else; nothing is replaced then.
     """
-    if directory.exists() and not (directory / CONFIG).is_file():
-        raise StartupError(f"{directory} is there and is no bundle; it is not replaced")
+    check_place(directory)
+    directory = directory.resolve()  # a link to it stays one
     directory.parent.mkdir(parents=True, exist_ok=True)
     spec = read_transform_ops(card.transform_ops)
     model = nn.Sequential(network, nn.Softmax())
@@ -66,6 +66,12 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
         _write_config(built, card, Golden.record(_answers(model, spec, _golden(spec))[0]))
         _check(built, model, spec)
         replace(directory, built)
+
+
+def check_place(directory: Path) -> None:
+    """Raise StartupError where something stands that is no bundle."""
+    if directory.exists() and not (directory / CONFIG).is_file():
+        raise StartupError(f"{directory} is there and is no bundle; it is not replaced")
 
 
 def _write_config(built: Path, card: Card, answers: Golden) -> None:

@@ -21,13 +21,14 @@ from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
 from app import bundle
 from app.errors import StartupError
+from app.hint import command
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0  # without a single byte
 RETRY_PAUSES_S = (1.0, 2.0, 4.0)
 PIP_TIMEOUT_S = 600.0
 
-ELSEWHERE = "fetch it elsewhere and run `python -m app weights import FILE`"
+ELSEWHERE = f"fetch it elsewhere and run `{command('weights', 'import', 'FILE')}`"
 AGAIN = f"run it again, it goes on where it stopped, or {ELSEWHERE}"
 
 

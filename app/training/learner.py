@@ -1,9 +1,10 @@
 """The network as it learns: one step, one look at the photos held out, and its whole state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import paddle
 from paddle import Tensor, amp, distributed
 from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
@@ -126,9 +127,19 @@ class Learner:
         for key, value in self.network.state_dict().items():
             value.set_value(groups["network"][key])
         self._average.restore(dict(groups["average"]), updates)
-        moments = groups.get("optimizer", {}).items()
-        self._optimizer.set_state_dict({key: paddle.to_tensor(value) for key, value in moments})
+        self._restore_moments(groups.get("optimizer", {}))
         if scaler := groups.get("scaler"):
             self._scaler.load_state_dict(
                 cast("Any", {key: value.item() for key, value in scaler.items()})
             )
+
+    def _restore_moments(self, moments: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Give them to the parameters that have learned so far.
+
+        Paddle would wait for the next step, and give up where more than those take part in it.
+        """
+        self._optimizer.set_state_dict({key: paddle.to_tensor(a) for key, a in moments.items()})
+        learned = [p for p in self.network.parameters() if f"{p.name}_moment1_0" in moments]
+        program: Any = paddle.static.default_main_program()
+        optimizer: Any = self._optimizer
+        optimizer._create_accumulators(program.global_block(), learned)  # noqa: SLF001

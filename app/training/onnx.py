@@ -25,12 +25,13 @@ def add_onnx(directory: Path) -> Path:
         StartupError: it cannot be converted, or what comes out answers differently.
     """
     bundle = load_bundle(directory)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as temporary:
-        built = shutil.copytree(directory, Path(temporary) / directory.name)
+    place = directory.resolve()  # a link to it stays one
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as temporary:
+        built = shutil.copytree(place, Path(temporary) / place.name)
         _convert(bundle, built / ONNX)
         _record(built)
         _check(bundle, load_bundle(built))
-        replace(directory, built)
+        replace(place, built)
     return directory / ONNX
 
 
@@ -39,7 +40,7 @@ def _convert(bundle: Bundle, file: Path) -> None:
         import paddle2onnx  # noqa: PLC0415  (not everyone has it)
     except ImportError as error:
         raise StartupError(
-            "paddle2onnx is not installed: install requirements/onnx.txt, on Python 3.11 or 3.12"
+            "paddle2onnx is not installed: run `make .venv/onnx`, on Python 3.11 or 3.12"
         ) from error
     file.unlink(missing_ok=True)
     try:

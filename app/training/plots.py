@@ -14,7 +14,7 @@ from app.training.scores import Ints, Reliability
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise StartupError("figures need matplotlib: pip install 'photo-classifier[train]'") from error
+    raise StartupError("figures need matplotlib: run `make .venv/train`") from error
 
 _MOST_NAMES = 40  # on an axis; more cannot be read
 _BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
@@ -23,9 +23,9 @@ _BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
 def draw_confusion(confusion: Ints, names: Sequence[str], path: Path) -> None:
     """Draw (classes, classes), a row a true class, in parts of that row."""
     named = len(names) <= _MOST_NAMES
-    side = 3 + 0.28 * len(names) if named else 8
-    figure = Figure((side, side), layout="constrained")
-    axes = figure.add_subplot()
+    side = 2 + 0.28 * len(names) if named else 6.5
+    figure = Figure((side, side))
+    axes = figure.add_axes((0, 0, 1, 1))  # names stand outside; `_save` makes room for them
     parts = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="said", ylabel="is")
@@ -81,4 +81,4 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def _save(figure: Figure, path: Path) -> None:
     with warnings.catch_warnings():  # letters that its font lacks are drawn as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.savefig(path, dpi=100)
+        figure.savefig(path, dpi=100, bbox_inches="tight")

@@ -33,7 +33,7 @@ class Run:
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
 
-    def create(self, recipe: Recipe, photos: Photos) -> None:
+    def make(self) -> None:
         """Make the folder, which must not be there yet or be empty.
 
         Raises:
@@ -42,6 +42,14 @@ class Run:
         if self.folder.exists() and any(self.folder.iterdir()):
             raise StartupError(f"{self.folder} is not empty; nothing is overwritten")
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def create(self, recipe: Recipe, photos: Photos) -> None:
+        """Make the folder and write down what the run is.
+
+        Raises:
+            StartupError: there is something in it.
+        """
+        self.make()
         write_lists(photos, self.folder)
         self._settings.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
 

@@ -9,6 +9,7 @@ from paddle.utils import unique_name
 
 from app.cores import granted_cores
 from app.errors import StartupError
+from app.hint import command
 from app.paddle_engine import require_gpu
 from app.preprocessing import read_transform_ops
 from app.training.augment import Augmentation
@@ -43,11 +44,14 @@ def train(data: Path, options: Options, folder: Path | None) -> tuple[Run, Place
         share = _prepare(options)
         display = Display(quiet=share.rank > 0)
         phases(options)  # what cannot be is said before the work
-        photos = _sound(read_photos(data, options.holdout, options.seed), options, display)
+        photos = read_photos(data, options.holdout, options.seed)
         if share.world > 1 and folder is None:
-            raise StartupError("several processes need the run's folder named: --output DIR")
+            raise StartupError("several processes need the run's folder named: --output RUN")
         run = Run(folder or free_folder(data))
+        if folder and share.rank == 0:
+            run.make()
         recipe, network = start(options, photos.classes)
+        photos = _sound(photos, options, display)
         if share.rank == 0:
             run.create(recipe, photos)
         if share.world > 1:
@@ -121,7 +125,7 @@ def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display:
         except Interrupted as error:
             trainer.save()
             raise StartupError(
-                f"stopped and saved; go on with: python -m app train --resume {run.folder}"
+                f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
             ) from error
         finally:
             if share.rank == 0 and trainer.place.rows:
