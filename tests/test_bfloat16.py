@@ -14,7 +14,7 @@ from app.bfloat16 import rounded
 from app.bundle import load_bundle
 from app.engine import Engine
 from app.errors import StartupError
-from app.golden import TOLERANCE, Golden
+from app.golden import Golden
 from app.images import decode
 from app.metrics import Metrics
 from app.pool import EnginePool
@@ -117,7 +117,17 @@ def test_another_processor_is_told_so(small_bundle: Path, monkeypatch: pytest.Mo
         Engine(load_bundle(small_bundle), engine="paddle-bfloat16")
 
 
-@pytest.mark.parametrize(("engine", "agrees"), [("paddle", False), ("paddle-bfloat16", True)])
-def test_golden_answers_allow_for_its_rounding(engine: EngineName, agrees: bool) -> None:
-    off = (TOLERANCE["paddle"] + TOLERANCE["paddle-bfloat16"]) / 2
-    assert Golden({0: 0.9}).agrees(np.array([0.9 - off], np.float32), engine) is agrees
+@pytest.mark.parametrize(
+    ("scores", "engine", "agrees"),
+    [
+        ([0.06, 0.25], "paddle-bfloat16", True),
+        ([0.06, 0.19], "paddle-bfloat16", True),
+        ([0.06, 0.19], "paddle", False),
+        ([0.01, 0.25], "paddle-bfloat16", False),
+    ],
+)
+def test_golden_answers_allow_for_its_rounding(
+    scores: list[float], engine: EngineName, agrees: bool
+) -> None:
+    answers = Golden({0: 0.06, 1: 0.25})
+    assert answers.agrees(np.array(scores, np.float32), engine) is agrees
