@@ -105,6 +105,44 @@ def test_one_folder_of_classes(run: Run, place: Path) -> None:
     assert found["parts"]["train"]["photos"] == 9
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
+def test_a_validation_part_has_several_names(run: Run, place: Path, name: str) -> None:
+    draw_classes(place / name, {"cat": 1}, first_seed=700)
+    code, found = check(run, place)
+    assert code == 0
+    assert list(found["parts"]) == ["train", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    ("stray", "said"),
+    [
+        (
+            ["dog", "cat"],
+            "parts of a data set, test, train, and other folders beside them, cat, dog",
+        ),
+        (["val", "valid"], "test, train, valid, and other folders beside them, val:"),
+        ([f"stray{i}" for i in range(7)], "stray0, stray1, stray2, stray3, stray4 and 2 more:"),
+    ],
+)
+def test_parts_and_other_folders_are_not_mixed(
+    run: Run, place: Path, stray: list[str], said: str
+) -> None:
+    for i, name in enumerate(stray):
+        draw(place / name / "0.png", COLOURS["cat"], 700 + i)
+    code, out, err = run("dataset", "check", place)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {place} has parts of a data set, ")
+    assert said in err
+
+
+def test_among_vehicles_train_is_a_class(run: Run, tmp_path: Path) -> None:
+    for i, name in enumerate(("bus", "train")):
+        draw(tmp_path / name / "0.png", COLOURS["cat"], i)
+    code, found = check(run, tmp_path)
+    assert code == 0
+    assert found["parts"][tmp_path.name]["classes"] == {"bus": 1, "train": 1}
+
+
 def test_list_files(run: Run, place: Path) -> None:
     (place / "train_list.txt").write_text("train/cat/0.png 0\ntrain/dog/0.png\t1\n")
     (place / "test_list.txt").write_text("test/cat/0.png 0\ntrain/dog/0.png 1\ntest/no.png 0\n")

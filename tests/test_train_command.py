@@ -153,6 +153,13 @@ def test_what_cannot_be_is_one_line(
     assert said in err.splitlines()[-1]
 
 
+def test_photos_to_validate_and_test_only_are_not_learned(run: Run, tmp_path: Path) -> None:
+    for part in ("val", "test"):
+        draw_classes(tmp_path / part, {"cat": 2, "dog": 2})
+    code, _, err = run("train", tmp_path, *SMALL)
+    assert (code, err) == (1, f"error: {tmp_path} has val, test, but no train to learn from\n")
+
+
 def test_the_defaults_stand_in_two_places_alike() -> None:
     import inspect  # noqa: PLC0415
 

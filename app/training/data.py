@@ -45,9 +45,12 @@ def read_photos(place: Path, share: float, seed: int) -> Photos:
     """Read DIR/train and DIR/val (or DIR/test), or hold out `share` of each class of DIR.
 
     Raises:
-        StartupError: it cannot be read, or has a class in one part that the other has not.
+        StartupError: it cannot be read, has parts but none to learn from, or has a class in one
+            part that the other has not.
     """
     parts = find_parts(place)
+    if "train" not in parts and place not in parts.values():
+        raise StartupError(f"{place} has {', '.join(parts)}, but no train to learn from")
     if "train" in parts and len(parts) > 1:
         learned = read_dataset(parts["train"])
         held_out = read_dataset(parts.get("val") or parts["test"], learned.classes)

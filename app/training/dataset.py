@@ -9,6 +9,8 @@ from typing import NamedTuple
 from app.errors import StartupError
 
 PARTS = ("train", "val", "test")
+_PART_OF = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
+_MOST_NAMED = 5  # in an error; more are not read by anyone
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
@@ -48,16 +50,18 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 def find_parts(place: Path) -> dict[str, Path]:
     """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
 
-    They are list files as PaddleClas names them, `train_list.txt`, else folders. A place that has
-    no parts is one, under its own name.
+    They are list files as PaddleClas names them, `train_list.txt`, else folders; `valid` and
+    `validation` are `val`. A place that has no parts is one, under its own name.
+
+    Raises:
+        StartupError: there are other folders beside the parts, or one part twice.
     """
     if place.is_dir():
         lists = {part: place / f"{part}_list.txt" for part in PARTS}
         if found := {part: path for part, path in lists.items() if path.is_file()}:
             return found
-        folders = {folder.name: folder for folder in _folders(place)}
-        if folders and folders.keys() <= set(PARTS):
-            return {part: folders[part] for part in PARTS if part in folders}
+        if folders := _part_folders(place):
+            return folders
     return {place.absolute().name: place}
 
 
@@ -65,6 +69,28 @@ def held_out(place: Path) -> Path:
     """Return the part to test on: `test`, else `val`, else all there is."""
     parts = find_parts(place)
     return parts.get("test") or parts.get("val") or next(iter(parts.values()))
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the names for an error's line, the first few where they are many."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _part_folders(place: Path) -> dict[str, Path]:
+    """Return the folders that are parts, in their order; none where the folders are classes."""
+    folders = _folders(place)
+    named = [folder for folder in folders if folder.name.lower() in _PART_OF]
+    if len(named) < len(folders) and not any(map(_folders, named)):
+        return {}  # among vehicles, `train` is a class
+    parts = {_PART_OF[folder.name.lower()]: folder for folder in named}
+    if others := [folder.name for folder in folders if folder not in parts.values()]:
+        have = few([folder.name for folder in parts.values()])
+        raise StartupError(
+            f"{place} has parts of a data set, {have}, and other folders beside them, "
+            f"{few(others)}: move the ones or the others elsewhere"
+        )
+    return {part: parts[part] for part in PARTS if part in parts}
 
 
 def _folders(place: Path) -> list[Path]:
