@@ -38,7 +38,7 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     folder = tmp_path / "run"
     ended = run(
         "train", photos, *SMALL, "--epochs", 12, "--workers", 0, "--output", folder,
-        "--class-weights", "balanced", "--patience", 12,
+        "--class-weights", "balanced", "--patience", 12, "--no-augment", "--batch-size", 16,
     )  # fmt: skip
     assert ended.code == 0
     assert "damaged.png: The PNG image is truncated or damaged" in ended.err

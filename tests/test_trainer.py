@@ -188,3 +188,27 @@ def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> N
     assert sorted(first.all) == sorted(other.all)
     assert len(set(first.all)) == 16
     assert first == again != other
+
+
+def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 10, "dog": 10})
+    for i in range(10):
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "dog" / f"cat {i}.png")
+    photos = read_photos(tmp_path, 0.3, 0)
+    learned, held_out = (
+        {sample.path.read_bytes() for sample in part} for part in (photos.train, photos.validation)
+    )
+    assert not learned & held_out
+    assert len(photos.all) == 40
+    assert len(held_out) >= 6
+
+
+def test_a_photo_that_is_gone_is_not_held_out(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 2, "dog": 2})
+    lines = ["cat/0.png 0", "cat/1.png 0", "dog/0.png 1", "dog/1.png 1"]
+    lines += [f"cat/gone {i}.png 0" for i in range(20)]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    photos = read_photos(tmp_path / "list.txt", 0.2, 0)
+    assert [sample.class_id for sample in photos.validation] == [0, 1]
+    assert all(sample.path.exists() for sample in photos.validation)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from app.errors import StartupError
 from app.training.dataset import Dataset, Sample, find_parts, read_dataset
+from app.training.split import choose
 
 TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
 
@@ -59,16 +58,10 @@ def read_photos(place: Path, share: float, seed: int) -> Photos:
 
 
 def _hold_out(data: Dataset, share: float, seed: int) -> Photos:
-    """Draw the same share of every class; a class keeps one photo at least to learn from."""
-    train: list[Sample] = []
-    validation: list[Sample] = []
-    for class_id in range(len(data.classes)):
-        samples = [sample for sample in data.samples if sample.class_id == class_id]
-        count = min(max(1, round(share * len(samples))), max(len(samples) - 1, 0))
-        order = np.random.default_rng((seed, class_id)).permutation(len(samples)).tolist()
-        validation += [samples[i] for i in sorted(order[:count])]
-        train += [samples[i] for i in sorted(order[count:])]
-    return Photos(data.classes, tuple(train), tuple(validation))
+    chosen = choose(data, share, seed)
+    train = tuple(sample for sample in data.samples if sample.path not in chosen)
+    validation = tuple(sample for sample in data.samples if sample.path in chosen)
+    return Photos(data.classes, train, validation)
 
 
 def write_lists(photos: Photos, folder: Path) -> None:
