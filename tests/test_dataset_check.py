@@ -98,6 +98,25 @@ def test_a_class_that_nobody_learns_is_an_error(run: Run, place: Path) -> None:
     assert found["unknown_classes"] == ["cta"]
 
 
+def test_a_class_without_a_photo_to_learn_from_is_an_error(run: Run, place: Path) -> None:
+    (place / "train" / "bird").mkdir()
+    (place / "train" / "fish").mkdir()
+    (place / "train" / "fish" / "0.png").write_text("no photo")
+    (place / "test" / "bird").mkdir()
+    draw(place / "test" / "fish" / "0.png", COLOURS["cat"], 900)
+    code, found = check(run, place)
+    assert code == 1
+    assert found["empty_classes"] == ["bird", "fish"]
+    assert "no photo: bird" in run("dataset", "check", place).out
+
+
+def test_a_class_may_lack_photos_to_test(run: Run, place: Path) -> None:
+    shutil.rmtree(place / "test" / "cat")
+    (place / "test" / "dog" / "0.png").unlink()
+    code, found = check(run, place)
+    assert (code, found["empty_classes"]) == (0, [])
+
+
 def test_one_folder_of_classes(run: Run, place: Path) -> None:
     code, found = check(run, place / "train")
     assert code == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,28 @@ def test_photos_to_validate_and_test_only_are_not_learned(run: Run, tmp_path: Pa
         draw_classes(tmp_path / part, {"cat": 2, "dog": 2})
     code, _, err = run("train", tmp_path, *SMALL)
     assert (code, err) == (1, f"error: {tmp_path} has val, test, but no train to learn from\n")
+
+
+def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(photos, tmp_path / "photos")
+    for name in ("bird", "fish"):
+        (place / name).mkdir()
+    (place / "bird" / "only.heic").write_bytes(b"not read")
+    (place / "fish" / "only.jpg").write_bytes(b"no photo")
+    code, _, err = run("train", place, *SMALL, "--output", tmp_path / "run")
+    assert code == 1
+    assert err.splitlines()[-1].startswith(
+        "error: no photo to learn from that can be read: bird, fish; files count that end with .bmp"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_numbers_of_a_list_have_no_gap(run: Run, photos: Path, tmp_path: Path) -> None:
+    lines = [f"{photos / 'cat' / f'{i}.png'} {1 + i % 2}\n" for i in range(6)]
+    (tmp_path / "list.txt").write_text("".join(lines))
+    code, _, err = run("train", tmp_path / "list.txt", *SMALL)
+    assert code == 1
+    assert "error: no photo to learn from that can be read: 0;" in err
 
 
 def test_the_defaults_stand_in_two_places_alike() -> None:

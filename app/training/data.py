@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import StartupError
-from app.training.dataset import Dataset, Sample, find_parts, read_dataset
+from app.training.dataset import SUFFIXES, Dataset, Sample, few, find_parts, read_dataset
 from app.training.split import choose
 
 TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
@@ -28,7 +28,7 @@ class Photos:
         """Return the same without these files.
 
         Raises:
-            StartupError: nothing is left to learn from, or nothing to hold it against.
+            StartupError: of a class nothing is left to learn from, or nothing to hold it against.
         """
         bad = set(broken)
         train, validation = (
@@ -37,6 +37,12 @@ class Photos:
         )
         if len(self.classes) < 2 or not train or not validation:
             raise StartupError("training needs two classes and photos on both sides of the split")
+        learned = {sample.class_id for sample in train}
+        if lacking := [name for i, name in enumerate(self.classes) if i not in learned]:
+            raise StartupError(
+                f"no photo to learn from that can be read: {few(lacking)}; "
+                f"files count that end with {', '.join(sorted(SUFFIXES))}"
+            )
         return Photos(self.classes, train, validation)
 
 
