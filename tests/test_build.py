@@ -166,6 +166,11 @@ def test_labels_that_do_not_fit(labels: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_label_ends_at_a_line_feed_only(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("next\x85line\r\nü\u2028ber\n\n".encode())
+    assert read_labels(tmp_path / "labels.txt") == ["next\x85line", "ü\u2028ber"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff"], ids=["empty", "no text"])
 def test_labels_of_no_use(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(content)

@@ -117,6 +117,24 @@ def test_a_class_may_lack_photos_to_test(run: Run, place: Path) -> None:
     assert (code, found["empty_classes"]) == (0, [])
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_a_broken_file_with_a_broken_name(run: Run, place: Path, form: list[str]) -> None:
+    (place / "train" / "cat" / "caf\udce9.png").write_text("no photo")
+    code, out, _ = run("dataset", "check", place, *form)
+    assert code == 1
+    assert "caf\\udce9.png" in out
+
+
+def test_a_class_whose_name_is_not_utf8_is_one_line(run: Run, place: Path) -> None:
+    draw(place / "train" / "caf\udce9" / "0.png", COLOURS["cat"], 700)
+    code, _, err = run("dataset", "check", place)
+    assert code == 1
+    assert err == (
+        f"error: {place / 'train'}: rename the folder 'caf\\udce9': "
+        "a class's name must be one line of UTF-8\n"
+    )
+
+
 def test_one_folder_of_classes(run: Run, place: Path) -> None:
     code, found = check(run, place / "train")
     assert code == 0

@@ -175,6 +175,21 @@ def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["caf\udce9.png", "two\nlines.png"], ids=["bytes", "lines"])
+def test_a_name_that_no_list_can_hold_is_one_line(
+    run: Run, photos: Path, tmp_path: Path, name: str
+) -> None:
+    place = shutil.copytree(photos, tmp_path / "photos")
+    (place / "cat" / "1.png").rename(place / "cat" / name)
+    code, _, err = run("train", place, *SMALL, "--output", tmp_path / "run")
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"error: {str(place / 'cat' / name)!r}: rename it: "
+        "a name with a line break, or not in UTF-8, cannot stand in a list of photos"
+    )
+    assert not list((tmp_path / "run").glob("*_list.txt"))
+
+
 def test_the_numbers_of_a_list_have_no_gap(run: Run, photos: Path, tmp_path: Path) -> None:
     lines = [f"{photos / 'cat' / f'{i}.png'} {1 + i % 2}\n" for i in range(6)]
     (tmp_path / "list.txt").write_text("".join(lines))

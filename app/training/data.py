@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import StartupError
-from app.training.dataset import SUFFIXES, Dataset, Sample, few, find_parts, read_dataset
+from app.training.dataset import (
+    SUFFIXES,
+    Dataset,
+    Sample,
+    few,
+    find_parts,
+    fits_a_line,
+    read_dataset,
+)
 from app.training.split import choose
 
 TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
@@ -71,10 +79,26 @@ def _hold_out(data: Dataset, share: float, seed: int) -> Photos:
 
 
 def write_lists(photos: Photos, folder: Path) -> None:
-    """Write `train_list.txt` and `val_list.txt` as PaddleClas reads them."""
-    for name, part in ((TRAIN_LIST, photos.train), (VALIDATION_LIST, photos.validation)):
-        lines = (f"{sample.path.absolute()} {sample.class_id}\n" for sample in part)
-        (folder / name).write_text("".join(lines), encoding="utf-8")
+    """Write `train_list.txt` and `val_list.txt` as PaddleClas reads them.
+
+    Raises:
+        StartupError: a photo's name cannot stand in them; there is neither then.
+    """
+    lists = {TRAIN_LIST: _lines(photos.train), VALIDATION_LIST: _lines(photos.validation)}
+    for name, lines in lists.items():
+        (folder / name).write_text(lines, encoding="utf-8", newline="\n")
+
+
+def _lines(samples: Sequence[Sample]) -> str:
+    paths = [str(sample.path.absolute()) for sample in samples]
+    if odd := [path for path in paths if not fits_a_line(path)]:
+        raise StartupError(
+            f"{odd[0]!r}: rename it: "
+            "a name with a line break, or not in UTF-8, cannot stand in a list of photos"
+        )
+    return "".join(
+        f"{path} {sample.class_id}\n" for path, sample in zip(paths, samples, strict=True)
+    )
 
 
 def read_lists(folder: Path, classes: tuple[str, ...]) -> Photos:

@@ -1,10 +1,11 @@
 """Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from app.errors import StartupError
 
@@ -36,7 +37,7 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
         place: the folder, or the list file; its paths count from its own folder.
         classes: the names in their order, where a model has them already; each folder must bear
             one of them then, or a synonym, or all bear numbers. Without them the sorted names of
-            the folders, or for a list file the numbers.
+            the folders, in Unicode's composed form, or for a list file the numbers.
 
     Raises:
         StartupError: it cannot be read, has no photos, or a class that is not among `classes`.
@@ -77,6 +78,11 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
+def fits_a_line(name: str) -> bool:
+    """Return whether a name can stand in a line of UTF-8; a file's may hold any bytes."""
+    return "\n" not in name and name.encode(errors="ignore").decode() == name
+
+
 def _part_folders(place: Path) -> dict[str, Path]:
     """Return the folders that are parts, in their order; none where the folders are classes."""
     folders = _folders(place)
@@ -100,22 +106,33 @@ def _folders(place: Path) -> list[Path]:
 def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder or list file")
-    folders = _folders(place)
-    names = tuple(classes or (folder.name for folder in folders))
-    ids = _ids(names, [folder.name for folder in folders])
-    if strange := [folder.name for folder in folders if folder.name not in ids]:
+    folders = {folder: _class_name(folder) for folder in _folders(place)}
+    names = tuple(classes or sorted(set(folders.values())))
+    ids = _ids(names, folders.values())
+    if strange := [name for name in folders.values() if name not in ids]:
         raise StartupError(f"{place}: the model has no class {strange[0]!r}")
     samples = (
-        Sample(path, ids[folder.name])
-        for folder in folders
+        Sample(path, ids[name])
+        for folder, name in folders.items()
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in SUFFIXES and path.is_file()
     )
     return Dataset(names, tuple(samples))
 
 
-def _ids(classes: Sequence[str], folders: Sequence[str]) -> dict[str, int]:
+def _class_name(folder: Path) -> str:
+    """Return the name composed: macOS may write an accent as a letter of its own."""
+    if not fits_a_line(folder.name):
+        raise StartupError(
+            f"{folder.parent}: rename the folder {folder.name!r}: "
+            "a class's name must be one line of UTF-8"
+        )
+    return normalize("NFC", folder.name)
+
+
+def _ids(classes: Iterable[str], folders: Iterable[str]) -> dict[str, int]:
     """Return the class of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
+    classes = [normalize("NFC", name) for name in classes]
     ids = {name: class_id for class_id, name in enumerate(classes)}
     if all(folder.isdecimal() and folder not in ids for folder in folders):
         return {str(class_id): class_id for class_id in range(len(classes))}
@@ -145,6 +162,6 @@ def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
 
 def _lines(place: Path) -> list[str]:
     try:
-        return place.read_text(encoding="utf-8").splitlines()
+        return place.read_bytes().decode().split("\n")  # a name may hold other ends of lines
     except UnicodeDecodeError as error:
         raise StartupError(f"{place} is no list file: it is not text") from error
