@@ -167,7 +167,7 @@ def test_a_folder_that_is_no_class_or_two_is_one_line(
     draw(tmp_path / "photos" / folder / "0.png", COLOURS["dog"], 0)
     code, _, err = run("evaluate", place, tmp_path / "photos")
     assert code == 1
-    assert err == f"error: {tmp_path / 'photos'}: the model has no class {folder!r}\n"
+    assert err == f"error: {tmp_path / 'photos'}: no class is called {folder!r}\n"
 
 
 def test_a_model_without_labels_is_asked_by_number(run: Run, bundle: Path, tmp_path: Path) -> None:

@@ -198,6 +198,52 @@ def test_the_numbers_of_a_list_have_no_gap(run: Run, photos: Path, tmp_path: Pat
     assert "error: no photo to learn from that can be read: 0;" in err
 
 
+@pytest.fixture
+def listed(photos: Path, tmp_path: Path) -> Path:
+    """A list as PaddleClas reads it, 2 cats and 2 dogs, and files of labels beside it."""
+    lines = [f"{photos / name / f'{i}.png'} {number}\n" for number, name in enumerate(LABELS[:2])
+             for i in (1, 2)]  # fmt: skip
+    (tmp_path / "photos.txt").write_text("".join(lines))
+    (tmp_path / "one.txt").write_text("cat\n")
+    (tmp_path / "two.txt").write_text("0 tabby cat\n1 dog\n")
+    (tmp_path / "three.txt").write_text("cat\ndog\nbird\n")
+    return tmp_path / "photos.txt"
+
+
+def test_labels_name_the_classes_of_a_list(run: Run, listed: Path, tmp_path: Path) -> None:
+    options = (*SMALL, "--epochs", 1, "--workers", 0, "--output", tmp_path / "run")
+    ended = run("train", listed, "--labels", tmp_path / "two.txt", *options)
+    assert ended.code == 0
+    assert "--labels" not in ended.err
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["classes"] == [
+        "tabby cat",
+        "dog",
+    ]
+    run("export", tmp_path / "run")
+    assert load_bundle(tmp_path / "run" / "bundle").labels == ("tabby cat", "dog")
+
+
+def test_a_list_without_labels_is_told_of_them(run: Run, listed: Path, tmp_path: Path) -> None:
+    options = (*SMALL, "--epochs", 1, "--workers", 0, "--output", tmp_path / "run")
+    ended = run("train", listed, *options)
+    assert ended.code == 0
+    assert "the classes have numbers for names; --labels FILE gives them others" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("one.txt", "photos.txt: class 1, but the last is 0"),
+        ("three.txt", "no photo to learn from that can be read: bird;"),
+        ("none.txt", "none.txt: the labels cannot be read"),
+    ],
+)
+def test_labels_that_do_not_fit_a_list(run: Run, listed: Path, labels: str, said: str) -> None:
+    code, _, err = run("train", listed, "--labels", listed.with_name(labels), *SMALL)
+    assert code == 1
+    assert said in err.splitlines()[-1]
+
+
 def test_the_defaults_stand_in_two_places_alike() -> None:
     import inspect  # noqa: PLC0415
 

@@ -21,6 +21,9 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         Path | None, typer.Argument(metavar="DIR", help="train/ and test/ (or val/), or classes")
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="RUN", help="Else below runs/")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A class name a line, where a list file has numbers only")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this")] = None,
     weights: Annotated[
         str, typer.Option(help="none, a name of `weights list`, a .pdparams or .h5")
@@ -66,6 +69,7 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
     PYTHONPATH=. python -m paddle.distributed.launch app/__main__.py train DIR --output RUN
     """
     from app.training import training
+    from app.training.build import read_labels
     from app.training.options import Options
 
     if resume:
@@ -79,7 +83,8 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
             name: context.params[name] for name in Options.model_fields.keys() & context.params
         }
         chosen["max_pixels"] = read_settings().max_pixels
-        run, place = training.train(data, _checked(chosen), output)
+        names = read_labels(labels) if labels else None
+        run, place = training.train(data, _checked(chosen), output, names)
     print(f"export it: python -m app export {run.folder}")
     best = place.best or {}
     figures = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}

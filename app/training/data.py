@@ -54,8 +54,12 @@ class Photos:
         return Photos(self.classes, train, validation)
 
 
-def read_photos(place: Path, share: float, seed: int) -> Photos:
+def read_photos(
+    place: Path, share: float, seed: int, classes: Sequence[str] | None = None
+) -> Photos:
     """Read DIR/train and DIR/val (or DIR/test), or hold out `share` of each class of DIR.
+
+    `classes` are their names in order, where they are not those of the folders.
 
     Raises:
         StartupError: it cannot be read, has parts but none to learn from, or has a class in one
@@ -65,10 +69,10 @@ def read_photos(place: Path, share: float, seed: int) -> Photos:
     if "train" not in parts and place not in parts.values():
         raise StartupError(f"{place} has {', '.join(parts)}, but no train to learn from")
     if "train" in parts and len(parts) > 1:
-        learned = read_dataset(parts["train"])
+        learned = read_dataset(parts["train"], classes)
         held_out = read_dataset(parts.get("val") or parts["test"], learned.classes)
         return Photos(learned.classes, learned.samples, held_out.samples)
-    return _hold_out(read_dataset(parts.get("train") or place), share, seed)
+    return _hold_out(read_dataset(parts.get("train") or place, classes), share, seed)
 
 
 def _hold_out(data: Dataset, share: float, seed: int) -> Photos:

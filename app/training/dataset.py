@@ -35,7 +35,7 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 
     Args:
         place: the folder, or the list file; its paths count from its own folder.
-        classes: the names in their order, where a model has them already; each folder must bear
+        classes: the names in their order, where they are known already; each folder must bear
             one of them then, or a synonym, or all bear numbers. Without them the sorted names of
             the folders, in Unicode's composed form, or for a list file the numbers.
 
@@ -110,7 +110,7 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     names = tuple(classes or sorted(set(folders.values())))
     ids = _ids(names, folders.values())
     if strange := [name for name in folders.values() if name not in ids]:
-        raise StartupError(f"{place}: the model has no class {strange[0]!r}")
+        raise StartupError(f"{place}: no class is called {strange[0]!r}")
     samples = (
         Sample(path, ids[name])
         for folder, name in folders.items()
@@ -155,7 +155,7 @@ def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
         samples.append(Sample(place.parent / words[0], int(words[1])))
     count = max((sample.class_id for sample in samples), default=-1) + 1
     if classes is not None and count > len(classes):
-        raise StartupError(f"{place}: class {count - 1}, but the model has {len(classes)}")
+        raise StartupError(f"{place}: class {count - 1}, but the last is {len(classes) - 1}")
     names = classes or [str(class_id) for class_id in range(count)]
     return Dataset(tuple(names), tuple(samples))
 
