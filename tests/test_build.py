@@ -166,6 +166,18 @@ def test_labels_that_do_not_fit(labels: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_label_ends_at_a_line_feed_only(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("next\x85line\r\nü\u2028ber\n\n".encode())
+    assert read_labels(tmp_path / "labels.txt") == ["next\x85line", "ü\u2028ber"]
+
+
+def test_labels_may_be_numbered_as_paddleclas_does(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("0 tench, Tinca tinca\n1 goldfish\n")
+    assert read_labels(tmp_path / "labels.txt") == ["tench, Tinca tinca", "goldfish"]
+    (tmp_path / "labels.txt").write_text("0 to 5 years\n6 to 18 years\n")
+    assert read_labels(tmp_path / "labels.txt") == ["0 to 5 years", "6 to 18 years"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff"], ids=["empty", "no text"])
 def test_labels_of_no_use(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(content)

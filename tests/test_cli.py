@@ -76,6 +76,19 @@ def test_names_stand_as_they_are(run: Run, photos: Path, small_bundle: Path) -> 
     assert str(odd) in out
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_a_name_that_is_not_utf8(
+    form: list[str], run: Run, photos: Path, small_bundle: Path
+) -> None:
+    odd = photos / "caf\udce9.png"
+    (photos / "black.png").rename(odd)
+    code, out, _ = run("predict", odd, "--model-dir", small_bundle, *form)
+    assert code == 0
+    assert "caf\\udce9.png" in out
+    if form:
+        assert Path(json.loads(out)["file"]).samefile(odd)
+
+
 def test_the_origins(run: Run, default_bundle: Path) -> None:
     code, out, _ = run("weights", "list")
     rows = {line.split()[0]: line.split()[-4:] for line in out.splitlines()}

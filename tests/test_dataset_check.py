@@ -98,11 +98,86 @@ def test_a_class_that_nobody_learns_is_an_error(run: Run, place: Path) -> None:
     assert found["unknown_classes"] == ["cta"]
 
 
+def test_a_class_without_a_photo_to_learn_from_is_an_error(run: Run, place: Path) -> None:
+    (place / "train" / "bird").mkdir()
+    (place / "train" / "fish").mkdir()
+    (place / "train" / "fish" / "0.png").write_text("no photo")
+    (place / "test" / "bird").mkdir()
+    draw(place / "test" / "fish" / "0.png", COLOURS["cat"], 900)
+    code, found = check(run, place)
+    assert code == 1
+    assert found["empty_classes"] == ["bird", "fish"]
+    assert "no photo: bird" in run("dataset", "check", place).out
+
+
+def test_a_class_may_lack_photos_to_test(run: Run, place: Path) -> None:
+    shutil.rmtree(place / "test" / "cat")
+    (place / "test" / "dog" / "0.png").unlink()
+    code, found = check(run, place)
+    assert (code, found["empty_classes"]) == (0, [])
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_a_broken_file_with_a_broken_name(run: Run, place: Path, form: list[str]) -> None:
+    (place / "train" / "cat" / "caf\udce9.png").write_text("no photo")
+    code, out, _ = run("dataset", "check", place, *form)
+    assert code == 1
+    assert "caf\\udce9.png" in out
+
+
+def test_a_class_whose_name_is_not_utf8_is_one_line(run: Run, place: Path) -> None:
+    draw(place / "train" / "caf\udce9" / "0.png", COLOURS["cat"], 700)
+    code, _, err = run("dataset", "check", place)
+    assert code == 1
+    assert err == (
+        f"error: {place / 'train'}: rename the folder 'caf\\udce9': "
+        "a class's name must be one line of UTF-8\n"
+    )
+
+
 def test_one_folder_of_classes(run: Run, place: Path) -> None:
     code, found = check(run, place / "train")
     assert code == 0
     assert list(found["parts"]) == ["train"]
     assert found["parts"]["train"]["photos"] == 9
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
+def test_a_validation_part_has_several_names(run: Run, place: Path, name: str) -> None:
+    draw_classes(place / name, {"cat": 1}, first_seed=700)
+    code, found = check(run, place)
+    assert code == 0
+    assert list(found["parts"]) == ["train", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    ("stray", "said"),
+    [
+        (
+            ["dog", "cat"],
+            "parts of a data set, test, train, and other folders beside them, cat, dog",
+        ),
+        (["val", "valid"], "test, train, valid, and other folders beside them, val:"),
+        ([f"stray{i}" for i in range(7)], "stray0, stray1, stray2, stray3, stray4 and 2 more:"),
+    ],
+)
+def test_parts_and_other_folders_are_not_mixed(
+    run: Run, place: Path, stray: list[str], said: str
+) -> None:
+    for i, name in enumerate(stray):
+        draw(place / name / "0.png", COLOURS["cat"], 700 + i)
+    code, out, err = run("dataset", "check", place)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {place} has parts of a data set, ")
+    assert said in err
+
+
+def test_among_vehicles_train_is_a_class(run: Run, tmp_path: Path) -> None:
+    for i, name in enumerate(("bus", "train")):
+        draw(tmp_path / name / "0.png", COLOURS["cat"], i)
+    code, found = check(run, tmp_path)
+    assert code == 0
+    assert found["parts"][tmp_path.name]["classes"] == {"bus": 1, "train": 1}
 
 
 def test_list_files(run: Run, place: Path) -> None:

@@ -133,6 +133,16 @@ def test_broken_photos_are_skipped_by_name(run: Run, bundle: Path, place: Path) 
     assert "broken.png: The PNG image is truncated" in ended.out
 
 
+def test_names_that_are_not_utf8(run: Run, bundle: Path, place: Path, tmp_path: Path) -> None:
+    (place / "cat" / "green.png").rename(place / "cat" / "gr\udcfcn.png")
+    (place / "dog" / "caf\udce9.png").write_bytes(b"no photo")
+    figures = document(run("evaluate", bundle, place, "--output", tmp_path / "out"))
+    whole = json.loads((tmp_path / "out" / "evaluation.json").read_text("utf-8"))
+    assert whole["skipped"] == figures["skipped"]
+    assert Path(figures["skipped"][0]["file"]).read_bytes() == b"no photo"
+    assert "gr\\udcfcn.png,cat,dog" in (tmp_path / "out" / "predictions.csv").read_text("utf-8")
+
+
 def test_or_fatal_by_choice(run: Run, bundle: Path, place: Path) -> None:
     (place / "dog" / "broken.png").write_bytes(b"no photo")
     code, _, err = run("evaluate", bundle, place, "--broken", "fail")
@@ -179,7 +189,7 @@ def test_a_folder_that_is_no_class_is_one_line(
     draw(tmp_path / "photos" / folder / "0.png", COLOURS["dog"], 0)
     code, _, err = run("evaluate", bundle, tmp_path / "photos")
     assert code == 1
-    assert err == f"error: {tmp_path / 'photos'}: the model has no class {folder!r}\n"
+    assert err == f"error: {tmp_path / 'photos'}: no class is called {folder!r}\n"
 
 
 @pytest.mark.parametrize(

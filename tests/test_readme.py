@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app import errors
 from app.settings import PREFIX, Settings
+from app.training.dataset import SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -51,3 +52,8 @@ def test_what_the_pages_link_to_exists() -> None:
         assert links
         for link in links:
             assert (page.parent / link).stat().st_size < 150_000, f"{page.name}: {link}"
+
+
+def test_the_suffixes_of_photos_are_listed() -> None:
+    page = (ROOT / "docs" / "train.md").read_text()
+    assert set(re.findall(r"`(\.[a-z]+)`", page)) == SUFFIXES

@@ -48,7 +48,7 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     folder = tmp_path / "a run"
     ended = run(
         "train", photos, *SMALL, "--epochs", 12, "--workers", 0, "--output", folder,
-        "--class-weights", "balanced", "--patience", 12,
+        "--class-weights", "balanced", "--patience", 12, "--no-augment", "--batch-size", 16,
     )  # fmt: skip
     assert ended.code == 0
     assert "damaged.png: The PNG image is truncated or damaged" in ended.err
@@ -198,6 +198,96 @@ def test_the_help_says_how_much_quicker_the_classifier_learns(run: Run) -> None:
     head, fine = phases(Options(lr=0.001))
     assert head.rate == pytest.approx(10 * fine.rate)
     assert "tenfold for the classifier alone" in " ".join(run("train", "--help").out.split())
+
+
+def test_photos_to_validate_and_test_only_are_not_learned(run: Run, tmp_path: Path) -> None:
+    for part in ("val", "test"):
+        draw_classes(tmp_path / part, {"cat": 2, "dog": 2})
+    code, _, err = run("train", tmp_path, *SMALL)
+    assert (code, err) == (1, f"error: {tmp_path} has val, test, but no train to learn from\n")
+
+
+def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(photos, tmp_path / "photos")
+    for name in ("bird", "fish"):
+        (place / name).mkdir()
+    (place / "bird" / "only.heic").write_bytes(b"not read")
+    (place / "fish" / "only.jpg").write_bytes(b"no photo")
+    code, _, err = run("train", place, *SMALL, "--output", tmp_path / "run")
+    assert code == 1
+    assert err.splitlines()[-1].startswith(
+        "error: no photo to learn from that can be read: bird, fish; files count that end with .bmp"
+    )
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "two\nlines.png"], ids=["bytes", "lines"])
+def test_a_name_that_no_list_can_hold_is_one_line(
+    run: Run, photos: Path, tmp_path: Path, name: str
+) -> None:
+    place = shutil.copytree(photos, tmp_path / "photos")
+    (place / "cat" / "1.png").rename(place / "cat" / name)
+    code, _, err = run("train", place, *SMALL, "--output", tmp_path / "run")
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"error: {str(place / 'cat' / name)!r}: rename it: "
+        "a name with a line break, or not in UTF-8, cannot stand in a list of photos"
+    )
+    assert not list((tmp_path / "run").glob("*_list.txt"))
+
+
+def test_the_numbers_of_a_list_have_no_gap(run: Run, photos: Path, tmp_path: Path) -> None:
+    lines = [f"{photos / 'cat' / f'{i}.png'} {1 + i % 2}\n" for i in range(6)]
+    (tmp_path / "list.txt").write_text("".join(lines))
+    code, _, err = run("train", tmp_path / "list.txt", *SMALL)
+    assert code == 1
+    assert "error: no photo to learn from that can be read: 0;" in err
+
+
+@pytest.fixture
+def listed(photos: Path, tmp_path: Path) -> Path:
+    """A list as PaddleClas reads it, 2 cats and 2 dogs, and files of labels beside it."""
+    lines = [f"{photos / name / f'{i}.png'} {number}\n" for number, name in enumerate(LABELS[:2])
+             for i in (1, 2)]  # fmt: skip
+    (tmp_path / "photos.txt").write_text("".join(lines))
+    (tmp_path / "one.txt").write_text("cat\n")
+    (tmp_path / "two.txt").write_text("0 tabby cat\n1 dog\n")
+    (tmp_path / "three.txt").write_text("cat\ndog\nbird\n")
+    return tmp_path / "photos.txt"
+
+
+def test_labels_name_the_classes_of_a_list(run: Run, listed: Path, tmp_path: Path) -> None:
+    options = (*SMALL, "--epochs", 1, "--workers", 0, "--output", tmp_path / "run")
+    ended = run("train", listed, "--labels", tmp_path / "two.txt", *options)
+    assert ended.code == 0
+    assert "--labels" not in ended.err
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["classes"] == [
+        "tabby cat",
+        "dog",
+    ]
+    run("export", tmp_path / "run")
+    assert load_bundle(tmp_path / "run" / "bundle").labels == ("tabby cat", "dog")
+
+
+def test_a_list_without_labels_is_told_of_them(run: Run, listed: Path, tmp_path: Path) -> None:
+    options = (*SMALL, "--epochs", 1, "--workers", 0, "--output", tmp_path / "run")
+    ended = run("train", listed, *options)
+    assert ended.code == 0
+    assert "the classes have numbers for names; --labels FILE gives them others" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("one.txt", "photos.txt: class 1, but the last is 0"),
+        ("three.txt", "no photo to learn from that can be read: bird;"),
+        ("none.txt", "none.txt: the labels cannot be read"),
+    ],
+)
+def test_labels_that_do_not_fit_a_list(run: Run, listed: Path, labels: str, said: str) -> None:
+    code, _, err = run("train", listed, "--labels", listed.with_name(labels), *SMALL)
+    assert code == 1
+    assert said in err.splitlines()[-1]
 
 
 def test_the_defaults_stand_in_two_places_alike() -> None:

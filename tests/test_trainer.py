@@ -17,7 +17,8 @@ from drawn import draw, draw_classes
 from networks import LABELS, randomise
 
 from app.errors import StartupError
-from app.training.data import read_photos
+from app.training.data import Photos, read_lists, read_photos, write_lists
+from app.training.dataset import Sample, read_dataset
 from app.training.interruption import Interruption
 from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 from app.training.options import Options
@@ -216,3 +217,52 @@ def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> N
     assert sorted(first.all) == sorted(other.all)
     assert len(set(first.all)) == 16
     assert first == again != other
+
+
+def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 10, "dog": 10})
+    for i in range(10):
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "dog" / f"cat {i}.png")
+    photos = read_photos(tmp_path, 0.3, 0)
+    learned, held_out = (
+        {sample.path.read_bytes() for sample in part} for part in (photos.train, photos.validation)
+    )
+    assert not learned & held_out
+    assert len(photos.all) == 40
+    assert len(held_out) >= 6
+
+
+def test_a_photo_that_is_gone_is_not_held_out(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 2, "dog": 2})
+    lines = ["cat/0.png 0", "cat/1.png 0", "dog/0.png 1", "dog/1.png 1"]
+    lines += [f"cat/gone {i}.png 0" for i in range(20)]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    photos = read_photos(tmp_path / "list.txt", 0.2, 0)
+    assert [sample.class_id for sample in photos.validation] == [0, 1]
+    assert all(sample.path.exists() for sample in photos.validation)
+
+
+def test_lists_hold_odd_names(tmp_path: Path) -> None:
+    photos = Photos(
+        ("a", "b"),
+        train=(Sample(tmp_path / "next\x85line.png", 0), Sample(tmp_path / "cr\rff\f.png", 1)),
+        validation=(Sample(tmp_path / "two  spaces 1.png", 0), Sample(tmp_path / "\u2028.png", 1)),
+    )
+    write_lists(photos, tmp_path)
+    assert read_lists(tmp_path, photos.classes) == photos
+
+
+def test_a_name_is_the_same_in_either_form_of_unicode(tmp_path: Path) -> None:
+    composed, decomposed = "G\u00e4nsebl\u00fcmchen", "Ga\u0308nseblu\u0308mchen"
+    draw_classes(tmp_path / "train", {"Gänseblümchen": 2, "cat": 2, "dog": 2})
+    draw_classes(tmp_path / "val", {"Gänseblümchen": 2, "cat": 2}, first_seed=50)
+    for part, old, new in (("train", "dog", decomposed), ("val", composed, decomposed)):
+        (tmp_path / part / old).rename(tmp_path / part / new)
+    photos = read_photos(tmp_path, 0.2, 0)
+    assert photos.classes == (composed, "cat")
+    assert [s.class_id for s in photos.train] == [0, 0, 0, 0, 1, 1]
+    assert [s.class_id for s in photos.validation] == [0, 0, 1, 1]
+    model = read_dataset(tmp_path / "train", ("cat", decomposed))
+    assert model.classes == ("cat", decomposed)
+    assert [s.class_id for s in model.samples] == [1, 1, 1, 1, 0, 0]

@@ -1,6 +1,7 @@
 """The command line: `python -m app --help`. One file a family of commands."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -31,6 +32,8 @@ def program() -> None:
 
 def main() -> None:
     """Run the command line; a known failure is one line and exit code 1."""
+    if isinstance(sys.stdout, TextIOWrapper):  # bytes of names that are no UTF-8, as JSON has them
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except (BundleError, ServiceError, StartupError, OSError, ModuleNotFoundError) as error:

@@ -32,7 +32,8 @@ def check(
     """Look at every photo: classes, sizes, broken files, duplicates, leaks from train to test.
 
     DIR may also be a list file with `path class_id` a line, or hold train_list.txt and so on.
-    The exit code is 1 where something is broken, leaks or stands under two classes.
+    The exit code is 1 where something is broken, leaks or stands under two classes, or a class has
+    no photo to learn from.
     """
     from app.cores import granted_cores
     from app.training import findings, inspection

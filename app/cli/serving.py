@@ -1,5 +1,6 @@
 """`serve` and `predict`."""
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def predict(
         if album and isinstance(outcome, FilePrediction):
             album.add(outcome)
         if as_json:
-            print(outcome.model_dump_json())
+            print(json.dumps(outcome.model_dump(), ensure_ascii=False))
         else:
             _add_rows(table, outcome)
     if not as_json:

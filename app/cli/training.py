@@ -24,6 +24,9 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         Path | None, typer.Argument(metavar="DIR", help="train/ and test/ (or val/), or classes")
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="RUN", help="Else below runs/")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A class name a line, where a list file has numbers only")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this")] = None,
     weights: Annotated[
         str, typer.Option(help="none, a name of `weights list`, a .pdparams or .h5")
@@ -75,6 +78,7 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
     app/__main__.py train DIR --output RUN
     """
     from app.training import training
+    from app.training.build import read_labels
     from app.training.options import Options
 
     if resume:
@@ -90,7 +94,8 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         chosen["max_pixels"] = read_settings().max_pixels
         options = _checked(chosen)
         _check_epochs(options, _given(context))
-        run, place = training.train(data, options, output)
+        names = read_labels(labels) if labels else None
+        run, place = training.train(data, options, output, names)
     print(f"export it: {command('export', run.folder)}")
     best = place.best or {}
     figures = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}

@@ -122,17 +122,19 @@ def build_paddleclas(
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read a name a line.
+    """Read a name a line, which may be numbered from 0 as PaddleClas does: `0 tench`.
 
     Raises:
         StartupError: the file cannot be read or is empty.
     """
     try:
-        names = path.read_text(encoding="utf-8").splitlines()
+        names = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"{path}: the labels cannot be read") from error
-    if not names:
+    if names == [""]:
         raise StartupError(f"{path}: there are no labels in it")
+    if all(name.startswith(f"{i} ") for i, name in enumerate(names)):
+        return [name.partition(" ")[2] for name in names]
     return names
 
 

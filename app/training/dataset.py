@@ -1,14 +1,16 @@
 """Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import StartupError
+from app.training.class_names import class_ids, class_name
 
 PARTS = ("train", "val", "test")
+_PART_OF = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
+_MOST_NAMED = 5  # in an error; more are not read by anyone
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
@@ -32,9 +34,9 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 
     Args:
         place: the folder, or the list file; its paths count from its own folder.
-        classes: the names in their order, where a model has them already; each folder must bear
+        classes: the names in their order, where they are known already; each folder must bear
             one of them then, or a synonym, or all bear numbers. Without them the sorted names of
-            the folders, or for a list file the numbers.
+            the folders, in Unicode's composed form, or for a list file the numbers.
 
     Raises:
         StartupError: it cannot be read, has no photos, or a folder whose name is that of none of
@@ -49,16 +51,18 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 def find_parts(place: Path) -> dict[str, Path]:
     """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
 
-    They are list files as PaddleClas names them, `train_list.txt`, else folders. A place that has
-    no parts is one, under its own name.
+    They are list files as PaddleClas names them, `train_list.txt`, else folders; `valid` and
+    `validation` are `val`. A place that has no parts is one, under its own name.
+
+    Raises:
+        StartupError: there are other folders beside the parts, or one part twice.
     """
     if place.is_dir():
         lists = {part: place / f"{part}_list.txt" for part in PARTS}
         if found := {part: path for part, path in lists.items() if path.is_file()}:
             return found
-        folders = {folder.name: folder for folder in _folders(place)}
-        if folders and folders.keys() <= set(PARTS):
-            return {part: folders[part] for part in PARTS if part in folders}
+        if folders := _part_folders(place):
+            return folders
     return {place.absolute().name: place}
 
 
@@ -68,6 +72,28 @@ def held_out(place: Path) -> Path:
     return parts.get("test") or parts.get("val") or next(iter(parts.values()))
 
 
+def few(names: Sequence[str]) -> str:
+    """Return the names for an error's line, the first few where they are many."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _part_folders(place: Path) -> dict[str, Path]:
+    """Return the folders that are parts, in their order; none where the folders are classes."""
+    folders = _folders(place)
+    named = [folder for folder in folders if folder.name.lower() in _PART_OF]
+    if len(named) < len(folders) and not any(map(_folders, named)):
+        return {}  # among vehicles, `train` is a class
+    parts = {_PART_OF[folder.name.lower()]: folder for folder in named}
+    if others := [folder.name for folder in folders if folder not in parts.values()]:
+        have = few([folder.name for folder in parts.values()])
+        raise StartupError(
+            f"{place} has parts of a data set, {have}, and other folders beside them, "
+            f"{few(others)}: move the ones or the others elsewhere"
+        )
+    return {part: parts[part] for part in PARTS if part in parts}
+
+
 def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.iterdir() if path.is_dir() and path.name[0] != ".")
 
@@ -75,43 +101,16 @@ def _folders(place: Path) -> list[Path]:
 def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder or list file")
-    folders = _folders(place)
-    names = tuple(classes or (folder.name for folder in folders))
-    ids = _ids(place, names, [folder.name for folder in folders])
+    folders = {folder: class_name(folder) for folder in _folders(place)}
+    names = tuple(classes or sorted(set(folders.values())))
+    ids = class_ids(place, names, folders.values())
     samples = (
-        Sample(path, ids[folder.name])
-        for folder in folders
+        Sample(path, ids[name])
+        for folder, name in folders.items()
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in SUFFIXES and path.is_file()
     )
     return Dataset(names, tuple(samples))
-
-
-def _ids(place: Path, classes: Sequence[str], folders: Sequence[str]) -> dict[str, int]:
-    """Return each folder's class."""
-    meanings = _meanings(classes)
-    if all(folder.isdecimal() and folder not in meanings for folder in folders):
-        meanings = {str(class_id): [class_id] for class_id in range(len(classes))}
-    for folder in folders:
-        if folder not in meanings:
-            raise StartupError(f"{place}: the model has no class {folder!r}")
-        if len(meanings[folder]) > 1:  # ImageNet has two cranes
-            both = " or ".join(f"{class_id} ({classes[class_id]})" for class_id in meanings[folder])
-            raise StartupError(
-                f"{place}: {folder!r} may be class {both}: "
-                "give every folder its class's number for a name"
-            )
-    return {folder: meanings[folder][0] for folder in folders}
-
-
-def _meanings(classes: Sequence[str]) -> dict[str, list[int]]:
-    """Return the classes of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
-    labels, synonyms = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
-    for class_id, label in enumerate(classes):
-        labels[label].append(class_id)
-        for synonym in set(label.split(", ")):
-            synonyms[synonym].append(class_id)
-    return {**synonyms, **labels}  # a whole label is meant before a synonym
 
 
 def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
@@ -125,13 +124,13 @@ def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
         samples.append(Sample(place.parent / words[0], int(words[1])))
     count = max((sample.class_id for sample in samples), default=-1) + 1
     if classes is not None and count > len(classes):
-        raise StartupError(f"{place}: class {count - 1}, but the model has {len(classes)}")
+        raise StartupError(f"{place}: class {count - 1}, but the last is {len(classes) - 1}")
     names = classes or [str(class_id) for class_id in range(count)]
     return Dataset(tuple(names), tuple(samples))
 
 
 def _lines(place: Path) -> list[str]:
     try:
-        return place.read_text(encoding="utf-8").splitlines()
+        return place.read_bytes().decode().split("\n")  # a name may hold other ends of lines
     except UnicodeDecodeError as error:
         raise StartupError(f"{place} is no list file: it is not text") from error

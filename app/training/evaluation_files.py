@@ -13,6 +13,7 @@ from app.training.evaluation import Evaluation
 from app.training.plots import draw_confusion, draw_reliability
 
 _CLASS_COLUMNS = ("class_id", "class", "photos", "precision", "recall", "f1")
+_ODD_NAMES = "backslashreplace"  # bytes that are no UTF-8 are escaped as JSON escapes them
 
 
 def write(evaluation: Evaluation, directory: Path, max_pixels: int) -> None:
@@ -53,11 +54,12 @@ def _predictions(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors=_ODD_NAMES)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors=_ODD_NAMES, newline="") as file:
         table = csv.writer(file)
         table.writerow(header)
         table.writerows(rows)

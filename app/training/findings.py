@@ -29,6 +29,7 @@ def document(found: Findings, parts: Mapping[str, Dataset]) -> dict[str, Any]:
         "contradictions": [_files(group) for group in found.contradictions],
         "duplicates": [_files(group) for group in found.duplicates],
         "unknown_classes": list(found.unknown),
+        "empty_classes": list(found.empty),
     }
 
 
@@ -98,6 +99,8 @@ def _wrong(found: Findings) -> Iterator[tuple[str, str]]:
         yield "broken", f"{path}: {error}"
     for name in found.unknown:
         yield "not in train", name
+    for name in found.empty:
+        yield "no photo", name
     kinds = {
         "leak": found.leaks,
         "two classes": found.contradictions,

@@ -57,6 +57,7 @@ class Findings:
         contradictions: groups under more than one class.
         duplicates: groups within one part and class: a photo that counts twice.
         unknown: classes of other parts that `train` does not have.
+        empty: classes without a photo to learn from that can be read.
     """
 
     looks: tuple[Look, ...]
@@ -65,11 +66,13 @@ class Findings:
     contradictions: tuple[tuple[Look, ...], ...]
     duplicates: tuple[tuple[Look, ...], ...]
     unknown: tuple[str, ...]
+    empty: tuple[str, ...]
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is broken, contradictory or leaking. Duplicates only count twice."""
-        return not (self.broken or self.leaks or self.contradictions or self.unknown)
+        """Whether nothing but duplicates was found, which only count twice."""
+        wrong = self.broken, self.leaks, self.contradictions, self.unknown, self.empty
+        return not any(wrong)
 
 
 def tasks(parts: Mapping[str, Dataset]) -> list[Task]:
@@ -119,6 +122,7 @@ def findings(outcomes: Iterable[Look | Broken], parts: Mapping[str, Dataset]) ->
         contradictions=tuple(group for group in groups if _several(group, "label")),
         duplicates=tuple(group for group in groups if _same_place(group)),
         unknown=_unknown(parts),
+        empty=_empty(looks, parts),
     )
 
 
@@ -142,3 +146,9 @@ def _unknown(parts: Mapping[str, Dataset]) -> tuple[str, ...]:
         return ()
     others = {name for data in parts.values() for name in data.classes}
     return tuple(sorted(others - set(parts["train"].classes)))
+
+
+def _empty(looks: Iterable[Look], parts: Mapping[str, Dataset]) -> tuple[str, ...]:
+    first, data = next(iter(parts.items()))  # train, or all there is
+    seen = {look.label for look in looks if look.split == first}
+    return tuple(name for name in data.classes if name not in seen)

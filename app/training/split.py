@@ -37,7 +37,7 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
     if output.resolve().is_relative_to(place.resolve()):
         raise StartupError(f"{output} lies within {place} and would become a class of it")
     data = read_dataset(place)
-    chosen = _choose(data, share, seed)
+    chosen = choose(data, share, seed)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".splitting-", dir=output.parent) as temporary:
         built = Path(temporary) / output.name
@@ -48,13 +48,17 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
     return len(data.samples) - len(chosen), len(chosen)
 
 
-def _choose(data: Dataset, share: float, seed: int) -> set[Path]:
-    """Return the test photos. Files of the same content stay together, across classes too."""
-    content = {sample.path: sha256(sample.path) for sample in data.samples}
+def choose(data: Dataset, share: float, seed: int) -> set[Path]:
+    """Return `share` of each class's photos to test on; a class keeps one at least to learn from.
+
+    Files of the same content stay together, across classes too; one that cannot be read stays.
+    """
+    content = {sample.path: _content(sample.path) for sample in data.samples}
     classes = [Counter[str]() for _ in data.classes]
     for sample in data.samples:
-        classes[sample.class_id][content[sample.path]] += 1
-    in_test: dict[str, bool] = {}
+        if one := content[sample.path]:
+            classes[sample.class_id][one] += 1
+    in_test = {"": False}
     for copies in classes:
         wanted = max(1, round(share * copies.total()))
         wanted -= sum(count for one, count in copies.items() if in_test.get(one))
@@ -63,6 +67,13 @@ def _choose(data: Dataset, share: float, seed: int) -> set[Path]:
             in_test[one] = wanted > 0 and one != free[-1]  # one is left to learn from
             wanted -= copies[one]
     return {path for path, one in content.items() if in_test[one]}
+
+
+def _content(photo: Path) -> str:
+    try:
+        return sha256(photo)
+    except OSError:
+        return ""
 
 
 def _rank(seed: int, content: str) -> bytes:

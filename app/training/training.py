@@ -1,5 +1,6 @@
 """`train`: from photos, or from a run that was stopped, to a trained network."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,8 +34,12 @@ from app.training.trainer import Place, Team, Trainer
 _MOST_WORKERS = 8
 
 
-def train(data: Path, options: Options, folder: Path | None) -> tuple[Run, Place]:
+def train(
+    data: Path, options: Options, folder: Path | None, classes: Sequence[str] | None = None
+) -> tuple[Run, Place]:
     """Train on the photos in `data`; return the run and where it ended.
+
+    `classes` are their names in order, where they are not those of the folders.
 
     Raises:
         StartupError: there is not what it takes, or somebody pressed Ctrl-C; the text says how to
@@ -44,7 +49,9 @@ def train(data: Path, options: Options, folder: Path | None) -> tuple[Run, Place
         share = _prepare(options)
         display = Display(quiet=share.rank > 0)
         phases(options)  # what cannot be is said before the work
-        photos = read_photos(data, options.holdout, options.seed)
+        photos = read_photos(data, options.holdout, options.seed, classes)
+        if photos.classes == tuple(map(str, range(len(photos.classes)))):
+            display.say("the classes have numbers for names; --labels FILE gives them others")
         if share.world > 1 and folder is None:
             raise StartupError("several processes need the run's folder named: --output RUN")
         run = Run(folder or free_folder(data))

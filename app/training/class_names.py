@@ -1,0 +1,60 @@
+"""The names of classes, as folders bear them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from unicodedata import normalize
+
+from app.errors import StartupError
+
+Meanings = dict[str, list[int]]
+
+
+def fits_a_line(name: str) -> bool:
+    """Return whether a name can stand in a line of UTF-8; a file's may hold any bytes."""
+    return "\n" not in name and name.encode(errors="ignore").decode() == name
+
+
+def class_name(folder: Path) -> str:
+    """Return the folder's name composed: macOS may write an accent as a letter of its own.
+
+    Raises:
+        StartupError: it cannot be the name of a class.
+    """
+    if not fits_a_line(folder.name):
+        raise StartupError(
+            f"{folder.parent}: rename the folder {folder.name!r}: "
+            "a class's name must be one line of UTF-8"
+        )
+    return normalize("NFC", folder.name)
+
+
+def class_ids(place: Path, classes: Sequence[str], names: Collection[str]) -> dict[str, int]:
+    """Return the class of each of the folders' names in `place`: a label, a synonym or a number.
+
+    Raises:
+        StartupError: a name is that of no class, or of several.
+    """
+    meanings = _meanings(classes)
+    if all(name.isdecimal() and name not in meanings for name in names):
+        meanings = {str(class_id): [class_id] for class_id in range(len(classes))}
+    for name in names:
+        if name not in meanings:
+            raise StartupError(f"{place}: no class is called {name!r}")
+        if len(meanings[name]) > 1:  # ImageNet has two cranes
+            both = " or ".join(f"{class_id} ({classes[class_id]})" for class_id in meanings[name])
+            raise StartupError(
+                f"{place}: {name!r} may be class {both}: "
+                "give every folder its class's number for a name"
+            )
+    return {name: meanings[name][0] for name in names}
+
+
+def _meanings(classes: Sequence[str]) -> Meanings:
+    """Return the classes of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
+    labels, synonyms = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for class_id, label in enumerate(normalize("NFC", name) for name in classes):
+        labels[label].append(class_id)
+        for synonym in set(label.split(", ")):
+            synonyms[synonym].append(class_id)
+    return {**synonyms, **labels}  # a whole label is meant before a synonym
