@@ -15,12 +15,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from app.drain_rate import DrainRate
 from app.errors import InferenceFailed, ServiceError
 from app.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-_SMOOTHING = 0.1  # the weight of the newest batch in the drain rate
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 Scores = npt.NDArray[np.float32]
@@ -76,10 +75,13 @@ class Batcher:
     An idle worker starts at once on its share of what waits, and while all are busy the next batch
     grows, up to the pool's `max_batch_size`. Only with a `max_wait_s` above 0 does an idle worker
     wait so long for a batch to fill.
+
+    Attributes:
+        rate: at which the workers finish photos.
     """
 
     def __init__(self, pool: Pool, max_wait_s: float, metrics: Metrics) -> None:
-        self._photo_s: float | None = None  # of one worker, smoothed; None before any batch
+        self.rate = DrainRate(lambda: pool.up)
         self._max_wait_s = max_wait_s
         self._timer: asyncio.TimerHandle | None = None
         self._metrics = metrics
@@ -87,11 +89,6 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         pool.on_idle = self._dispatch
-
-    @property
-    def drain_rate(self) -> float:
-        """Photos a second that the workers finish now; 0 while that is unknown."""
-        return self._pool.up / self._photo_s if self._photo_s else 0.0
 
     @property
     def waiting(self) -> int:
@@ -166,16 +163,12 @@ class Batcher:
             return InferenceFailed()
         if len(scores) != len(batch):
             return InferenceFailed()
-        self._learn(seconds / len(batch))
+        self.rate.learn(seconds / len(batch))
         for waiting, row in zip(batch, scores, strict=True):
             if not waiting.future.done():
                 queue_s = started - waiting.since
                 waiting.future.set_result(Answer(row, queue_s, seconds, len(batch)))
         return None
-
-    def _learn(self, photo_s: float) -> None:
-        before = photo_s if self._photo_s is None else self._photo_s
-        self._photo_s = before + _SMOOTHING * (photo_s - before)
 
 
 def _fail(batch: Sequence[_Waiting], error: ServiceError | None) -> None:

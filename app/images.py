@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,10 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: _Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = {5, 6, 7, 8}
+# A progressive JPEG has about ten scans, each a pass over all pixels. A scan may take 40 bytes only.
+_MOST_SCANS = 64
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # those between scan data are left out
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,8 @@ def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]
     try:
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             _check_pixels(image, max_pixels)
+            if kind == "JPEG":
+                _check_scans(data)
             yield image
     except ServiceError:
         raise
@@ -127,6 +134,20 @@ def _check_pixels(image: Image.Image, max_pixels: int) -> None:
             f"The image has {width} x {height} pixels; "
             f"at most {max_pixels / 1e6:g} megapixels are read"
         )
+
+
+def _check_scans(data: bytes) -> None:
+    if data.count(_SCAN) > _MOST_SCANS and _scans(data) > _MOST_SCANS:
+        raise BrokenImage(f"The JPEG image has more than {_MOST_SCANS} scans")
+
+
+def _scans(data: bytes) -> int:
+    """Count a JPEG's scans up to its end, behind which a film of the moment may follow."""
+    scans, place = 0, len(b"\xff\xd8")
+    while (marker := _JPEG_MARKER.search(data, place)) and marker.group() != _END:
+        scans += marker.group() == _SCAN
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+    return scans
 
 
 def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:

@@ -77,7 +77,9 @@ class Metrics:
         self.capacity_bytes = self._gauge(
             "capacity_bytes", "Bytes of uploads that may be inside at once."
         )
-        self.drain_rate = self._gauge("drain_rate", "Photos a second that the workers finish now.")
+        self.drain_rate = self._gauge(
+            "drain_rate", "Photos a second that decoders and workers finish now."
+        )
         self.ready = self._gauge("ready", "1 while the service takes photos.")
         self.workers = self._gauge("workers", "Workers that there should be.")
         self.hopeless = self._gauge("hopeless", "1 when only a restart of the service can help.")

@@ -4,15 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from opentelemetry.trace import Tracer
 
 from app.batching import Answer
 from app.bundle import Bundle, load_bundle
+from app.decoding import Decoders
 from app.door import Door
 from app.errors import (
     BundleError,
@@ -23,15 +23,15 @@ from app.errors import (
     ReloadRunning,
     StartupError,
 )
-from app.images import Photo, decode
 from app.metrics import Metrics
-from app.preprocessing import Preprocessing
 from app.schemas import Classification, Model, Readiness, Timings, UploadedImage
 from app.served import ModelPool, PoolFactory, ServedModel
 from app.settings import Settings
 from app.tracing import Stages
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Service:
@@ -49,21 +49,16 @@ class Service:
         self.metrics = metrics
         self.draining = False
         self.served: ServedModel
-        self.door = Door(
-            lambda: self.pool.failing,
-            lambda: self.served.batcher.drain_rate,
-            settings,
-            metrics,
-        )
+        self.door = Door(lambda: self.pool.failing, lambda: self.drain_rate, settings, metrics)
         self._pool_factory = pool_factory
         self._tracer = tracer
         self._reloading = asyncio.Lock()
-        self._decoders = ThreadPoolExecutor(settings.decoder_count, "decode")
+        self._decoders = Decoders(settings.decoder_count, settings.max_pixels)
         metrics.workers.set(settings.worker_count)
         metrics.ready.set_function(lambda: self.ready)
         metrics.workers_up.set_function(lambda: self.pool.up)
         metrics.hopeless.set_function(lambda: self.pool.hopeless)
-        metrics.drain_rate.set_function(lambda: self.served.batcher.drain_rate)
+        metrics.drain_rate.set_function(lambda: self.drain_rate)
         metrics.queue_depth.set_function(lambda: self.served.batcher.waiting)
 
     @asynccontextmanager
@@ -77,7 +72,7 @@ class Service:
         try:
             yield
         finally:
-            self._decoders.shutdown(wait=False, cancel_futures=True)
+            self._decoders.stop()
             await self.served.stop()
 
     async def reload(self) -> None:
@@ -132,6 +127,11 @@ class Service:
         return "ready" if self.pool.up else "not_ready"
 
     @property
+    def drain_rate(self) -> float:
+        """Photos a second that are finished now, by the slower stage; 0 while it is unknown."""
+        return min(self._decoders.rate.per_s, self.served.batcher.rate.per_s)
+
+    @property
     def ready(self) -> bool:
         """Whether photos are taken. Being full does not count: that is a 429."""
         return self.readiness == "ready"
@@ -161,12 +161,11 @@ class Service:
         with self.door.admit(time_allowed_s), served.in_use():
             deadline = asyncio.get_running_loop().time() + time_allowed_s
             try:
-                photo = await self._decode(data, served.bundle.preprocessing)
+                decoding = self._decoders.submit(data, served.bundle.preprocessing)
+                photo = await _first(decoding, gone, deadline)
             finally:
                 decoded = time.perf_counter()
                 stages.add("decode", started, decoded)
-            if gone.done():
-                raise ClientClosed
             answer = await _first(served.batcher.submit(photo.pixels), gone, deadline)
         finished = time.perf_counter()
         seconds = {
@@ -189,11 +188,6 @@ class Service:
         """Name and version of the bundle."""
         return self.served.card
 
-    async def _decode(self, data: bytes, spec: Preprocessing) -> Photo:
-        loop = asyncio.get_running_loop()
-        most = self.settings.max_pixels
-        return await loop.run_in_executor(self._decoders, decode, data, spec, most)
-
 
 def _count(top_k: int | None, classes: int) -> int:
     if top_k is not None and top_k > classes:
@@ -209,18 +203,18 @@ def _add_answered(stages: Stages, queued: float, answer: Answer) -> None:
 
 
 async def _first(
-    answer: asyncio.Future[Answer], gone: asyncio.Future[None], deadline: float
-) -> Answer:
-    """Wait for the answer, the deadline or the caller's leaving, whichever is first."""
+    result: asyncio.Future[Result], gone: asyncio.Future[None], deadline: float
+) -> Result:
+    """Wait for the result, the deadline or the caller's leaving, whichever is first."""
     try:
         left = max(0.0, deadline - asyncio.get_running_loop().time())
-        either: set[asyncio.Future[Any]] = {answer, gone}
+        either: set[asyncio.Future[Any]] = {result, gone}
         await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
+        if result.done():
+            return result.result()
         raise ClientClosed if gone.done() else DeadlineExceeded
     finally:
-        answer.cancel()
+        result.cancel()
 
 
 async def get_service(request: Request) -> Service:

@@ -20,7 +20,7 @@ LAYERS = (
     "routes middleware server",
     "problems prediction album upload keys",
     "service pool",
-    "served workers door",
+    "served workers door decoding",
     "child",
     "calibration",
     "batching engine",
@@ -28,7 +28,7 @@ LAYERS = (
     "bundle images captions bfloat16",
     "golden preprocessing metrics logs tracing",
     "schemas settings",
-    "cores errors hint loop_lag __init__",
+    "cores errors hint loop_lag drain_rate __init__",
 )
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 # Commands import what they start; `training` uses the files that both halves share.

@@ -613,3 +613,26 @@ def test_pillows_warnings_do_not_reach_the_operator(small: Pixels) -> None:
         [sys.executable, "-c", program], input=upload, capture_output=True, check=True
     )
     assert (run.stdout, run.stderr) == (b"32\n", b"")
+
+
+def progressive(more_scans: int) -> bytes:
+    """Draw a progressive JPEG and repeat its last scan, as often as asked for."""
+    file = io.BytesIO()
+    Image.fromarray(photograph("coffee")).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + more_scans * last + b"\xff\xd9"
+
+
+def test_a_jpeg_of_scans_without_end_is_refused_before_it_is_decoded() -> None:
+    decode(progressive(0), PIL, LIMIT)
+    with pytest.raises(BrokenImage, match="has more than 64 scans"):
+        decode(progressive(1000), PIL, LIMIT)
+
+
+def test_what_stands_behind_a_jpeg_or_in_its_headers_are_no_scans() -> None:
+    many = 100 * b"\xff\xda"
+    content = progressive(0)
+    decode(content + many, PIL, LIMIT)
+    comment = b"\xff\xfe" + struct.pack(">H", len(many) + 2) + many
+    decode(content[:2] + comment + content[2:], PIL, LIMIT)
