@@ -84,8 +84,12 @@ class EngineWorker:
         if self.lost:
             raise WorkerLost
         np.stack(images, out=self._images[: len(images)])
+        try:
+            self._connection.send(len(images))
+        except OSError:  # dead, and the loop was too busy to hear of it
+            self.lose("crash")
+            raise WorkerLost from None
         self._reply = asyncio.get_running_loop().create_future()
-        self._connection.send(len(images))
         scores, seconds = await self._replied(self._batch_timeout_s)
         self.batches += 1
         return scores, seconds

@@ -1,6 +1,7 @@
 """The worker processes, real ones: crash, hang, replacement, and starts that cannot succeed."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import shutil
@@ -111,6 +112,24 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
         assert len(await worker.infer([PHOTO])) == 2
         assert pids() != [pid]
     assert restarts(metrics, "crash") == 1
+
+
+async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics) as pool:
+        worker = await taken(pool)
+        (pid,) = pids()
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (the loop is busy)
+        await lost(worker.infer([PHOTO]))
+        worker.release()
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+    assert restarts(metrics, "crash") == 1
+    del worker
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bundle) -> None:
