@@ -45,7 +45,8 @@ class DrainingServer(uvicorn.Server):
             server_header=False,
             lifespan="off",
             ws="none",
-            timeout_graceful_shutdown=int(settings.drain_timeout_s),
+            # An int for the command line's sake; only asyncio.wait_for gets it.
+            timeout_graceful_shutdown=settings.drain_timeout_s,  # type: ignore[arg-type]
         )
         super().__init__(config)
         self._app = app

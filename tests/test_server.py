@@ -11,7 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 import skimage
+from fastapi import FastAPI
 from running import RunningServer, cmdline, until
+
+from app.server import DrainingServer
+from app.settings import Settings
 
 PHOTOS = {
     "chelsea.png": "tiger cat",
@@ -190,6 +194,11 @@ def test_whom_the_drain_cuts_off_is_told_so(small_bundle: Path, tmp_path: Path) 
         (line,) = [line for line in server.logged() if line.get("path") == "/predict"]
         assert (line["status"], line["outcome"]) == (503, "draining")
         assert "Traceback" not in server.log.read_text()
+
+
+def test_the_time_to_drain_is_not_cut_to_whole_seconds() -> None:
+    server = DrainingServer(FastAPI(), Settings(drain_timeout_s=0.9))
+    assert server.config.timeout_graceful_shutdown == 0.9
 
 
 def test_on_sigterm_during_the_start_it_ends_at_once(default_bundle: Path, tmp_path: Path) -> None:
