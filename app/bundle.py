@@ -73,13 +73,21 @@ class Bundle:
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read and check the bundle in `directory`.
+    """Read and check the bundle in `directory`; a link is followed now, once for all its files.
 
     Raises:
         BundleError: a file is missing, unreadable, not of the known form, or not the one recorded.
     """
-    if not directory.is_dir():
+    try:
+        return _load(directory)
+    except OSError as error:
+        raise BundleError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _load(directory: Path) -> Bundle:
+    if not directory.is_dir():  # nor where links lead in a circle: `resolve` would raise
         raise BundleError(f"{directory}: no such model directory")
+    directory = directory.resolve()
     graph = next((p for name in GRAPHS if (p := directory / name).is_file()), None)
     if graph is None:
         raise BundleError(f"{directory}: neither {GRAPHS[0]} nor {GRAPHS[1]} is there")
@@ -90,8 +98,6 @@ def load_bundle(directory: Path) -> Bundle:
         return _bundle(directory, graph, _config(directory / CONFIG))
     except BundleError as error:
         raise BundleError(f"{directory / CONFIG}: {error}") from error
-    except OSError as error:
-        raise BundleError(f"{error.filename or directory}: {error.strerror}") from error
 
 
 def sha256(path: Path) -> str:
@@ -105,6 +111,8 @@ def _config(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes or dates that are none
         raise BundleError("not valid YAML") from error
+    except RecursionError as error:
+        raise BundleError("nested too deeply") from error
     if not isinstance(config, dict):
         raise BundleError("not a mapping")
     return config

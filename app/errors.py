@@ -103,6 +103,10 @@ class NotReady(ServiceError):
         super().__init__(detail, retry_after_s)
 
 
+class Draining(ServiceError):
+    status, code, title = 503, "draining", "The server ends before the answer; please send it again"
+
+
 class WorkerLost(ServiceError):
     status, code, title = 503, "worker_lost", "The model's process was lost; please send it again"
 

@@ -70,7 +70,7 @@ def serve(settings: Settings) -> None:
         StartupError: no worker can be started on it, or traces cannot be sent.
     """
     configure_logging(settings)
-    app = create_app(settings, load_bundle(settings.model_dir.resolve()), EnginePool)
+    app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
     loop_factory = server.config.get_loop_factory()
     # Cancelled: by SIGTERM during the start.

@@ -1,5 +1,6 @@
 """Around every request: its ids, its log line, its metrics, and what its span tells."""
 
+import asyncio
 import logging
 import re
 import time
@@ -11,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import ServiceError
+from app.errors import Draining, ServiceError
 from app.problems import problem_response
 from app.service import Service
 from app.tracing import trace_ids
@@ -53,6 +54,10 @@ class Observe:
 
         try:
             await self.app(scope, receive, send_head)
+        except asyncio.CancelledError:  # the time to drain is over
+            if status is not None or not service.draining:
+                raise
+            await problem_response(Draining(retry_after_s=1), request)(scope, receive, send_head)
         except Exception:
             log.exception("unhandled", extra=ids)
             if status is not None:

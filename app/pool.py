@@ -18,7 +18,7 @@ from app.child import Job, Loaded
 from app.errors import ServiceError, StartupError
 from app.golden import Golden
 from app.metrics import Metrics
-from app.settings import Settings
+from app.settings import PREFIX, Settings
 from app.workers import EngineWorker
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ class EnginePool:
         try:
             loads = [worker.loaded(self._settings.start_timeout_s) for worker in workers]
             self._settle(await asyncio.gather(*loads))
+            self._check_bound(workers)
         except BaseException:
             await self._stop()
             raise
@@ -132,10 +133,19 @@ class EnginePool:
         self.on_idle()
 
     def _has_served_long(self, worker: EngineWorker) -> bool:
-        batches, rss = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
+        batches, most = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
         return bool(
-            (batches and worker.batches >= batches) or (rss and worker.resident_bytes() > rss)
+            (batches and worker.batches >= batches)
+            or (most and worker.bytes_at_start <= most < worker.resident_bytes())
         )
+
+    def _check_bound(self, workers: Sequence[EngineWorker]) -> None:
+        """Warn of a bound that would replace each worker as soon as it has its model."""
+        most, needed = self._settings.recycle_above_bytes, max(w.bytes_at_start for w in workers)
+        if most and most < needed:
+            log.warning(
+                "%sRECYCLE_ABOVE_BYTES replaces nobody: a new worker holds %d bytes", PREFIX, needed
+            )
 
     def _settle(self, loaded: Sequence[Loaded]) -> None:
         """Take the class count, and the batch size that all workers together measured best."""

@@ -45,7 +45,8 @@ class DrainingServer(uvicorn.Server):
             server_header=False,
             lifespan="off",
             ws="none",
-            timeout_graceful_shutdown=int(settings.drain_timeout_s),
+            # An int for the command line's sake; only asyncio.wait_for gets it.
+            timeout_graceful_shutdown=settings.drain_timeout_s,  # type: ignore[arg-type]
         )
         super().__init__(config)
         self._app = app
@@ -62,9 +63,7 @@ class DrainingServer(uvicorn.Server):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        service: Service = self._app.state.service
-        self._reloading = asyncio.create_task(service.reload())
-        self._reloading.add_done_callback(_forget)
+        self._reloading = asyncio.create_task(_reload(self._app.state.service))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, and only then the connections: a request on its way is answered."""
@@ -99,10 +98,14 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def _forget(reload: asyncio.Task[None]) -> None:
-    """Let a refused reload be no more than its line in the log."""
-    if not reload.cancelled() and isinstance(error := reload.exception(), ServiceError):
+async def _reload(service: Service) -> None:
+    """Reload where nobody waits for it: whatever goes wrong is told in the log."""
+    try:
+        await service.reload()
+    except ServiceError as error:
         log.warning("%s", error.title)
+    except Exception:
+        log.exception("the reload failed")
 
 
 def _turn_newcomers_away(ports: Iterable[socket.socket]) -> None:

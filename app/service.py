@@ -89,7 +89,7 @@ class Service:
             raise ReloadRunning
         async with self._reloading:
             try:
-                bundle = await asyncio.to_thread(load_bundle, self.settings.model_dir.resolve())
+                bundle = await asyncio.to_thread(load_bundle, self.settings.model_dir)
                 first = self.settings.model_copy(update={"workers": 1})
                 new = await self._started(bundle, first)
             except (BundleError, StartupError) as error:

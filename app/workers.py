@@ -31,6 +31,7 @@ class EngineWorker:
         lost: the process is given up.
         lost_by: why: "crash", "hang", "canary", "recycle" or "stop".
         batches: answered so far.
+        bytes_at_start: `resident_bytes` once the model was loaded.
         retiring: its successor serves; it ends with its present batch.
         successor_wanted: set when it is lost, or has served so long that it shall be replaced.
     """
@@ -45,6 +46,7 @@ class EngineWorker:
         self.lost = False
         self.lost_by = "crash"
         self.batches = 0
+        self.bytes_at_start = 0
         self.retiring = False
         self.successor_wanted = asyncio.Event()
         self._batch_timeout_s = batch_timeout_s
@@ -72,6 +74,7 @@ class EngineWorker:
             loaded: Loaded = await self._replied(timeout_s)
         except WorkerLost as error:
             raise StartupError(f"the worker was lost while it started: {self.lost_by}") from error
+        self.bytes_at_start = self.resident_bytes()
         return loaded
 
     async def infer(self, images: Sequence[Pixels]) -> tuple[Scores, float]:
@@ -84,8 +87,12 @@ class EngineWorker:
         if self.lost:
             raise WorkerLost
         np.stack(images, out=self._images[: len(images)])
+        try:
+            self._connection.send(len(images))
+        except OSError:  # dead, and the loop was too busy to hear of it
+            self.lose("crash")
+            raise WorkerLost from None
         self._reply = asyncio.get_running_loop().create_future()
-        self._connection.send(len(images))
         scores, seconds = await self._replied(self._batch_timeout_s)
         self.batches += 1
         return scores, seconds

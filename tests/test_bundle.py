@@ -109,6 +109,24 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
+def test_a_link_is_followed_once(tmp_path: Path) -> None:
+    built = write(tmp_path / "built")
+    (tmp_path / "current").symlink_to(built)
+    assert load_bundle(tmp_path / "current").directory == built
+
+
+def test_a_link_that_leads_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(tmp_path / "next")
+    (tmp_path / "next").symlink_to(tmp_path / "current")
+    with pytest.raises(BundleError, match="current: no such model directory"):
+        load_bundle(tmp_path / "current")
+
+
+def test_a_path_that_the_system_refuses_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="xxx: File name too long"):
+        load_bundle(tmp_path / ("x" * 300))
+
+
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="Linux only")
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     parameters = write(tmp_path) / "inference.pdiparams"
@@ -128,6 +146,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (b"a: 2024-99-99", "not valid YAML"),
         (b"", "not a mapping"),
         (b"- a", "not a mapping"),
+        (b"[" * 3000, "nested too deeply"),
     ],
 )
 def test_a_config_that_is_none_is_refused(tmp_path: Path, text: bytes, says: str) -> None:

@@ -146,6 +146,27 @@ def test_a_bundle_that_is_none_is_refused_by_signal_too(
     assert server.predict(PHOTO).status_code == 200
 
 
+def test_a_link_that_leads_to_itself_is_refused(server: RunningServer, place: Path) -> None:
+    switch(place, place)
+    response = reload(server)
+    assert (response.status_code, response.json()["code"]) == (409, "reload_refused")
+    assert response.json()["detail"] == f"{place}: no such model directory"
+
+
+def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(
+    server: RunningServer, place: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "odd"
+    shutil.copytree(small_bundle, odd)
+    (odd / "inference.yml").write_text('Global: !!int ""')  # on which the YAML reader stumbles
+    switch(place, odd)
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "IndexError" in server.log.read_text())
+    (line,) = [line for line in server.logged() if "IndexError" in line.get("exc_info", "")]
+    assert (line["level"], line["message"]) == ("ERROR", "the reload failed")
+    assert server.predict(PHOTO).status_code == 200
+
+
 def test_only_the_key_opens_it(server: RunningServer) -> None:
     response = reload(server, "another key of such a length")
     assert (response.status_code, response.json()["code"]) == (401, "unauthorized")

@@ -11,7 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 import skimage
+from fastapi import FastAPI
 from running import RunningServer, cmdline, until
+
+from app.server import DrainingServer
+from app.settings import Settings
 
 PHOTOS = {
     "chelsea.png": "tiger cat",
@@ -172,6 +176,29 @@ def test_on_sigterm_what_is_inside_is_answered(small_bundle: Path, tmp_path: Pat
             assert [answer.status_code for answer in answers] == [200] * 6
         assert server.process.wait(30) == 0
         assert not cmdline(worker)
+
+
+def test_whom_the_drain_cuts_off_is_told_so(small_bundle: Path, tmp_path: Path) -> None:
+    settings = {"workers": 1, "batch_timeout_s": 60, "deadline_s": 60, "log_format": "json"}
+    settings |= {"drain_delay_s": 0, "drain_timeout_s": 1}
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
+        os.kill(server.workers()[0], signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as clients:
+            answer = clients.submit(server.predict, CAT)
+            until(lambda: server.health()["in_flight"] == 1)
+            server.process.send_signal(signal.SIGTERM)
+            response = answer.result()
+        assert server.process.wait(30) == 0
+        assert (response.status_code, response.json()["code"]) == (503, "draining")
+        assert response.headers["retry-after"] == "1"
+        (line,) = [line for line in server.logged() if line.get("path") == "/predict"]
+        assert (line["status"], line["outcome"]) == (503, "draining")
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_the_time_to_drain_is_not_cut_to_whole_seconds() -> None:
+    server = DrainingServer(FastAPI(), Settings(drain_timeout_s=0.9))
+    assert server.config.timeout_graceful_shutdown == 0.9
 
 
 def test_on_sigterm_during_the_start_it_ends_at_once(default_bundle: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The worker processes, real ones: crash, hang, replacement, and starts that cannot succeed."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import shutil
@@ -113,6 +114,24 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
     assert restarts(metrics, "crash") == 1
 
 
+async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics) as pool:
+        worker = await taken(pool)
+        (pid,) = pids()
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (the loop is busy)
+        await lost(worker.infer([PHOTO]))
+        worker.release()
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+    assert restarts(metrics, "crash") == 1
+    del worker
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
 async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bundle) -> None:
     metrics = Metrics()
     async with pool_of(bundle, metrics, batch_timeout_s=0.3) as pool:
@@ -218,11 +237,27 @@ async def test_a_worker_that_has_served_long_serves_until_its_successor_does(
     assert restarts(metrics, "crash") == 0
 
 
-async def test_a_worker_over_its_memory_is_due(bundle: Bundle) -> None:
+async def test_a_worker_that_has_grown_over_its_memory_is_due(bundle: Bundle) -> None:
     async with pool_of(bundle, recycle_above_bytes=100_000_000) as pool:
         (old,) = pids()
+        worker = await taken(pool)
+        worker.bytes_at_start = 0
+        worker.release()
         await until(lambda: old not in pids())
         assert len(await (await taken(pool)).infer([PHOTO])) == 2
+
+
+async def test_a_bound_below_a_new_workers_memory_replaces_nobody_and_is_told_once(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with pool_of(bundle, workers=2, recycle_above_bytes=100_000_000) as pool:
+        for _ in range(4):
+            worker = await taken(pool)
+            await worker.infer([PHOTO])
+            worker.release()
+            assert not worker.successor_wanted.is_set()
+    (line,) = [line for line in caplog.messages if "RECYCLE" in line]
+    assert line.startswith("CLASSIFIER_RECYCLE_ABOVE_BYTES replaces nobody: a new worker holds")
 
 
 async def test_the_canary_finds_a_worker_that_hangs_while_idle(bundle: Bundle) -> None:
