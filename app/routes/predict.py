@@ -30,6 +30,7 @@ _ERRORS = (
     errors.ServiceError,
     errors.InferenceFailed,
     errors.NotReady,
+    errors.Draining,
     errors.WorkerLost,
     errors.DeadlineUnreachable,
     errors.DeadlineExceeded,
