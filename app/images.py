@@ -33,7 +33,7 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: _Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = {5, 6, 7, 8}
-# A progressive JPEG has about ten scans. Each is a pass over all pixels, and may take 40 bytes only.
+# A progressive JPEG has about ten scans. Each is a pass over all pixels, and may take 40 bytes.
 _MOST_SCANS = 64
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # those between scan data are left out
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
