@@ -284,6 +284,20 @@ def test_while_draining_it_serves_but_is_not_ready(client: TestClient, app: Fast
     assert response.headers["connection"] == "close"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/predict", "/docs/a-b_c.d~e", "/%1B%5B31mred", "/a%0D%0Ab", "/%C2%9B31m", "/a%3Fb%20c"],
+)
+def test_a_path_is_logged_as_it_came(
+    client: TestClient, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    """Unquoted, it would tell a terminal what to do."""
+    with caplog.at_level("INFO", "app.access"):
+        status = client.get(path).status_code
+    (line,) = [record for record in caplog.records if record.name == "app.access"]
+    assert (line.getMessage(), line.__dict__["path"]) == (f"GET {path} {status}", path)
+
+
 def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None:
     post(client, png())
     post(client, b"")
