@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
@@ -98,15 +99,16 @@ def _record(
     metrics.request_seconds.labels(route).observe(seconds)
     if route == "/predict":
         metrics.outcomes.labels(outcome).inc()
+    path = quote(request.scope["path"])  # or a terminal that shows the log obeys it
     log.info(
         "%s %s %d",
         request.method,
-        request.url.path,
+        path,
         status,
         extra={
             **ids,
             "method": request.method,
-            "path": request.url.path,
+            "path": path,
             "status": status,
             "outcome": outcome,
             "duration_ms": round(seconds * 1000, 2),

@@ -10,11 +10,13 @@ import struct
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from app.connection import Connection
 from app.errors import ServiceError
 from app.service import Service
 from app.settings import Settings
@@ -40,6 +42,7 @@ class DrainingServer(uvicorn.Server):
             app,
             settings.host,
             settings.port,
+            http=partial(Connection, settings),  # type: ignore[arg-type]  # as good as a class
             log_config=None,
             access_log=False,
             server_header=False,

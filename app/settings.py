@@ -3,15 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import granted_cores
 from app.errors import StartupError
 
 PREFIX = "CLASSIFIER_"
+# What a form puts around a file: boundaries, headers, a few small fields.
+_FORM_BYTES = 64 * 1024
 
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
@@ -114,6 +117,22 @@ class Settings(BaseSettings):
         False, description="Send traces by OpenTelemetry; where to, say its own variables"
     )
 
+    @model_validator(mode="after")
+    def _largest_upload_finds_room(self) -> Self:
+        if self.capacity_bytes < self.max_body_bytes:
+            raise PydanticCustomError(
+                "capacity_bytes",
+                "CLASSIFIER_CAPACITY_BYTES must be at least {least}: CLASSIFIER_MAX_UPLOAD_BYTES "
+                "and {form} for the form around it",
+                {"least": self.max_body_bytes, "form": _FORM_BYTES},
+            )
+        return self
+
+    @property
+    def max_body_bytes(self) -> int:
+        """How long a request's body may be: the largest upload and its form."""
+        return self.max_upload_bytes + _FORM_BYTES
+
     @property
     def worker_count(self) -> int:
         """How many workers are really started."""
@@ -144,5 +163,5 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401  (checked by th
         return Settings(**{key: value for key, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "settings"
-        raise StartupError(f"{name}: {first['msg']}") from error
+        name = f"{PREFIX}{first['loc'][0]}: ".upper() if first["loc"] else ""  # of two together
+        raise StartupError(name + first["msg"]) from error

@@ -19,8 +19,6 @@ from app.errors import (
 )
 from app.settings import Settings
 
-# What a form puts around a file: boundaries, headers, a few small fields.
-_FORM_BYTES = 64 * 1024
 _MOST_PARTS = 16
 
 
@@ -38,7 +36,7 @@ def announced_bytes(request: Request, settings: Settings) -> int:
     """
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdecimal() else 0
-    if size > settings.max_upload_bytes + _FORM_BYTES:
+    if size > settings.max_body_bytes:
         raise FileTooLarge
     return size
 
@@ -51,7 +49,7 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise MissingFile
-    pieces = _bounded(request, settings.max_upload_bytes + _FORM_BYTES, count)
+    pieces = _bounded(request, settings.max_body_bytes, count)
     parser = _InMemory(request.headers, pieces, max_files=_MOST_PARTS, max_fields=_MOST_PARTS)
     try:
         async with asyncio.timeout(settings.upload_timeout_s):

@@ -18,7 +18,7 @@ LAYERS = (
     "bench",
     "main",
     "routes middleware server",
-    "problems prediction album upload keys",
+    "problems prediction album upload keys connection",
     "service pool",
     "served workers door decoding",
     "child",

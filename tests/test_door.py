@@ -11,7 +11,12 @@ from app.settings import Settings
 
 
 def door(photos_a_second: float = 0, failing: bool = False, longest_wait_s: float = 60) -> Door:
-    settings = Settings(capacity=4, capacity_bytes=1000, longest_wait_s=longest_wait_s)
+    settings = Settings(
+        capacity=4,
+        capacity_bytes=100_000,
+        max_upload_bytes=1000,
+        longest_wait_s=longest_wait_s,
+    )
     return Door(lambda: failing, lambda: photos_a_second, settings, Metrics())
 
 
@@ -66,12 +71,12 @@ def test_where_no_worker_starts_nobody_comes_in() -> None:
 def test_bytes_count_as_they_come_and_until_the_answer() -> None:
     entry = door()
     with entry.hold() as first, entry.hold() as second:
-        first(600)
-        second(400)
-        assert entry.bytes_held == 1000
+        first(60_000)
+        second(40_000)
+        assert entry.bytes_held == 100_000
         with pytest.raises(Overloaded):
             entry.check(size=1)
         with pytest.raises(Overloaded):
             second(1)
     assert entry.bytes_held == 0
-    entry.check(size=1000)
+    entry.check(size=100_000)

@@ -213,8 +213,13 @@ def test_a_caller_may_wait_less(bundle: Bundle, pool: FakePool) -> None:
     with TestClient(patient) as client:
         response = post(client, png(), headers={"X-Deadline-Ms": "20"})
         assert_problem(response, 504, "deadline_exceeded")
-        response = post(client, png(), headers={"X-Deadline-Ms": "soon"})
-        assert_problem(response, 422, "invalid_request")
+
+
+@pytest.mark.parametrize("given", ["soon", "0", "3600001", "9" * 310])
+def test_a_time_to_wait_out_of_bounds_is_refused(client: TestClient, given: str) -> None:
+    response = post(client, png(), headers={"X-Deadline-Ms": given})
+    assert_problem(response, 422, "invalid_request")
+    assert "x-deadline-ms" in response.json()["detail"]
 
 
 def test_a_queue_longer_than_the_time_allowed_is_refused_at_once(
@@ -277,6 +282,20 @@ def test_while_draining_it_serves_but_is_not_ready(client: TestClient, app: Fast
     response = post(client, png())
     assert response.status_code == 200
     assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/predict", "/docs/a-b_c.d~e", "/%1B%5B31mred", "/a%0D%0Ab", "/%C2%9B31m", "/a%3Fb%20c"],
+)
+def test_a_path_is_logged_as_it_came(
+    client: TestClient, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    """Unquoted, it would tell a terminal what to do."""
+    with caplog.at_level("INFO", "app.access"):
+        status = client.get(path).status_code
+    (line,) = [record for record in caplog.records if record.name == "app.access"]
+    assert (line.getMessage(), line.__dict__["path"]) == (f"GET {path} {status}", path)
 
 
 def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None:

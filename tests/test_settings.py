@@ -125,6 +125,16 @@ def test_a_batch_has_256_photos_at_most() -> None:
         read_settings(max_batch_size=257)
 
 
+def test_the_largest_upload_and_its_form_must_find_room() -> None:
+    with pytest.raises(StartupError) as caught:
+        read_settings(max_upload_bytes=100_000_000)
+    assert str(caught.value) == (
+        "CLASSIFIER_CAPACITY_BYTES must be at least 100065536: "
+        "CLASSIFIER_MAX_UPLOAD_BYTES and 65536 for the form around it"
+    )
+    assert read_settings(max_upload_bytes=100_000_000 - 65_536).max_body_bytes == 100_000_000
+
+
 def test_settings_are_frozen() -> None:
     settings, name = read_settings(), "port"
     with pytest.raises(ValidationError, match="frozen"):

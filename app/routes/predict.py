@@ -76,7 +76,11 @@ async def predict(
     ] = None,
     x_deadline_ms: Annotated[
         int | None,
-        Header(ge=1, description="Milliseconds you wait; the server's own limit holds too"),
+        Header(
+            ge=1,
+            le=3_600_000,
+            description="Milliseconds you wait; the server's own limit holds too",
+        ),
     ] = None,
 ) -> Classification:
     """Name the classes that the photo most likely shows, the likeliest first."""

@@ -138,11 +138,14 @@ def bad(client: Client) -> None:
 
 
 def slow(client: Client) -> None:
-    """Drip a photo, with pauses; now and then too slowly to be waited for."""
+    """Drip a photo, with pauses; now and then too slowly to be waited for.
+
+    After its 408 the server bears as long again with who has not looked for it yet.
+    """
     data, label = client.photo()
     whole = request(form(data))
     steps = 12
-    asleep_s = client.rng.choice((0.3, 0.8, 3 * UPLOAD_TIMEOUT_S)) / steps
+    asleep_s = client.rng.choice((0.3, 0.8, 1.5 * UPLOAD_TIMEOUT_S)) / steps
     with connect(client.port) as connection:
         for step in range(steps):
             connection.sendall(whole[len(whole) * step // steps : len(whole) * (step + 1) // steps])

@@ -26,7 +26,6 @@ from manifests import (
 from app.metrics import Metrics
 from app.routes import health, metrics
 from app.settings import Settings, read_settings
-from app.upload import _FORM_BYTES
 
 DOCKERFILE = ROOT / "Dockerfile"
 PATHS = {getattr(route, "path", "") for route in health.router.routes}
@@ -163,7 +162,7 @@ def test_a_rollout_takes_no_pod_away_first(overlay: str) -> None:
 def test_the_ingress_lets_pass_what_the_service_takes() -> None:
     ingress = read("components/ingress/ingress.yaml")
     megabytes = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
-    most = read_settings().max_upload_bytes + _FORM_BYTES
+    most = read_settings().max_body_bytes
     assert most < int(megabytes.rstrip("m")) * 2**20 < 1.2 * most
     (rule,) = ingress["spec"]["rules"]
     backend = rule["http"]["paths"][0]["backend"]["service"]
