@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from select import select
 
 import skimage
 from PIL import Image
@@ -138,18 +139,17 @@ def bad(client: Client) -> None:
 
 
 def slow(client: Client) -> None:
-    """Drip a photo, with pauses; now and then too slowly to be waited for.
-
-    After its 408 the server bears as long again with who has not looked for it yet.
-    """
+    """Drip a photo, with pauses, until an answer comes; now and then too slowly for a good one."""
     data, label = client.photo()
     whole = request(form(data))
     steps = 12
-    asleep_s = client.rng.choice((0.3, 0.8, 1.5 * UPLOAD_TIMEOUT_S)) / steps
+    asleep_s = client.rng.choice((0.3, 0.8, 3 * UPLOAD_TIMEOUT_S)) / steps
     with connect(client.port) as connection:
         for step in range(steps):
             connection.sendall(whole[len(whole) * step // steps : len(whole) * (step + 1) // steps])
             client.over.wait(asleep_s)
+            if select([connection], [], [], 0)[0]:  # refused; nobody reads the rest for long
+                break
         client.tally.answered("slow", receive(connection), PHOTO | {(408, "upload_timeout")}, label)
 
 
