@@ -22,7 +22,7 @@ serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 serve: export CLASSIFIER_TRACES := $(TRACES)
 
 serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
-	.venv/bin/python -m app serve --model-dir "$(MODEL_DIR)"
+	exec .venv/bin/python -m app serve --model-dir "$(MODEL_DIR)" # make's SIGTERM is the server's
 
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
 

@@ -24,15 +24,11 @@ def rounded(filters: Filters) -> Filters:
     down = (weights.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)  # towards zero
     up = (down.view(np.uint32) + np.uint32(0x10000)).view(np.float32)
     likeness = _likeness()
-    best = [_best(errors, likeness) for errors in zip(down - weights, up - weights, strict=True)]
+    best = [  # for each channel the row of _UP_OR_DOWN whose errors matter least
+        np.square(np.where(_UP_OR_DOWN, too_high, too_low) @ likeness).sum(axis=1).argmin()
+        for too_low, too_high in zip(down - weights, up - weights, strict=True)
+    ]
     return np.where(_UP_OR_DOWN[best], up, down).reshape(filters.shape)
-
-
-def _best(errors: tuple[Filters, Filters], likeness: npt.NDArray[np.float64]) -> int:
-    """Return the row of _UP_OR_DOWN whose errors matter least, of (9,) downward and upward."""
-    down, up = errors
-    each = np.where(_UP_OR_DOWN, up, down) @ likeness  # (512, 9)
-    return int((each * each).sum(axis=1).argmin())
 
 
 def _likeness() -> npt.NDArray[np.float64]:

@@ -33,5 +33,7 @@ class Decoders:
     def _decode(self, data: bytes, spec: Preprocessing) -> Photo:
         started = time.perf_counter()
         photo = decode(data, spec, self._max_pixels)
-        self.rate.learn(time.perf_counter() - started)
+        self.rate.learn(
+            time.perf_counter() - started
+        )  # one thread's may be lost: it is an estimate
         return photo

@@ -81,7 +81,7 @@ class Engine:
 
 
 def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
-    """Import the engine's library, here and nowhere else; return the class of its networks.
+    """Import the engine's library, here and nowhere else; return what loads its networks.
 
     Raises:
         StartupError: it is not installed.

@@ -16,7 +16,7 @@ from peers.servers import SERVERS
 
 def main(  # noqa: PLR0913, PLR0917  (an option each)
     only: Annotated[list[str] | None, typer.Option(help="Of these servers; by default all")] = None,
-    engine: Annotated[str, typer.Option(help="paddle or onnxruntime")] = "paddle",
+    engine: Annotated[str, typer.Option(help="As CLASSIFIER_ENGINE")] = "paddle",
     model_dir: Path = Path("weights/MobileNetV2_x1_0_keras"),
     images: Annotated[Path | None, typer.Option(help="A folder of photos")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Closed loop: clients")] = 32,
