@@ -33,7 +33,6 @@ class Decoders:
     def _decode(self, data: bytes, spec: Preprocessing) -> Photo:
         started = time.perf_counter()
         photo = decode(data, spec, self._max_pixels)
-        self.rate.learn(
-            time.perf_counter() - started
-        )  # one thread's may be lost: it is an estimate
+        # Another thread may learn at the same time, and one be lost: it is an estimate.
+        self.rate.learn(time.perf_counter() - started)
         return photo
