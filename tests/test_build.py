@@ -178,6 +178,12 @@ def test_labels_may_be_numbered_as_paddleclas_does(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "labels.txt") == ["0 to 5 years", "6 to 18 years"]
 
 
+@pytest.mark.parametrize("text", ["tench\ngoldfish\n", "0 tench\n1 goldfish\n"])
+def test_labels_may_begin_with_a_byte_order_mark(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8-sig")
+    assert read_labels(tmp_path / "labels.txt") == ["tench", "goldfish"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff"], ids=["empty", "no text"])
 def test_labels_of_no_use(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(content)

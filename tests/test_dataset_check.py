@@ -150,6 +150,15 @@ def test_a_validation_part_has_several_names(run: Run, place: Path, name: str) -
     assert list(found["parts"]) == ["train", "val", "test"]
 
 
+def test_training_and_testing_are_parts_too(run: Run, place: Path) -> None:
+    for part in ("train", "test"):
+        (place / part).rename(place / f"{part.title()}ing")
+    code, found = check(run, place)
+    assert code == 0
+    assert list(found["parts"]) == ["train", "test"]
+    assert found["parts"]["train"]["classes"] == {"Gänseblümchen": 2, "cat": 4, "dog": 3}
+
+
 @pytest.mark.parametrize(
     ("stray", "said"),
     [
@@ -178,6 +187,13 @@ def test_among_vehicles_train_is_a_class(run: Run, tmp_path: Path) -> None:
     code, found = check(run, tmp_path)
     assert code == 0
     assert found["parts"][tmp_path.name]["classes"] == {"bus": 1, "train": 1}
+
+
+def test_a_list_file_may_begin_with_a_byte_order_mark(run: Run, place: Path) -> None:
+    text = "train/cat/0.png 0\ntrain/dog/0.png 1\n"
+    (place / "train_list.txt").write_text(text, encoding="utf-8-sig")
+    code, found = check(run, place / "train_list.txt")
+    assert (code, found["broken"]) == (0, [])
 
 
 def test_list_files(run: Run, place: Path) -> None:

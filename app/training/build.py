@@ -128,7 +128,7 @@ def read_labels(path: Path) -> list[str]:
         StartupError: the file cannot be read or is empty.
     """
     try:
-        names = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"{path}: the labels cannot be read") from error
     if names == [""]:

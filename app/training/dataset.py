@@ -9,7 +9,8 @@ from app.errors import StartupError
 from app.training.class_names import class_ids, class_name
 
 PARTS = ("train", "val", "test")
-_PART_OF = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
+_OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_PART_OF = {part: part for part in PARTS} | _OTHER_NAMES
 _MOST_NAMED = 5  # in an error; more are not read by anyone
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
@@ -51,8 +52,8 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
 def find_parts(place: Path) -> dict[str, Path]:
     """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
 
-    They are list files as PaddleClas names them, `train_list.txt`, else folders; `valid` and
-    `validation` are `val`. A place that has no parts is one, under its own name.
+    They are list files as PaddleClas names them, `train_list.txt`, else folders; `training`,
+    `valid`, `validation` and `testing` too. A place that has no parts is one, under its own name.
 
     Raises:
         StartupError: there are other folders beside the parts, or one part twice.
@@ -131,6 +132,7 @@ def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
 
 def _lines(place: Path) -> list[str]:
     try:
-        return place.read_bytes().decode().split("\n")  # a name may hold other ends of lines
+        text = place.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise StartupError(f"{place} is no list file: it is not text") from error
+    return text.split("\n")  # a name may hold other ends of lines
