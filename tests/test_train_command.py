@@ -21,6 +21,7 @@ from running import cmdline, until
 from app.bundle import load_bundle
 from app.engine import Engine
 from app.training.options import Options
+from app.training.run import free_folder
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--weights", "none", "--scale", 0.25, "--size", 32, "--batch-size", 4)
@@ -181,6 +182,15 @@ def test_what_cannot_be_is_said_before_photos_are_decoded(
     assert code == 1
     assert err.startswith("error: ")
     assert "damaged.png" not in err
+
+
+def test_two_runs_begun_at_once_have_a_folder_each(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [str(free_folder(photos)) for _ in range(2)] == ["runs/colours-1", "runs/colours-2"]
+    assert run("train", photos, *SMALL, "--broken", "fail").code == 1
+    assert len(list(Path("runs").iterdir())) == 2  # a run that does not begin has none
 
 
 def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:

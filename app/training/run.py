@@ -3,6 +3,8 @@
 import importlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -109,11 +111,13 @@ class Run:
 
 
 def free_folder(data: Path) -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that is not there yet."""
-    name, number = data.resolve().stem or "run", 1
-    while (RUNS / f"{name}-{number}").exists():
-        number += 1
-    return RUNS / f"{name}-{number}"
+    """Make the first of runs/NAME-1, runs/NAME-2, ... that is not there yet; return it."""
+    name = data.resolve().stem or "run"
+    for number in count(1):
+        with suppress(FileExistsError):  # another run may begin at this moment
+            (folder := RUNS / f"{name}-{number}").mkdir(parents=True)
+            break
+    return folder
 
 
 class VisualLog:

@@ -54,11 +54,11 @@ def train(
             display.say("the classes have numbers for names; --labels FILE gives them others")
         if share.world > 1 and folder is None:
             raise StartupError("several processes need the run's folder named: --output RUN")
-        run = Run(folder or free_folder(data))
         if folder and share.rank == 0:
-            run.make()
+            Run(folder).make()
         recipe, network = start(options, photos.classes)
         photos = _sound(photos, options, display)
+        run = Run(folder or free_folder(data))
         if share.rank == 0:
             run.create(recipe, photos)
         if share.world > 1:
