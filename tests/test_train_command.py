@@ -100,6 +100,25 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
     assert config["Provenance"]["started_from"] == {"source": "random weights"}
 
 
+def test_weights_of_a_run_bring_their_padding_and_preprocessing(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    from app.training.build import read_file  # noqa: PLC0415  (with Paddle)
+
+    folder, labels = tmp_path / "run", tmp_path / "labels.txt"
+    labels.write_text("\n".join(sorted(LABELS)), "utf-8")
+    small = (*SMALL, "--scale", 0.3, "--epochs", 1, "--workers", 0)
+    run("train", photos, *small, "--output", folder)
+    settings, weights = folder / "settings.json", folder / "best.pdparams"
+    settings.write_text(settings.read_text("utf-8").replace("symmetric", "bottom-right"), "utf-8")
+    assert read_file(weights).padding == "bottom-right"
+    ended = run("weights", "import", weights, "--labels", labels, "--output", tmp_path / "got")
+    assert ended.code == 0
+    run("export", folder)
+    got, exported = load_bundle(tmp_path / "got"), load_bundle(folder / "bundle")
+    assert got.preprocessing == exported.preprocessing
+
+
 @pytest.fixture
 def child(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A long run, in its second epoch at least, with two processes that read."""

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import paddle
-from pydantic import ValidationError
 
 from app.errors import StartupError
 from app.training.checkpoint import Checkpoint, load_checkpoint
 from app.training.convert import Arrays
 from app.training.data import Photos, read_lists, write_lists
 from app.training.mobilenetv2 import MobileNetV2
-from app.training.options import Recipe
+from app.training.options import SETTINGS, Recipe, read_recipe
 from app.training.pdparams import NotParameters, read_pdparams
 from app.training.start import build_network
 
@@ -30,7 +29,6 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._settings = folder / "settings.json"
         self._last = folder / "last.npz"
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
@@ -53,7 +51,8 @@ class Run:
         """
         self.make()
         write_lists(photos, self.folder)
-        self._settings.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
+        text = recipe.model_dump_json(indent=1)
+        (self.folder / SETTINGS).write_text(text, encoding="utf-8")
 
     @property
     def recipe(self) -> Recipe:
@@ -62,12 +61,9 @@ class Run:
         Raises:
             StartupError: this is no run's folder.
         """
-        try:
-            return Recipe.model_validate_json(self._settings.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise StartupError(
-                f"{self.folder} is not a run's folder: no {self._settings.name} that can be read"
-            ) from error
+        if recipe := read_recipe(self.folder):
+            return recipe
+        raise StartupError(f"{self.folder} is not a run's folder: no {SETTINGS} that can be read")
 
     @property
     def photos(self) -> Photos:
