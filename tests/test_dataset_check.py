@@ -135,6 +135,29 @@ def test_a_class_whose_name_is_not_utf8_is_one_line(run: Run, place: Path) -> No
     )
 
 
+def test_files_that_are_no_photos_by_their_names_are_told_of(run: Run, place: Path) -> None:
+    for name in ("a.HEIC", "b.heic", "notes.txt", "unnamed"):
+        (place / "train" / "cat" / name).write_bytes(b"not read")
+    code, found = check(run, place)
+    assert (code, found["sound"]) == (0, True)
+    assert found["parts"]["train"]["not_counted"] == {".heic": 2, ".txt": 1, "": 1}
+    assert found["parts"]["test"]["not_counted"] == {}
+    out = run("dataset", "check", place).out
+    assert "not counted in train: 2 .heic, 1 .txt, 1 without an ending\n" in out
+    assert "not counted in test" not in out
+
+
+@pytest.mark.parametrize("name", ["._0.png", ".ipynb_checkpoints/0.png", "x/.thumbnails/0.png"])
+def test_hidden_files_are_no_photos(run: Run, place: Path, name: str) -> None:
+    hidden = place / "train" / "cat" / name
+    hidden.parent.mkdir(parents=True, exist_ok=True)
+    hidden.write_bytes(b"no photo")
+    code, found = check(run, place)
+    assert code == 0
+    assert found["parts"]["train"]["classes"]["cat"] == 4
+    assert found["parts"]["train"]["not_counted"] == {}
+
+
 def test_one_folder_of_classes(run: Run, place: Path) -> None:
     code, found = check(run, place / "train")
     assert code == 0

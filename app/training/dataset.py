@@ -1,7 +1,8 @@
 """Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +25,17 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Photos with their classes; the order of `classes` is that of the network's output."""
+    """Photos with their classes.
+
+    Attributes:
+        classes: in the order of the network's output.
+        samples: the photos.
+        not_counted: how many other files lie among them, by the ends of their names.
+    """
 
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
+    not_counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
@@ -105,13 +113,21 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     folders = {folder: class_name(folder) for folder in _folders(place)}
     names = tuple(classes or sorted(set(folders.values())))
     ids = class_ids(place, names, folders.values())
-    samples = (
-        Sample(path, ids[name])
-        for folder, name in folders.items()
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+    files = [Sample(path, ids[name]) for folder, name in folders.items() for path in _files(folder)]
+    ends = Counter(sample.path.suffix.lower() for sample in files)
+    return Dataset(
+        names,
+        tuple(sample for sample in files if sample.path.suffix.lower() in SUFFIXES),
+        {end: count for end, count in ends.items() if end not in SUFFIXES},
     )
-    return Dataset(names, tuple(samples))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield what lies below, sorted, but for what systems and editors hide among photos."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        if not hidden and path.is_file():
+            yield path
 
 
 def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
