@@ -123,7 +123,7 @@ def build_paddleclas(
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read a name a line, which may be numbered from 0 as PaddleClas does: `0 tench`.
+    """Read a name a line, or all with their numbers before them as PaddleClas has it: `0 tench`.
 
     Raises:
         StartupError: the file cannot be read or is empty.
@@ -134,8 +134,10 @@ def read_labels(path: Path) -> list[str]:
         raise StartupError(f"{path}: the labels cannot be read") from error
     if names == [""]:
         raise StartupError(f"{path}: there are no labels in it")
-    if all(name.startswith(f"{i} ") for i, name in enumerate(names)):
-        return [name.partition(" ")[2] for name in names]
+    numbered = {number: label for number, _, label in (name.partition(" ") for name in names)}
+    order = [str(class_id) for class_id in range(len(names))]
+    if numbered.keys() == set(order) and all(numbered.values()):
+        return [numbered[number] for number in order]
     return names
 
 
