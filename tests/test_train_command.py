@@ -1,5 +1,6 @@
 """`train` and `export` as commands."""
 
+import itertools
 import json
 import os
 import shlex
@@ -201,6 +202,25 @@ def test_what_cannot_be_is_said_before_photos_are_decoded(
     assert code == 1
     assert err.startswith("error: ")
     assert "damaged.png" not in err
+
+
+def test_photos_on_both_sides_or_of_two_classes_are_told_of(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    for part, names in (("train", "0123"), ("test", "345")):
+        for label, i in itertools.product(LABELS, names):
+            (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
+            shutil.copy(photos / label / f"{i}.png", tmp_path / part / label)
+    short = (*SMALL, "--epochs", 1, "--workers", 0)
+    err = run("train", tmp_path, *short, "--output", tmp_path.parent / "leaky").err
+    assert "3 photos are held out and learned from too, which flatters" in err
+    assert "two classes" not in err
+    for label in LABELS:
+        (tmp_path / "test" / label / "3.png").unlink()
+    shutil.copy(photos / "cat" / "0.png", tmp_path / "train" / "dog" / "cat.png")
+    err = run("train", tmp_path, *short, "--output", tmp_path.parent / "contradictory").err
+    assert "held out and" not in err
+    assert "1 photo stands under two classes" in err
 
 
 def test_two_runs_begun_at_once_have_a_folder_each(
