@@ -10,6 +10,8 @@ from commands import Run
 from drawn import COLOURS, draw, draw_classes
 from PIL import Image
 
+from app.training.dataset import read_dataset
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -156,6 +158,16 @@ def test_hidden_files_are_no_photos(run: Run, place: Path, name: str) -> None:
     assert code == 0
     assert found["parts"]["train"]["classes"]["cat"] == 4
     assert found["parts"]["train"]["not_counted"] == {}
+
+
+def test_folders_with_numbers_for_names_stand_in_their_order(tmp_path: Path) -> None:
+    for number in range(11):
+        draw(tmp_path / str(number) / "0.png", COLOURS["cat"], number)
+    data = read_dataset(tmp_path)
+    assert data.classes == tuple(map(str, range(11)))
+    assert all(sample.path.parent.name == str(sample.class_id) for sample in data.samples)
+    (tmp_path / "x").mkdir()
+    assert read_dataset(tmp_path).classes[:3] == ("0", "1", "10")
 
 
 def test_one_folder_of_classes(run: Run, place: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import StartupError
-from app.training.class_names import class_ids, class_name
+from app.training.class_names import class_ids, class_name, in_order
 
 PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -45,7 +45,8 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
         place: the folder, or the list file; its paths count from its own folder.
         classes: the names in their order, where they are known already; each folder must bear
             one of them then, or a synonym, or all bear numbers. Without them the sorted names of
-            the folders, in Unicode's composed form, or for a list file the numbers.
+            the folders, as numbers where all are, in Unicode's composed form, or for a list file
+            the numbers.
 
     Raises:
         StartupError: it cannot be read, has no photos, or a folder whose name is that of none of
@@ -111,7 +112,7 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder or list file")
     folders = {folder: class_name(folder) for folder in _folders(place)}
-    names = tuple(classes or sorted(set(folders.values())))
+    names = tuple(classes or in_order(set(folders.values())))
     ids = class_ids(place, names, folders.values())
     files = [Sample(path, ids[name]) for folder, name in folders.items() for path in _files(folder)]
     ends = Counter(sample.path.suffix.lower() for sample in files)
