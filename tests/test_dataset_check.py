@@ -170,6 +170,15 @@ def test_folders_with_numbers_for_names_stand_in_their_order(tmp_path: Path) -> 
     assert read_dataset(tmp_path).classes[:3] == ("0", "1", "10")
 
 
+def test_photos_without_a_folder_of_their_class(run: Run, place: Path) -> None:
+    code, _, err = run("dataset", "check", place / "train" / "cat")
+    assert code == 1
+    assert err == (
+        f"error: {place / 'train' / 'cat'}: no photos are counted in it: "
+        "they must lie in a folder a class, such as DIR/cat/1.jpg\n"
+    )
+
+
 def test_one_folder_of_classes(run: Run, place: Path) -> None:
     code, found = check(run, place / "train")
     assert code == 0

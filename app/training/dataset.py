@@ -53,8 +53,13 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
             `classes` or of several.
     """
     dataset = _read_list(place, classes) if place.is_file() else _read_folders(place, classes)
-    if not dataset.samples:
+    if not dataset.samples and place.is_file():
         raise StartupError(f"{place}: there are no photos in it")
+    if not dataset.samples:
+        raise StartupError(
+            f"{place}: no photos are counted in it: "
+            "they must lie in a folder a class, such as DIR/cat/1.jpg"
+        )
     return dataset
 
 
