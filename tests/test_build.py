@@ -176,6 +176,21 @@ def test_labels_may_be_numbered_as_paddleclas_does(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "labels.txt") == ["tench, Tinca tinca", "goldfish"]
     (tmp_path / "labels.txt").write_text("0 to 5 years\n6 to 18 years\n")
     assert read_labels(tmp_path / "labels.txt") == ["0 to 5 years", "6 to 18 years"]
+    (tmp_path / "labels.txt").write_text("0\n1\n")
+    assert read_labels(tmp_path / "labels.txt") == ["0", "1"]
+
+
+def test_the_numbers_of_labels_count_not_their_order(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text(
+        "0 a\n1 b\n10 k\n" + "".join(f"{i} x\n" for i in range(2, 10))
+    )
+    assert read_labels(tmp_path / "labels.txt") == ["a", "b", *["x"] * 8, "k"]
+
+
+@pytest.mark.parametrize("text", ["tench\ngoldfish\n", "0 tench\n1 goldfish\n"])
+def test_labels_may_begin_with_a_byte_order_mark(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8-sig")
+    assert read_labels(tmp_path / "labels.txt") == ["tench", "goldfish"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff"], ids=["empty", "no text"])

@@ -10,6 +10,8 @@ from commands import Run
 from drawn import COLOURS, draw, draw_classes
 from PIL import Image
 
+from app.training.dataset import read_dataset
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -135,6 +137,48 @@ def test_a_class_whose_name_is_not_utf8_is_one_line(run: Run, place: Path) -> No
     )
 
 
+def test_files_that_are_no_photos_by_their_names_are_told_of(run: Run, place: Path) -> None:
+    for name in ("a.HEIC", "b.heic", "notes.txt", "unnamed"):
+        (place / "train" / "cat" / name).write_bytes(b"not read")
+    code, found = check(run, place)
+    assert (code, found["sound"]) == (0, True)
+    assert found["parts"]["train"]["not_counted"] == {".heic": 2, ".txt": 1, "": 1}
+    assert found["parts"]["test"]["not_counted"] == {}
+    out = run("dataset", "check", place).out
+    assert "not counted in train: 2 .heic, 1 .txt, 1 without an ending\n" in out
+    assert "not counted in test" not in out
+
+
+@pytest.mark.parametrize("name", ["._0.png", ".ipynb_checkpoints/0.png", "x/.thumbnails/0.png"])
+def test_hidden_files_are_no_photos(run: Run, place: Path, name: str) -> None:
+    hidden = place / "train" / "cat" / name
+    hidden.parent.mkdir(parents=True, exist_ok=True)
+    hidden.write_bytes(b"no photo")
+    code, found = check(run, place)
+    assert code == 0
+    assert found["parts"]["train"]["classes"]["cat"] == 4
+    assert found["parts"]["train"]["not_counted"] == {}
+
+
+def test_folders_with_numbers_for_names_stand_in_their_order(tmp_path: Path) -> None:
+    for number in range(11):
+        draw(tmp_path / str(number) / "0.png", COLOURS["cat"], number)
+    data = read_dataset(tmp_path)
+    assert data.classes == tuple(map(str, range(11)))
+    assert all(sample.path.parent.name == str(sample.class_id) for sample in data.samples)
+    (tmp_path / "x").mkdir()
+    assert read_dataset(tmp_path).classes[:3] == ("0", "1", "10")
+
+
+def test_photos_without_a_folder_of_their_class(run: Run, place: Path) -> None:
+    code, _, err = run("dataset", "check", place / "train" / "cat")
+    assert code == 1
+    assert err == (
+        f"error: {place / 'train' / 'cat'}: no photos are counted in it: "
+        "they must lie in a folder a class, such as DIR/cat/1.jpg\n"
+    )
+
+
 def test_one_folder_of_classes(run: Run, place: Path) -> None:
     code, found = check(run, place / "train")
     assert code == 0
@@ -148,6 +192,15 @@ def test_a_validation_part_has_several_names(run: Run, place: Path, name: str) -
     code, found = check(run, place)
     assert code == 0
     assert list(found["parts"]) == ["train", "val", "test"]
+
+
+def test_training_and_testing_are_parts_too(run: Run, place: Path) -> None:
+    for part in ("train", "test"):
+        (place / part).rename(place / f"{part.title()}ing")
+    code, found = check(run, place)
+    assert code == 0
+    assert list(found["parts"]) == ["train", "test"]
+    assert found["parts"]["train"]["classes"] == {"Gänseblümchen": 2, "cat": 4, "dog": 3}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +231,13 @@ def test_among_vehicles_train_is_a_class(run: Run, tmp_path: Path) -> None:
     code, found = check(run, tmp_path)
     assert code == 0
     assert found["parts"][tmp_path.name]["classes"] == {"bus": 1, "train": 1}
+
+
+def test_a_list_file_may_begin_with_a_byte_order_mark(run: Run, place: Path) -> None:
+    text = "train/cat/0.png 0\ntrain/dog/0.png 1\n"
+    (place / "train_list.txt").write_text(text, encoding="utf-8-sig")
+    code, found = check(run, place / "train_list.txt")
+    assert (code, found["broken"]) == (0, [])
 
 
 def test_list_files(run: Run, place: Path) -> None:

@@ -68,3 +68,8 @@ def test_the_calibration_error_by_hand() -> None:
 def test_the_surest_mistake_is_first() -> None:
     scores = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], np.float32)
     assert Evaluated(scores, np.array([1, 1, 1, 0])).mistakes().tolist() == [2, 3, 0]
+
+
+def test_scores_that_are_no_numbers_are_wrong() -> None:
+    scores = np.full((2, 3), np.nan, np.float32)
+    assert Evaluated(scores, np.array([0, 2])).top(1) == 0

@@ -8,6 +8,9 @@ import pytest
 from commands import Run
 from drawn import draw_classes
 
+from app.training.dataset import read_dataset
+from app.training.split import choose
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -55,6 +58,23 @@ def test_equal_files_stay_together(run: Run, place: Path, tmp_path: Path) -> Non
     ]
     assert not contents[0] & contents[1]
     assert len(contents[1]) > 10
+
+
+def test_copies_of_one_file_are_not_all_there_is_to_test(place: Path) -> None:
+    for i in range(5):
+        (place / "dog" / f"not found {i}.png").write_bytes(b"<html>404</html>")
+    data = read_dataset(place)
+    for seed in range(20):  # 3 of 15, and the 5 that are equal are too many
+        chosen = {path.name for path in choose(data, 0.2, seed) if path.parent.name == "dog"}
+        assert len(chosen) == 3
+        assert not any(name.startswith("not") for name in chosen)
+
+
+def test_of_pairs_one_is_tested_on(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 3})
+    for i in range(3):
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
+    assert len(choose(read_dataset(tmp_path), 0.1, seed=0)) == 2
 
 
 def test_a_lone_photo_is_learnt_from(run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`train` and `export` as commands."""
 
+import itertools
 import json
 import os
 import shlex
@@ -21,6 +22,7 @@ from running import cmdline, until
 from app.bundle import load_bundle
 from app.engine import Engine
 from app.training.options import Options
+from app.training.run import free_folder
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--weights", "none", "--scale", 0.25, "--size", 32, "--batch-size", 4)
@@ -97,6 +99,25 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
     np.testing.assert_allclose(Engine(bundle).infer(image), odds / odds.sum(), atol=1e-4)
     config = yaml.safe_load((tmp_path / "bundle" / "inference.yml").read_text("utf-8"))
     assert config["Provenance"]["started_from"] == {"source": "random weights"}
+
+
+def test_weights_of_a_run_bring_their_padding_and_preprocessing(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    from app.training.build import read_file  # noqa: PLC0415  (with Paddle)
+
+    folder, labels = tmp_path / "run", tmp_path / "labels.txt"
+    labels.write_text("\n".join(sorted(LABELS)), "utf-8")
+    small = (*SMALL, "--scale", 0.3, "--epochs", 1, "--workers", 0)
+    run("train", photos, *small, "--output", folder)
+    settings, weights = folder / "settings.json", folder / "best.pdparams"
+    settings.write_text(settings.read_text("utf-8").replace("symmetric", "bottom-right"), "utf-8")
+    assert read_file(weights).padding == "bottom-right"
+    ended = run("weights", "import", weights, "--labels", labels, "--output", tmp_path / "got")
+    assert ended.code == 0
+    run("export", folder)
+    got, exported = load_bundle(tmp_path / "got"), load_bundle(folder / "bundle")
+    assert got.preprocessing == exported.preprocessing
 
 
 @pytest.fixture
@@ -181,6 +202,34 @@ def test_what_cannot_be_is_said_before_photos_are_decoded(
     assert code == 1
     assert err.startswith("error: ")
     assert "damaged.png" not in err
+
+
+def test_photos_on_both_sides_or_of_two_classes_are_told_of(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    for part, names in (("train", "0123"), ("test", "345")):
+        for label, i in itertools.product(LABELS, names):
+            (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
+            shutil.copy(photos / label / f"{i}.png", tmp_path / part / label)
+    short = (*SMALL, "--epochs", 1, "--workers", 0)
+    err = run("train", tmp_path, *short, "--output", tmp_path.parent / "leaky").err
+    assert "3 photos are held out and learned from too, which flatters" in err
+    assert "two classes" not in err
+    for label in LABELS:
+        (tmp_path / "test" / label / "3.png").unlink()
+    shutil.copy(photos / "cat" / "0.png", tmp_path / "train" / "dog" / "cat.png")
+    err = run("train", tmp_path, *short, "--output", tmp_path.parent / "contradictory").err
+    assert "held out and" not in err
+    assert "1 photo stands under two classes" in err
+
+
+def test_two_runs_begun_at_once_have_a_folder_each(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [str(free_folder(photos)) for _ in range(2)] == ["runs/colours-1", "runs/colours-2"]
+    assert run("train", photos, *SMALL, "--broken", "fail").code == 1
+    assert len(list(Path("runs").iterdir())) == 2  # a run that does not begin has none
 
 
 def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:

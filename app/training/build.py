@@ -14,6 +14,7 @@ from app.training.convert import Arrays, from_keras
 from app.training.export import Card, export
 from app.training.fetch import fetch_from_wheel, fetch_url
 from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2, Padding
+from app.training.options import read_recipe
 from app.training.pdparams import NotParameters, read_pdparams
 from app.training.sources import SOURCES, WEIGHTS, Source, read_sources
 
@@ -69,7 +70,7 @@ def read_origin(name: str, sources_file: Path = SOURCES) -> Origin:
 
 
 def read_file(file: Path) -> Origin:
-    """Read a local MobileNetV2: PaddleClas's `.pdparams` or Keras's `.h5`.
+    """Read a local MobileNetV2: PaddleClas's `.pdparams`, a run's, or Keras's `.h5`.
 
     Raises:
         StartupError: it is not such a file.
@@ -122,19 +123,21 @@ def build_paddleclas(
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read a name a line, which may be numbered from 0 as PaddleClas does: `0 tench`.
+    """Read a name a line, or all with their numbers before them as PaddleClas has it: `0 tench`.
 
     Raises:
         StartupError: the file cannot be read or is empty.
     """
     try:
-        names = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"{path}: the labels cannot be read") from error
     if names == [""]:
         raise StartupError(f"{path}: there are no labels in it")
-    if all(name.startswith(f"{i} ") for i, name in enumerate(names)):
-        return [name.partition(" ")[2] for name in names]
+    numbered = {number: label for number, _, label in (name.partition(" ") for name in names)}
+    order = [str(class_id) for class_id in range(len(names))]
+    if numbered.keys() == set(order) and all(numbered.values()):
+        return [numbered[number] for number in order]
     return names
 
 
@@ -165,11 +168,14 @@ def _paddleclas(file: Path) -> Origin:
         channels, class_num = len(arrays["conv1._conv.weight"]), len(arrays["out.bias"])
     except KeyError as error:
         raise StartupError(f"{file} holds no MobileNetV2 of PaddleClas: no {error}") from error
-    scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
-    network = MobileNetV2(class_num, scale)
+    if recipe := read_recipe(file.parent):  # a run's own, which need not be as PaddleClas's
+        scale, padding, ops = recipe.scale, recipe.padding, recipe.transform_ops
+    else:
+        scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
+        padding, ops = "symmetric", transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE)
+    network = MobileNetV2(class_num, scale, padding=padding)
     _set_state(network, arrays, file)
-    ops = transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE)
-    return Origin(network, scale, "symmetric", ops, _imported(file))
+    return Origin(network, scale, padding, ops, _imported(file))
 
 
 def _imported(file: Path) -> dict[str, Any]:

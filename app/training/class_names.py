@@ -29,6 +29,12 @@ def class_name(folder: Path) -> str:
     return normalize("NFC", folder.name)
 
 
+def in_order(names: Collection[str]) -> list[str]:
+    """Return the names sorted; where all are numbers, so that 2 stands before 10."""
+    numbers = all(name.isdecimal() for name in names)
+    return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
+
+
 def class_ids(place: Path, classes: Sequence[str], names: Collection[str]) -> dict[str, int]:
     """Return the class of each of the folders' names in `place`: a label, a synonym or a number.
 

@@ -1,15 +1,17 @@
 """Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import StartupError
-from app.training.class_names import class_ids, class_name
+from app.training.class_names import class_ids, class_name, in_order
 
 PARTS = ("train", "val", "test")
-_PART_OF = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
+_OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_PART_OF = {part: part for part in PARTS} | _OTHER_NAMES
 _MOST_NAMED = 5  # in an error; more are not read by anyone
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
@@ -23,10 +25,17 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Photos with their classes; the order of `classes` is that of the network's output."""
+    """Photos with their classes.
+
+    Attributes:
+        classes: in the order of the network's output.
+        samples: the photos.
+        not_counted: how many other files lie among them, by the ends of their names.
+    """
 
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
+    not_counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
@@ -36,23 +45,29 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
         place: the folder, or the list file; its paths count from its own folder.
         classes: the names in their order, where they are known already; each folder must bear
             one of them then, or a synonym, or all bear numbers. Without them the sorted names of
-            the folders, in Unicode's composed form, or for a list file the numbers.
+            the folders, as numbers where all are, in Unicode's composed form, or for a list file
+            the numbers.
 
     Raises:
         StartupError: it cannot be read, has no photos, or a folder whose name is that of none of
             `classes` or of several.
     """
     dataset = _read_list(place, classes) if place.is_file() else _read_folders(place, classes)
-    if not dataset.samples:
+    if not dataset.samples and place.is_file():
         raise StartupError(f"{place}: there are no photos in it")
+    if not dataset.samples:
+        raise StartupError(
+            f"{place}: no photos are counted in it: "
+            "they must lie in a folder a class, such as DIR/cat/1.jpg"
+        )
     return dataset
 
 
 def find_parts(place: Path) -> dict[str, Path]:
     """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
 
-    They are list files as PaddleClas names them, `train_list.txt`, else folders; `valid` and
-    `validation` are `val`. A place that has no parts is one, under its own name.
+    They are list files as PaddleClas names them, `train_list.txt`, else folders; `training`,
+    `valid`, `validation` and `testing` too. A place that has no parts is one, under its own name.
 
     Raises:
         StartupError: there are other folders beside the parts, or one part twice.
@@ -102,15 +117,23 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     if not place.is_dir():
         raise StartupError(f"{place}: no such folder or list file")
     folders = {folder: class_name(folder) for folder in _folders(place)}
-    names = tuple(classes or sorted(set(folders.values())))
+    names = tuple(classes or in_order(set(folders.values())))
     ids = class_ids(place, names, folders.values())
-    samples = (
-        Sample(path, ids[name])
-        for folder, name in folders.items()
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+    files = [Sample(path, ids[name]) for folder, name in folders.items() for path in _files(folder)]
+    ends = Counter(sample.path.suffix.lower() for sample in files)
+    return Dataset(
+        names,
+        tuple(sample for sample in files if sample.path.suffix.lower() in SUFFIXES),
+        {end: count for end, count in ends.items() if end not in SUFFIXES},
     )
-    return Dataset(names, tuple(samples))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield what lies below, sorted, but for what systems and editors hide among photos."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        if not hidden and path.is_file():
+            yield path
 
 
 def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
@@ -131,6 +154,7 @@ def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
 
 def _lines(place: Path) -> list[str]:
     try:
-        return place.read_bytes().decode().split("\n")  # a name may hold other ends of lines
+        text = place.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise StartupError(f"{place} is no list file: it is not text") from error
+    return text.split("\n")  # a name may hold other ends of lines

@@ -40,6 +40,10 @@ def show(found: Findings, parts: Mapping[str, Dataset], console: Console) -> Non
         table.add_row(part, *_row(_part(data, _looks(found, part))))
     console.print(table)
     console.print(_classes(parts))
+    for part, data in parts.items():
+        if others := data.not_counted:
+            told = (f"{n} {end or 'without an ending'}" for end, n in others.items())
+            console.print(f"not counted in {part}: {', '.join(told)}", soft_wrap=True)
     for kind, what in _wrong(found):
         console.print(Text(f"{kind}:", "red"), what, soft_wrap=True)
     if found.sound:
@@ -57,6 +61,7 @@ def _part(data: Dataset, looks: Sequence[Look]) -> dict[str, Any]:
         "classes": {name: counts[class_id] for class_id, name in enumerate(data.classes)},
         "width": _spread([look.size[0] for look in looks]),
         "height": _spread([look.size[1] for look in looks]),
+        "not_counted": dict(data.not_counted),
     }
 
 

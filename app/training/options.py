@@ -1,12 +1,14 @@
 """What may be chosen for a training run; written into its folder and read back from there."""
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.settings import Device
 
 DEFAULT_SCALE = 1.0
+SETTINGS = "settings.json"
 
 
 class Options(BaseModel):
@@ -61,3 +63,11 @@ class Recipe(BaseModel):
     pretrained: bool
     transform_ops: list[dict[str, Any]]
     origin: dict[str, Any]
+
+
+def read_recipe(folder: Path) -> Recipe | None:
+    """Read the recipe of the run in `folder`; None where there is none that can be read."""
+    try:
+        return Recipe.model_validate_json((folder / SETTINGS).read_bytes())
+    except (OSError, ValidationError):
+        return None

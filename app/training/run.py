@@ -3,18 +3,19 @@
 import importlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 import paddle
-from pydantic import ValidationError
 
 from app.errors import StartupError
 from app.training.checkpoint import Checkpoint, load_checkpoint
 from app.training.convert import Arrays
 from app.training.data import Photos, read_lists, write_lists
 from app.training.mobilenetv2 import MobileNetV2
-from app.training.options import Recipe
+from app.training.options import SETTINGS, Recipe, read_recipe
 from app.training.pdparams import NotParameters, read_pdparams
 from app.training.start import build_network
 
@@ -28,7 +29,6 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._settings = folder / "settings.json"
         self._last = folder / "last.npz"
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
@@ -51,7 +51,8 @@ class Run:
         """
         self.make()
         write_lists(photos, self.folder)
-        self._settings.write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
+        text = recipe.model_dump_json(indent=1)
+        (self.folder / SETTINGS).write_text(text, encoding="utf-8")
 
     @property
     def recipe(self) -> Recipe:
@@ -60,12 +61,9 @@ class Run:
         Raises:
             StartupError: this is no run's folder.
         """
-        try:
-            return Recipe.model_validate_json(self._settings.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise StartupError(
-                f"{self.folder} is not a run's folder: no {self._settings.name} that can be read"
-            ) from error
+        if recipe := read_recipe(self.folder):
+            return recipe
+        raise StartupError(f"{self.folder} is not a run's folder: no {SETTINGS} that can be read")
 
     @property
     def photos(self) -> Photos:
@@ -109,11 +107,13 @@ class Run:
 
 
 def free_folder(data: Path) -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that is not there yet."""
-    name, number = data.resolve().stem or "run", 1
-    while (RUNS / f"{name}-{number}").exists():
-        number += 1
-    return RUNS / f"{name}-{number}"
+    """Make the first of runs/NAME-1, runs/NAME-2, ... that is not there yet; return it."""
+    name = data.resolve().stem or "run"
+    for number in count(1):
+        with suppress(FileExistsError):  # another run may begin at this moment
+            (folder := RUNS / f"{name}-{number}").mkdir(parents=True)
+            break
+    return folder
 
 
 class VisualLog:

@@ -68,7 +68,8 @@ class Evaluated:
         """How many classes come before the right one, (N,); of equals the first, as in answers."""
         own = self.scores[np.arange(len(self.truth)), self.truth][:, None]
         earlier = np.arange(self.scores.shape[1]) < self.truth[:, None]
-        ahead = (self.scores > own) | ((self.scores == own) & earlier)
+        # Not `>`: of a network that has diverged all are NaN, and none would come before.
+        ahead = ~(self.scores <= own) | ((self.scores == own) & earlier)
         return np.asarray(ahead.sum(axis=1))
 
     def top(self, count: int) -> float:

@@ -51,7 +51,8 @@ def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> 
 def choose(data: Dataset, share: float, seed: int) -> set[Path]:
     """Return `share` of each class's photos to test on; a class keeps one at least to learn from.
 
-    Files of the same content stay together, across classes too; one that cannot be read stays.
+    Files of the same content stay together, across classes too, and are learned from where they
+    are more than all of the share; one that cannot be read stays.
     """
     content = {sample.path: _content(sample.path) for sample in data.samples}
     classes = [Counter[str]() for _ in data.classes]
@@ -62,7 +63,8 @@ def choose(data: Dataset, share: float, seed: int) -> set[Path]:
     for copies in classes:
         wanted = max(1, round(share * copies.total()))
         wanted -= sum(count for one, count in copies.items() if in_test.get(one))
-        free = sorted((one for one in copies if one not in in_test), key=partial(_rank, seed))
+        free = sorted(copies.keys() - in_test, key=partial(_rank, seed))
+        free.sort(key=lambda one: copies[one] > wanted)  # copies of one photo are not all to test
         for one in free:
             in_test[one] = wanted > 0 and one != free[-1]  # one is left to learn from
             wanted -= copies[one]

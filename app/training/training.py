@@ -1,6 +1,6 @@
 """`train`: from photos, or from a run that was stopped, to a trained network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from app.preprocessing import read_transform_ops
 from app.training.augment import Augmentation
 from app.training.data import Photos, read_photos
 from app.training.dataset import Dataset
-from app.training.inspection import Broken, inspect, tasks
+from app.training.inspection import Broken, Findings, Look, findings, inspect, tasks
 from app.training.interruption import Interrupted, Interruption
 from app.training.learner import Learner
 from app.training.loader import Eyes, Loader
@@ -54,11 +54,11 @@ def train(
             display.say("the classes have numbers for names; --labels FILE gives them others")
         if share.world > 1 and folder is None:
             raise StartupError("several processes need the run's folder named: --output RUN")
-        run = Run(folder or free_folder(data))
         if folder and share.rank == 0:
-            run.make()
+            Run(folder).make()
         recipe, network = start(options, photos.classes)
         photos = _sound(photos, options, display)
+        run = Run(folder or free_folder(data))
         if share.rank == 0:
             run.create(recipe, photos)
         if share.world > 1:
@@ -98,22 +98,36 @@ def _prepare(options: Options) -> Share:
 
 def _sound(photos: Photos, options: Options, display: Display) -> Photos:
     """Decode every photo once; leave out what is broken, or stop where that is asked for."""
-    broken: list[Path] = []
+    parts = {
+        "train": Dataset(photos.classes, photos.train),
+        "held out": Dataset(photos.classes, photos.validation),
+    }
     with display, display.bar("checking photos", len(photos.all)):
-        looks = inspect(
-            tasks({"run": Dataset(photos.classes, photos.all)}),
-            granted_cores(),
-            options.max_pixels,
-            by_pixels=False,
-        )
-        for look in looks:
-            display.advance(1)
-            if isinstance(look, Broken):
-                display.say(f"broken: {look.path}: {look.error}")
-                broken.append(look.path)
+        looks = inspect(tasks(parts), granted_cores(), options.max_pixels, by_pixels=False)
+        found = findings(_shown(looks, display), parts)
+        _warn(found, display)
+    broken = [path for path, _ in found.broken]
     if broken and options.broken == "fail":
         raise StartupError(f"{len(broken)} photos cannot be read, the first is {broken[0]}")
     return photos.without(broken)
+
+
+def _shown(looks: Iterable[Look | Broken], display: Display) -> Iterator[Look | Broken]:
+    for look in looks:
+        display.advance(1)
+        if isinstance(look, Broken):
+            display.say(f"broken: {look.path}: {look.error}")
+        yield look
+
+
+def _warn(found: Findings, display: Display) -> None:
+    named = f"`{command('dataset', 'check', 'DIR')}` names them"
+    if leaks := len(found.leaks):
+        are = "photos are" if leaks > 1 else "photo is"
+        display.say(f"{leaks} {are} held out and learned from too, which flatters; {named}")
+    if several := len(found.contradictions):
+        stand = "photos stand" if several > 1 else "photo stands"
+        display.say(f"{several} {stand} under two classes; {named}")
 
 
 def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display: Display) -> Place:
