@@ -216,8 +216,9 @@ class EnginePool:
         return worker
 
     def _welcome(self, worker: EngineWorker) -> None:
-        self._serving.add(worker)
-        self.give_back(worker)
+        if not worker.lost:  # again, while others still loaded theirs
+            self._serving.add(worker)
+            self.give_back(worker)
 
     def _retire(self, worker: EngineWorker) -> None:
         worker.retiring = True
