@@ -243,7 +243,7 @@ class EnginePool:
         tasks = [*self._places, *([self._canaries] if self._canaries else ())]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for worker in self._started:
+        for worker in self._started:  # before any await, as a cancellation may land there
             worker.lose("stop")
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._burials)

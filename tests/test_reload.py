@@ -1,10 +1,12 @@
 """A new bundle takes over from an old one, in a real server under load; a bad one does not."""
 
 import io
+import os
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -198,3 +200,48 @@ def test_without_a_key_there_is_nothing(small_bundle: Path, tmp_path: Path) -> N
     with RunningServer(small_bundle, tmp_path / "log", workers=1, max_batch_size=1) as server:
         response = reload(server)
         assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+def test_the_end_of_the_drain_ends_a_reload_that_waits_for_the_last_old_request(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "log_format": "json"}
+    settings |= {"batch_timeout_s": 60, "deadline_s": 60, "drain_delay_s": 0, "drain_timeout_s": 1}
+    with (
+        RunningServer(small_bundle, tmp_path / "log", **settings) as server,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        os.kill(server.workers()[0], signal.SIGSTOP)
+        photo = clients.submit(server.predict, PHOTO)
+        until(lambda: server.health()["in_flight"] == 1)
+        swap = clients.submit(reload, server)
+        until(lambda: sum("serving" in line["message"] for line in server.logged()) == 2)
+        server.process.send_signal(signal.SIGTERM)
+        answers = photo.result(), swap.result()
+        assert [answer.json()["code"] for answer in answers] == ["draining"] * 2
+        assert server.process.wait(10) == 0
+
+
+def test_while_it_drains_no_new_bundle_is_started(small_bundle: Path, tmp_path: Path) -> None:
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 2}
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: not server.ready())
+        response = reload(server)
+        assert (response.status_code, response.json()["code"]) == (503, "draining")
+        assert server.process.wait(10) == 0
+
+
+def test_who_is_starting_when_the_end_begins_does_not_take_over(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 0}
+    with (
+        RunningServer(small_bundle, tmp_path / "log", **settings) as server,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        swap = clients.submit(reload, server)
+        until(lambda: len(server.workers()) == 2)
+        server.process.send_signal(signal.SIGTERM)
+        assert swap.result().json()["code"] == "draining"
+        assert server.process.wait(10) == 0
