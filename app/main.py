@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -78,10 +77,11 @@ def serve(settings: Settings) -> None:
         runner.run(_serve(app, server))
 
 
-async def _serve(app: FastAPI, server: uvicorn.Server) -> None:
+async def _serve(app: FastAPI, server: DrainingServer) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task  # noqa: S101  (we are in it)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # till uvicorn has its own handlers
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
     async with app.router.lifespan_context(app):
         loop.remove_signal_handler(signal.SIGTERM)

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from running import RunningServer, until
 
+from app.bundle import load_bundle
+
 KEY = "a key of sixteen letters or more"
 
 
@@ -116,6 +118,20 @@ def test_a_signal_does_the_same(server: RunningServer, place: Path, other_bundle
     server.process.send_signal(signal.SIGHUP)
     until(lambda: version(server) != before)
     assert server.predict(PHOTO).status_code == 200
+
+
+def test_a_signal_during_the_start_does_it_right_after(
+    small_bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "current"
+    place.symlink_to(small_bundle)
+    server = RunningServer(place, tmp_path / "log", workers=1, log_format="json")
+    until(server.workers)  # it loads the small bundle
+    switch(place, other_bundle)
+    server.process.send_signal(signal.SIGHUP)
+    with server:
+        until(lambda: version(server) == load_bundle(other_bundle).version)
+        assert server.predict(PHOTO).status_code == 200
 
 
 def test_a_bundle_with_other_answers_is_refused_and_the_old_one_serves_on(
