@@ -6,15 +6,15 @@ import sys
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from app.settings import Settings
+from app.settings import LogFormat, LogLevel
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send everything, uvicorn's own lines too, to standard output in one format."""
+def configure_logging(level: LogLevel, form: LogFormat) -> None:
+    """Send all that this process says, uvicorn's own lines too, to standard output in one format."""
     handler = logging.StreamHandler(sys.stdout)
-    text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
+    text = form == "text" or (form == "auto" and sys.stdout.isatty())
     handler.setFormatter(_TextFormatter() if text else _json_formatter())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("PIL", "python_multipart"):  # what is odd in an upload gets a 4xx
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -68,7 +68,7 @@ def serve(settings: Settings) -> None:
         BundleError: the bundle cannot be used.
         StartupError: no worker can be started on it, or traces cannot be sent.
     """
-    configure_logging(settings)
+    configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
     loop_factory = server.config.get_loop_factory()

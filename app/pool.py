@@ -55,6 +55,8 @@ class EnginePool:
             settings.threads_per_worker,
             settings.max_batch_size,
             settings.batch_budget_s,
+            settings.log_level,
+            settings.log_format,
         )
         self._failed_starts = 0
         self._started: set[EngineWorker] = set()

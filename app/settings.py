@@ -18,6 +18,8 @@ _FORM_BYTES = 64 * 1024
 
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "text"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Pause = Annotated[float, Field(ge=0, le=3600)]
@@ -107,12 +109,8 @@ class Settings(BaseSettings):
     admin_key: Key | None = Field(
         None, description="Bearer token of `POST /models/reload`; without it, 404"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged"
-    )
-    log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="auto is text on a terminal, JSON elsewhere"
-    )
+    log_level: LogLevel = Field("info", description="The least level that is logged")
+    log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
     traces: bool = Field(
         False, description="Send traces by OpenTelemetry; where to, say its own variables"
     )
