@@ -10,7 +10,7 @@ from app.settings import LogFormat, LogLevel
 
 
 def configure_logging(level: LogLevel, form: LogFormat) -> None:
-    """Send all that this process says, uvicorn's own lines too, to standard output in one format."""
+    """Send all that this process says, uvicorn's own too, to standard output in one format."""
     handler = logging.StreamHandler(sys.stdout)
     text = form == "text" or (form == "auto" and sys.stdout.isatty())
     handler.setFormatter(_TextFormatter() if text else _json_formatter())
