@@ -126,6 +126,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _batch_starts_before_the_deadline(self) -> Self:
+        if self.max_wait_ms >= self.deadline_s * 1000:
+            raise PydanticCustomError(
+                "max_wait_ms",
+                "CLASSIFIER_MAX_WAIT_MS must be less than CLASSIFIER_DEADLINE_S: a photo that "
+                "comes alone would never be answered",
+            )
+        return self
+
     @property
     def max_body_bytes(self) -> int:
         """How long a request's body may be: the largest upload and its form."""
