@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__, loop_lag
 from app.bundle import Bundle, load_bundle
-from app.logs import configure_logging
+from app.logs import configure_logging, written_aside
 from app.metrics import Metrics
 from app.middleware import Observe
 from app.pool import EnginePool
@@ -71,9 +71,9 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
-    loop_factory = server.config.get_loop_factory()
+    runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
     # Cancelled: by SIGTERM during the start.
-    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=loop_factory) as runner:
+    with written_aside(), suppress(asyncio.CancelledError), runner:
         runner.run(_serve(app, server))
 
 

@@ -155,6 +155,16 @@ def test_each_request_is_one_json_line(server: RunningServer) -> None:
     assert line["duration_ms"] > 0
 
 
+def test_a_log_that_nobody_takes_holds_up_nobody(small_bundle: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    with RunningServer(small_bundle, log, workers=1) as server:
+        for _ in range(400):  # of which a pipe holds half
+            assert server.client.get("/health/live", timeout=10).status_code == 200
+    os.close(reader)
+
+
 def test_what_fails_in_a_worker_is_a_json_line_too(tmp_path: Path) -> None:
     networks.export_dazzled(tmp_path / "bundle")
     drawn.draw(tmp_path / "bright.png", (255, 255, 255), 1)
