@@ -50,7 +50,9 @@ RUN cd /opt/venv/lib/python3*/site-packages \
         /opt/venv/bin/pip* \
     && find . -type d -name tests -prune -exec rm -rf {} +
 COPY app app
-RUN rm -rf app/training app/bench
+# The image's user reads it, whatever the umask of whoever cloned it.
+RUN rm -rf app/training app/bench \
+    && chmod -R a+rX app
 
 FROM runtime
 ARG MODEL=MobileNetV2_x1_0_keras

@@ -17,7 +17,8 @@ from app import calibration
 from app.bundle import Bundle
 from app.engine import Engine, library
 from app.errors import InferenceFailed, StartupError
-from app.settings import Device, EngineName
+from app.logs import configure_logging
+from app.settings import Device, EngineName, LogFormat, LogLevel
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Job:
     threads: int
     max_batch_size: int | None
     batch_budget_s: float
+    log_level: LogLevel
+    log_format: LogFormat
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -77,6 +80,7 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     back.
     """
     _ignore_signals()
+    configure_logging(job.log_level, job.log_format)  # what it says stands in the server's log
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # other C libraries than glibc have none
         _keep_freed_memory(libc)

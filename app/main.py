@@ -6,13 +6,12 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__, loop_lag
 from app.bundle import Bundle, load_bundle
-from app.logs import configure_logging
+from app.logs import configure_logging, written_aside
 from app.metrics import Metrics
 from app.middleware import Observe
 from app.pool import EnginePool
@@ -69,19 +68,20 @@ def serve(settings: Settings) -> None:
         BundleError: the bundle cannot be used.
         StartupError: no worker can be started on it, or traces cannot be sent.
     """
-    configure_logging(settings)
+    configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
-    loop_factory = server.config.get_loop_factory()
+    runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
     # Cancelled: by SIGTERM during the start.
-    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=loop_factory) as runner:
+    with written_aside(), suppress(asyncio.CancelledError), runner:
         runner.run(_serve(app, server))
 
 
-async def _serve(app: FastAPI, server: uvicorn.Server) -> None:
+async def _serve(app: FastAPI, server: DrainingServer) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task  # noqa: S101  (we are in it)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # till uvicorn has its own handlers
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
     async with app.router.lifespan_context(app):
         loop.remove_signal_handler(signal.SIGTERM)

@@ -116,6 +116,8 @@ class Metrics:
         for reason in ("crash", "hang", "canary", "recycle"):
             self.worker_restarts.labels(reason)
         self.outcomes.labels("ok")
+        for status in (200, 429, 500, 503, 504):
+            self.requests.labels("POST", "/predict", str(status))
 
     def observe_answer(self, scores: npt.NDArray[np.float32], seconds: Mapping[str, float]) -> None:
         """Note one answer: its scores (classes,), and how long it was in each stage."""

@@ -55,6 +55,8 @@ class EnginePool:
             settings.threads_per_worker,
             settings.max_batch_size,
             settings.batch_budget_s,
+            settings.log_level,
+            settings.log_format,
         )
         self._failed_starts = 0
         self._started: set[EngineWorker] = set()
@@ -216,8 +218,9 @@ class EnginePool:
         return worker
 
     def _welcome(self, worker: EngineWorker) -> None:
-        self._serving.add(worker)
-        self.give_back(worker)
+        if not worker.lost:  # again, while others still loaded theirs
+            self._serving.add(worker)
+            self.give_back(worker)
 
     def _retire(self, worker: EngineWorker) -> None:
         worker.retiring = True
@@ -242,7 +245,7 @@ class EnginePool:
         tasks = [*self._places, *([self._canaries] if self._canaries else ())]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for worker in self._started:
+        for worker in self._started:  # before any await, as a cancellation may land there
             worker.lose("stop")
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._burials)

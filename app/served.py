@@ -91,6 +91,8 @@ class ServedModel:
                 self._unused.set()
 
     async def stop(self) -> None:
-        """Wait for its last request, then stop its workers."""
-        await self._unused.wait()
-        await self._running.__aexit__(None, None, None)
+        """Wait for its last request, then stop its workers; cancelled, stop them at once."""
+        try:
+            await self._unused.wait()
+        finally:
+            await self._running.__aexit__(None, None, None)

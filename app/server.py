@@ -54,6 +54,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._drain_delay_s = settings.drain_delay_s
+        self._started = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Take a signal, in the main thread but outside the event loop."""
@@ -61,12 +62,13 @@ class DrainingServer(uvicorn.Server):
         loop.call_soon_threadsafe(self._drain, sig == signal.SIGTERM)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the port; from now on SIGHUP lets a new bundle take over."""
+        """Open the port."""
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        self._started.set()
 
-    def _reload(self) -> None:
-        self._reloading = asyncio.create_task(_reload(self._app.state.service))
+    def reload(self) -> None:
+        """On SIGHUP let a new bundle take over; during the start, once that is over."""
+        self._reloading = asyncio.create_task(_reload(self._app, self._started))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, and only then the connections: a request on its way is answered."""
@@ -101,8 +103,10 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-async def _reload(service: Service) -> None:
+async def _reload(app: FastAPI, started: asyncio.Event) -> None:
     """Reload where nobody waits for it: whatever goes wrong is told in the log."""
+    await started.wait()
+    service: Service = app.state.service
     try:
         await service.reload()
     except ServiceError as error:

@@ -18,6 +18,7 @@ from app.errors import (
     BundleError,
     ClientClosed,
     DeadlineExceeded,
+    Draining,
     InvalidRequest,
     ReloadRefused,
     ReloadRunning,
@@ -82,12 +83,15 @@ class Service:
         the others follow when the old ones have ended.
 
         Raises:
+            Draining: the end has begun, and nobody would stop the new one.
             ReloadRefused: it cannot be used; the old one serves on.
             ReloadRunning: a reload is going on already.
         """
         if self._reloading.locked():
             raise ReloadRunning
         async with self._reloading:
+            if self.draining:
+                raise Draining
             try:
                 bundle = await asyncio.to_thread(load_bundle, self.settings.model_dir)
                 first = self.settings.model_copy(update={"workers": 1})
@@ -95,6 +99,9 @@ class Service:
             except (BundleError, StartupError) as error:
                 log.error("the new bundle is refused: %s", error)  # noqa: TRY400  (one line)
                 raise ReloadRefused(str(error)) from error
+            if self.draining:
+                await new.stop()
+                raise Draining
             old = self.served
             self._take_over(new)
             await old.stop()

@@ -18,6 +18,8 @@ _FORM_BYTES = 64 * 1024
 
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "text"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Pause = Annotated[float, Field(ge=0, le=3600)]
@@ -107,12 +109,8 @@ class Settings(BaseSettings):
     admin_key: Key | None = Field(
         None, description="Bearer token of `POST /models/reload`; without it, 404"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged"
-    )
-    log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="auto is text on a terminal, JSON elsewhere"
-    )
+    log_level: LogLevel = Field("info", description="The least level that is logged")
+    log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
     traces: bool = Field(
         False, description="Send traces by OpenTelemetry; where to, say its own variables"
     )
@@ -125,6 +123,16 @@ class Settings(BaseSettings):
                 "CLASSIFIER_CAPACITY_BYTES must be at least {least}: CLASSIFIER_MAX_UPLOAD_BYTES "
                 "and {form} for the form around it",
                 {"least": self.max_body_bytes, "form": _FORM_BYTES},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_starts_before_the_deadline(self) -> Self:
+        if self.max_wait_ms >= self.deadline_s * 1000:
+            raise PydanticCustomError(
+                "max_wait_ms",
+                "CLASSIFIER_MAX_WAIT_MS must be less than CLASSIFIER_DEADLINE_S: a photo that "
+                "comes alone would never be answered",
             )
         return self
 

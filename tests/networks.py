@@ -55,6 +55,18 @@ def colour_network() -> nn.Layer:
     return network
 
 
+class Dazzled(nn.Layer):
+    """Gives no valid answer to a bright picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colours = colour_network()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Map (N, 3, H, W) to (N, classes)."""
+        return paddle.sqrt(3 - self.colours(x))
+
+
 class Mirror(nn.Layer):
     """Says what it sees: after a softmax, each score is (a byte of the input + 1) / sum.
 
@@ -90,6 +102,11 @@ def transform_ops(
 
 def small_card(ops: list[dict[str, Any]] | None = None) -> Card:
     return Card("small", ops or transform_ops(), LABELS, {"source": "a test"})
+
+
+def export_dazzled(directory: Path) -> None:
+    """Write the bundle of a network that fails on bright pictures."""
+    export(Dazzled(), small_card(), directory)
 
 
 def export_small(directory: Path, seed: int = 0) -> MobileNetV2:

@@ -306,6 +306,8 @@ def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None
     assert response.headers["content-type"].startswith("text/plain")
     for line in (
         'classifier_http_requests_total{method="POST",route="/predict",status="200"} 1.0',
+        'classifier_http_requests_total{method="POST",route="/predict",status="429"} 0.0',
+        'classifier_http_requests_total{method="POST",route="/predict",status="503"} 0.0',
         'classifier_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
         'classifier_outcomes_total{reason="ok"} 1.0',
         'classifier_outcomes_total{reason="empty_file"} 1.0',

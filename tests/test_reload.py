@@ -1,10 +1,12 @@
 """A new bundle takes over from an old one, in a real server under load; a bad one does not."""
 
 import io
+import os
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,8 @@ import networks
 import pytest
 from PIL import Image
 from running import RunningServer, until
+
+from app.bundle import load_bundle
 
 KEY = "a key of sixteen letters or more"
 
@@ -116,6 +120,20 @@ def test_a_signal_does_the_same(server: RunningServer, place: Path, other_bundle
     assert server.predict(PHOTO).status_code == 200
 
 
+def test_a_signal_during_the_start_does_it_right_after(
+    small_bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "current"
+    place.symlink_to(small_bundle)
+    server = RunningServer(place, tmp_path / "log", workers=1, log_format="json")
+    until(server.workers)  # it loads the small bundle
+    switch(place, other_bundle)
+    server.process.send_signal(signal.SIGHUP)
+    with server:
+        until(lambda: version(server) == load_bundle(other_bundle).version)
+        assert server.predict(PHOTO).status_code == 200
+
+
 def test_a_bundle_with_other_answers_is_refused_and_the_old_one_serves_on(
     server: RunningServer, place: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
@@ -198,3 +216,48 @@ def test_without_a_key_there_is_nothing(small_bundle: Path, tmp_path: Path) -> N
     with RunningServer(small_bundle, tmp_path / "log", workers=1, max_batch_size=1) as server:
         response = reload(server)
         assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+def test_the_end_of_the_drain_ends_a_reload_that_waits_for_the_last_old_request(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "log_format": "json"}
+    settings |= {"batch_timeout_s": 60, "deadline_s": 60, "drain_delay_s": 0, "drain_timeout_s": 1}
+    with (
+        RunningServer(small_bundle, tmp_path / "log", **settings) as server,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        os.kill(server.workers()[0], signal.SIGSTOP)
+        photo = clients.submit(server.predict, PHOTO)
+        until(lambda: server.health()["in_flight"] == 1)
+        swap = clients.submit(reload, server)
+        until(lambda: sum("serving" in line["message"] for line in server.logged()) == 2)
+        server.process.send_signal(signal.SIGTERM)
+        answers = photo.result(), swap.result()
+        assert [answer.json()["code"] for answer in answers] == ["draining"] * 2
+        assert server.process.wait(10) == 0
+
+
+def test_while_it_drains_no_new_bundle_is_started(small_bundle: Path, tmp_path: Path) -> None:
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 2}
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: not server.ready())
+        response = reload(server)
+        assert (response.status_code, response.json()["code"]) == (503, "draining")
+        assert server.process.wait(10) == 0
+
+
+def test_who_is_starting_when_the_end_begins_does_not_take_over(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 0}
+    with (
+        RunningServer(small_bundle, tmp_path / "log", **settings) as server,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        swap = clients.submit(reload, server)
+        until(lambda: len(server.workers()) == 2)
+        server.process.send_signal(signal.SIGTERM)
+        assert swap.result().json()["code"] == "draining"
+        assert server.process.wait(10) == 0

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import drawn
 import httpx
+import networks
 import pytest
 import skimage
 from fastapi import FastAPI
@@ -151,6 +153,27 @@ def test_each_request_is_one_json_line(server: RunningServer) -> None:
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
     assert line["level"] == "INFO"
     assert line["duration_ms"] > 0
+
+
+def test_a_log_that_nobody_takes_holds_up_nobody(small_bundle: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    with RunningServer(small_bundle, log, workers=1) as server:
+        for _ in range(400):  # of which a pipe holds half
+            assert server.client.get("/health/live", timeout=10).status_code == 200
+    os.close(reader)
+
+
+def test_what_fails_in_a_worker_is_a_json_line_too(tmp_path: Path) -> None:
+    networks.export_dazzled(tmp_path / "bundle")
+    drawn.draw(tmp_path / "bright.png", (255, 255, 255), 1)
+    with RunningServer(tmp_path / "bundle", tmp_path / "log", workers=1) as server:
+        response = server.predict((tmp_path / "bright.png").read_bytes())
+        assert (response.status_code, response.json()["code"]) == (500, "inference_failed")
+        (line,) = [line for line in server.logged() if line["logger"] == "app.child"]
+        assert (line["level"], line["message"]) == ("ERROR", "a batch failed")
+        assert "InferenceFailed" in line["exc_info"]
 
 
 def test_on_sigterm_it_is_first_not_ready_but_serves(small_bundle: Path, tmp_path: Path) -> None:

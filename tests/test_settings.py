@@ -135,6 +135,12 @@ def test_the_largest_upload_and_its_form_must_find_room() -> None:
     assert read_settings(max_upload_bytes=100_000_000 - 65_536).max_body_bytes == 100_000_000
 
 
+def test_a_photo_that_comes_alone_must_be_answered_before_the_deadline() -> None:
+    with pytest.raises(StartupError, match="MAX_WAIT_MS must be less than CLASSIFIER_DEADLINE_S"):
+        read_settings(max_wait_ms=2000, deadline_s=2)
+    assert read_settings(max_wait_ms=1999, deadline_s=2).max_wait_ms == 1999
+
+
 def test_settings_are_frozen() -> None:
     settings, name = read_settings(), "port"
     with pytest.raises(ValidationError, match="frozen"):

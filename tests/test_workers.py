@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,13 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (the condition is another process's)
             await asyncio.sleep(0.01)
+
+
+def waits_for_batches(pid: int) -> bool:
+    """Tell if a worker has its model: it has lowered its priority, and sleeps."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    return os.getpriority(os.PRIO_PROCESS, pid) > own and state == "S"
 
 
 async def taken(pool: EnginePool) -> EngineWorker:
@@ -89,6 +97,22 @@ async def test_leaving_the_pool_leaves_no_process(bundle: Bundle) -> None:
         assert pool.up == 2
         assert len(pids()) == 2
     assert pids() == []
+
+
+async def test_a_worker_killed_while_others_still_load_does_not_count(bundle: Bundle) -> None:
+    async with AsyncExitStack() as stack:
+        pool = pool_of(bundle, workers=2)
+        starting = asyncio.create_task(stack.enter_async_context(pool))
+        await until(lambda: len(pids()) == 2)
+        first, second = pids()
+        os.kill(second, signal.SIGSTOP)
+        await until(lambda: waits_for_batches(first))
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: first not in pids())
+        os.kill(second, signal.SIGCONT)
+        await starting
+        assert pool.up == 1
+        await until(lambda: pool.up == 2)
 
 
 @pytest.mark.parametrize("busy", [True, False])

@@ -25,6 +25,7 @@ def serve(
     """Serve predictions over HTTP."""
     # A container's first process has no default handler, and imports take seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for the bundle that is read after this
     from app import main
 
     main.serve(read_settings(model_dir=model_dir, host=host, port=port))

@@ -10,7 +10,13 @@ from app.service import ServiceDep
 
 router = APIRouter(prefix="/models", tags=["models"])
 
-_ERRORS = (errors.Unauthorized, errors.NotFound, errors.ReloadRunning, errors.ReloadRefused)
+_ERRORS = (
+    errors.Unauthorized,
+    errors.NotFound,
+    errors.ReloadRunning,
+    errors.ReloadRefused,
+    errors.Draining,
+)
 
 
 @router.post(

@@ -1,7 +1,11 @@
 """The pods pass the strictest of Kubernetes's pod security standards, and are bounded."""
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
-from manifests import OVERLAYS, Object, kserve, pod, rendered
+from manifests import OVERLAYS, ROOT, Object, kserve, pod, rendered
 
 
 @pytest.fixture(params=(*OVERLAYS, "kserve"))
@@ -54,3 +58,16 @@ def test_bounded(spec: Object) -> None:
     (container,) = spec["containers"]
     for resources in (container["resources"]["requests"], container["resources"]["limits"]):
         assert {"cpu", "memory"} <= set(resources)
+
+
+def test_the_images_user_reads_what_was_cloned_under_a_narrow_umask(tmp_path: Path) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (command,) = re.findall(r"^RUN (rm -rf app/(?:.*\\\n)*.*)", dockerfile, re.MULTILINE)
+    module = tmp_path / "app/routes/health.py"
+    module.parent.mkdir(parents=True)
+    module.touch(mode=0o600)
+    for folder in (module.parent, module.parents[1]):
+        folder.chmod(0o700)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    assert module.stat().st_mode & 0o444 == 0o444
+    assert all(folder.stat().st_mode & 0o555 == 0o555 for folder in module.parents[:2])

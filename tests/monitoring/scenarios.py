@@ -72,6 +72,10 @@ HEALTHY: dict[str, str] = {
 }
 
 
+SELDOM = " ".join(f"{count}x9" for count in range(FOREVER // 10))  # once in ten minutes
+QUIET = {predict(200): SELDOM, QUICK: SELDOM, ANSWERED: SELDOM}
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A day, by what is different from a healthy one: at which minute, which alerts fire."""
@@ -96,11 +100,10 @@ SCENARIOS = (
     Scenario("a healthy day", {}, 1600),
     fires("ClassifierFailsFast", "one in eleven fails", 30, {predict(500): grows(60)}),
     fires("ClassifierFailsSlowly", "three in a thousand fail", 120, {predict(500): grows(2)}),
-    Scenario(
-        "one failure in a quiet night",
-        {predict(200): f"0x20 1x{FOREVER}", predict(500): f"0x20 1x{FOREVER}"},
-        30,
-    ),
+    Scenario("one failure in a quiet night", QUIET | {predict(500): f"0x20 1x{FOREVER}"}, 30),
+    Scenario("the same, two hours later", QUIET | {predict(500): f"0x20 1x{FOREVER}"}, 150),
+    Scenario("a few slow answers in a quiet night", QUIET | {QUICK: f"0x20 1x{FOREVER}"}, 150),
+    Scenario("two refusals in a quiet night", QUIET | {predict(429): f"0x20 1x3 2x{FOREVER}"}, 27),
     fires("ClassifierSlowFast", "every second answer is slow", 30, {QUICK: grows(300)}),
     fires("ClassifierSlowSlowly", "one in sixty is slow", 120, {QUICK: grows(590)}),
     fires("ClassifierSaturated", "nearly full", 20, {INSIDE: always(60)}),
