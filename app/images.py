@@ -1,8 +1,6 @@
 """From upload bytes to upright RGB of the network's input size. The only home of decoding."""
 
 import io
-import math
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
-from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-from app.errors import BrokenImage, EmptyFile, ServiceError, TooManyPixels, UnsupportedImage
+from app.bounds import check_parts, check_pixels
+from app.errors import BrokenImage, EmptyFile, ServiceError, UnsupportedImage
 from app.preprocessing import Preprocessing
 from app.schemas import Format
 
@@ -33,10 +31,6 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: _Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = {5, 6, 7, 8}
-# A progressive JPEG has about ten scans. Each is a pass over all pixels, and may take 40 bytes.
-_MOST_SCANS = 64
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # those between scan data are left out
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -112,42 +106,14 @@ _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
 @contextmanager
 def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
     try:
+        check_parts(data, kind)
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            _check_pixels(image, max_pixels)
-            if kind == "JPEG":
-                _check_scans(data)
+            check_pixels(image, max_pixels)
             yield image
     except ServiceError:
         raise
     except Exception as error:  # decoders raise nearly anything on crafted files
         raise BrokenImage(f"The {kind} image is truncated or damaged") from error
-
-
-def _check_pixels(image: Image.Image, max_pixels: int) -> None:
-    sizes = [image.size]
-    if isinstance(image, TiffImageFile):  # tiles are decoded whole, however little of them is seen
-        tags = image.tag_v2
-        sizes.append((int(tags.get(TILEWIDTH, 0)), int(tags.get(TILELENGTH, 0))))
-    width, height = max(sizes, key=math.prod)
-    if width * height > max_pixels:
-        raise TooManyPixels(
-            f"The image has {width} x {height} pixels; "
-            f"at most {max_pixels / 1e6:g} megapixels are read"
-        )
-
-
-def _check_scans(data: bytes) -> None:
-    if data.count(_SCAN) > _MOST_SCANS and _scans(data) > _MOST_SCANS:
-        raise BrokenImage(f"The JPEG image has more than {_MOST_SCANS} scans")
-
-
-def _scans(data: bytes) -> int:
-    """Count a JPEG's scans up to its end, behind which a film of the moment may follow."""
-    scans, place = 0, len(b"\xff\xd8")
-    while (marker := _JPEG_MARKER.search(data, place)) and marker.group() != _END:
-        scans += marker.group() == _SCAN
-        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    return scans
 
 
 def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:

@@ -26,7 +26,7 @@ LAYERS = (
     "batching engine",
     "paddle_engine onnx_engine",
     "bundle images captions bfloat16",
-    "golden preprocessing metrics logs tracing",
+    "golden preprocessing metrics logs tracing bounds",
     "schemas settings",
     "cores errors hint loop_lag drain_rate __init__",
 )

@@ -630,6 +630,49 @@ def test_a_jpeg_of_scans_without_end_is_refused_before_it_is_decoded() -> None:
         decode(progressive(1000), PIL, LIMIT)
 
 
+def jpeg_of_exif(segments: int) -> bytes:
+    """Draw a JPEG whose EXIF comes in so many segments: each is joined to all before it."""
+    content = encode(Image.new("RGB", (8, 8)), "JPEG")
+    return content[:2] + segments * (b"\xff\xe1\x00\x10Exif\0\0" + bytes(8)) + content[2:]
+
+
+def png_of_profiles(count: int) -> bytes:
+    """Draw a PNG with so many colour profiles: each is inflated to a megabyte."""
+    content = encode(Image.new("RGB", (8, 8)), "PNG")
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(1_000_000)))
+    return content[:33] + count * profile + content[33:]
+
+
+@pytest.mark.parametrize(
+    ("draw", "few", "many", "what"),
+    [(jpeg_of_exif, 200, 300, "Exif"), (png_of_profiles, 2, 20, "iCCP")],
+)
+def test_what_is_repeated_without_end_is_refused_before_it_is_read(
+    draw: Callable[[int], bytes], few: int, many: int, what: str
+) -> None:
+    """10 MB of it took a decoder 20 and 40 s."""
+    decode(draw(few), PIL, LIMIT)
+    with pytest.raises(BrokenImage, match=f"repeats its {what}"):
+        decode(draw(many), PIL, LIMIT)
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    """Draw a BMP of grey lines, each of one pixel and an end."""
+    runs = height * b"\1\1\0\0" + b"\0\1"
+    greys = b"".join(bytes([n, n, n, 0]) for n in range(256))
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<III", 0, 0, 54 + len(greys)) + head + greys + runs
+
+
+def test_a_run_length_coded_bmp_may_have_fewer_pixels() -> None:
+    """It is decoded in Python: 58 bytes took it 8 s."""
+    decode(run_length_bmp(200, 200), PIL, LIMIT)
+    with pytest.raises(TooManyPixels, match="5000000 x 1 pixels; at most 4 megapixels"):
+        decode(run_length_bmp(5_000_000, 1), PIL, LIMIT)
+    with pytest.raises(TooManyPixels, match=r"at most 0\.01 megapixels"):
+        decode(run_length_bmp(200, 200), PIL, 10_000)
+
+
 def test_what_stands_behind_a_jpeg_or_in_its_headers_are_no_scans() -> None:
     many = 100 * b"\xff\xda"
     content = progressive(0)
