@@ -155,6 +155,64 @@ def test_a_missing_file_is_named(client: TestClient, kwargs: dict[str, Any]) -> 
     assert_problem(client.post("/predict", **kwargs), 422, "missing_file")
 
 
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """Write a form of boundary b: its parts' disposition and content."""
+    head = b"--b\r\nContent-Disposition: form-data; "
+    written = (head + name.encode() + b"\r\n\r\n" + content + b"\r\n" for name, content in parts)
+    return b"".join(written) + b"--b--\r\n"
+
+
+NAMED = 'name="file"; filename="a"'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (form(('name="file"', b"photo.jpg")), "multipart/form-data; boundary=b", "file name"),
+        (
+            form(("name=\"file\"; filename*=UTF-8''k", png())),
+            "multipart/form-data; boundary=b",
+            "name",
+        ),
+        (form(('name="file"', bytes(150_000))), "multipart/form-data; boundary=b", "file name"),
+        (png(), "image/png", "no multipart/form-data"),
+    ],
+)
+def test_a_photo_that_came_otherwise_is_told_what_to_do(
+    client: TestClient, body: bytes, kind: str, words: str
+) -> None:
+    response = client.post("/predict", content=body, headers={"Content-Type": kind})
+    assert_problem(response, 422, "missing_file")
+    assert words in response.json()["detail"]
+
+
+def test_a_text_field_may_be_as_long_as_a_file(bundle: Bundle) -> None:
+    """A photo without a file name; beyond a megabyte the form was called malformed."""
+    app = create_app(Settings(), bundle, lambda *_: FakePool())
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    with TestClient(app) as client:
+        body = form(('name="file"', bytes(2_000_000)))
+        assert_problem(client.post("/predict", content=body, headers=headers), 422, "missing_file")
+
+
+@pytest.mark.parametrize("other", [NAMED, 'name="file"'])
+def test_two_photos_are_not_answered_as_if_they_were_one(client: TestClient, other: str) -> None:
+    for parts in ((NAMED, png(1)), (other, png(2))), ((other, png(2)), (NAMED, png(1))):
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        response = client.post("/predict", content=form(*parts), headers=headers)
+        assert_problem(response, 422, "invalid_request")
+        assert "one photo" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["Multipart/Form-Data; Boundary=b", 'multipart/form-data; boundary="b"']
+)
+def test_the_forms_type_may_be_written_in_capitals(client: TestClient, kind: str) -> None:
+    body = form((NAMED, png()))
+    response = client.post("/predict", content=body, headers={"Content-Type": kind})
+    assert response.status_code == 200
+
+
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=other"])
 def test_a_form_that_is_none_is_refused(client: TestClient, kind: str) -> None:
     response = client.post("/predict", content=b"--b\r\nnonsense", headers={"Content-Type": kind})
