@@ -51,6 +51,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # a generated client's functions
         telemetry=traces.telemetry,
     )
     for family in (predict, health, metrics, models, index):

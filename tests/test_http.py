@@ -427,6 +427,23 @@ def test_openapi_documents_every_error_of_predict(client: TestClient) -> None:
     assert "`too_many_pixels`" in responses["413"]["description"]
 
 
+def test_openapi_makes_a_usable_client(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    names = {operation["operationId"] for operation in operations}
+    assert names == {"predict", "health", "live", "ready", "metrics", "reload", "index"}
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    contents = [r.get("content", {}) for o in operations for r in o["responses"].values()]
+    kind = "application/problem+json"
+    problems = [content[kind] for content in contents if kind in content]
+    assert len(problems) > 10
+    assert all(each == problem for each in problems)
+    assert "code" in document["components"]["schemas"]["Problem"]["required"]
+    top_k, deadline = (p["schema"] for p in document["paths"]["/predict"]["post"]["parameters"])
+    assert (top_k["type"], top_k["minimum"]) == ("integer", 1)  # null cannot be sent
+    assert (deadline["type"], deadline["minimum"], deadline["maximum"]) == ("integer", 1, 3_600_000)
+
+
 @pytest.mark.anyio
 async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
     pool = FakePool()
