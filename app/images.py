@@ -156,9 +156,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F", "LAB"):
         raise UnsupportedImage("Images of 32 bits a channel or in Lab colours are not read")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
+        white, colours = Image.new("RGB", image.size, "white"), image.convert("RGBA")
+        white.paste(colours, mask=colours)  # alpha_composite would hold Python's lock all the while
+        return white
     return image.convert("RGB")
 
 
