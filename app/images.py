@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from app.bounds import check_parts, check_pixels
 from app.errors import BrokenImage, EmptyFile, ServiceError, UnsupportedImage
@@ -17,6 +17,8 @@ from app.schemas import Format
 
 # Our own limit, checked before decoding, takes the place of Pillow's warning.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow's own way with uncompressed TIFFs takes planes of 16 bits for 8: noise.
+TiffImagePlugin.READ_LIBTIFF = True
 # What is odd in an upload is its sender's affair: no line for the operator, no registry that grows.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -152,7 +154,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = _high_byte(image)
     if image.mode in ("I", "F", "LAB"):
         raise UnsupportedImage("Images of 32 bits a channel or in Lab colours are not read")
     if image.has_transparency_data:
@@ -160,6 +162,16 @@ def _rgb(image: Image.Image) -> Image.Image:
         white.paste(colours, mask=colours)  # alpha_composite would hold Python's lock all the while
         return white
     return image.convert("RGB")
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    """Return deep grey in 8 bits; a TIFF's may have only 12 bits, or count from white."""
+    bits, from_white = 16, False
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (bits,))[0]
+        from_white = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return Image.fromarray(~grey if from_white else grey)
 
 
 def _resize_and_crop(

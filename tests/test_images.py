@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from PIL import ExifTags, Image
 from PIL.Image import Resampling
 from skimage import data
@@ -173,6 +174,45 @@ def test_16_bit_grey_keeps_its_high_byte(kind: str, dtype: str) -> None:
     with Image.open(io.BytesIO(upload)) as image:
         assert image.mode.startswith("I;16")
     assert np.array_equal(exact(upload)[..., 0], deep >> 8)
+
+
+def written(pixels: npt.NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401
+    """Write a TIFF of a kind that Pillow does not write."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_16_bit_tiff_may_count_from_white(small: Pixels, compression: str | None) -> None:
+    deep = small[..., 0].astype(np.uint16) << 8
+    upload = written(~deep, photometric="miniswhite", compression=compression)
+    assert np.array_equal(exact(upload)[..., 0], small[..., 0])
+
+
+def test_a_tiff_of_12_bits_is_not_dark(small: Pixels) -> None:
+    bits = "".join(f"{value:08b}0000" for value in small[..., 0].ravel())
+    pixels = int(bits, 2).to_bytes(len(bits) // 8)
+    tags = (256, 32), (257, 32), (258, 12), (259, 1), (262, 1), (277, 1), (278, 32)
+    header = 8 + 2 + 12 * 9 + 4
+    upload = tiff(*tags, (273, header), (279, len(pixels))) + pixels
+    assert np.array_equal(exact(upload)[..., 0], small[..., 0])
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_of_16_bit_planes_is_no_noise(
+    small: Pixels, byteorder: str, compression: str | None
+) -> None:
+    planes = np.ascontiguousarray(small.transpose(2, 0, 1)).astype(np.uint16) << 8
+    upload = written(
+        planes,
+        photometric="rgb",
+        planarconfig="separate",
+        byteorder=byteorder,
+        compression=compression,
+    )
+    assert np.array_equal(exact(upload), small)
 
 
 def test_16_bit_rgb_keeps_its_high_byte(small: Pixels) -> None:
