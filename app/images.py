@@ -111,11 +111,20 @@ def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]
         check_parts(data, kind)
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             check_pixels(image, max_pixels)
+            _mend_transparency(image, data)
             yield image
     except ServiceError:
         raise
     except Exception as error:  # decoders raise nearly anything on crafted files
         raise BrokenImage(f"The {kind} image is truncated or damaged") from error
+
+
+def _mend_transparency(image: Image.Image, data: bytes) -> None:
+    """Bring the transparent grey of a PNG to the scale of its pixels: from 2 or 4 bits to 8."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and image.format == "PNG":
+        depth = data[24]  # in the header, which comes first
+        image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
 def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
@@ -157,11 +166,18 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = _high_byte(image)
     if image.mode in ("I", "F", "LAB"):
         raise UnsupportedImage("Images of 32 bits a channel or in Lab colours are not read")
-    if image.has_transparency_data:
+    if image.has_transparency_data and not _alpha_is_unused(image):
         white, colours = Image.new("RGB", image.size, "white"), image.convert("RGBA")
         white.paste(colours, mask=colours)  # alpha_composite would hold Python's lock all the while
         return white
     return image.convert("RGB")
+
+
+def _alpha_is_unused(image: Image.Image) -> bool:
+    """Tell whether an alpha of nothing but zeros is the fourth byte that many BMPs leave empty."""
+    if image.format != "BMP" or image.mode != "RGBA":
+        return False
+    return image.getchannel("A").getextrema() == (0, 0)
 
 
 def _high_byte(image: Image.Image) -> Image.Image:

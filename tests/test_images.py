@@ -262,6 +262,28 @@ def test_the_one_transparent_colour_of_an_rgb_png_becomes_white(key: tuple[int, 
     assert (pixels[:, 16:] == 255).all()
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_the_one_transparent_grey_of_a_png_becomes_white(depth: int) -> None:
+    levels = 2**depth
+    grey = np.arange(1024).reshape(32, 32) % levels
+    bits = ["".join(f"{value:0{depth}b}" for value in row) for row in grey]
+    rows = b"".join(b"\0" + int(row, 2).to_bytes(4 * depth) for row in bits)
+    key = chunk(b"tRNS", struct.pack(">H", 1))
+    pixels = exact(png(32, 32, depth, zlib.compress(rows), colour=0, before=key))
+    assert np.array_equal(pixels[..., 0], np.where(grey == 1, 255, grey * 255 // (levels - 1)))
+
+
+@pytest.mark.parametrize(("alpha", "left"), [(0, 200), (128, 227), (255, 200)])
+def test_a_bmps_alpha_counts_where_it_has_any(alpha: int, left: int) -> None:
+    """Of nothing but zeros it is a byte that nobody filled: the picture came out white."""
+    rows = bytes([200, 200, 200, alpha]) * 1024
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 108, 32, 32, 1, 32, 3, len(rows), 0, 0, 0, 0)
+    header = head + masks + bytes(108 - len(head) - len(masks))
+    upload = b"BM" + struct.pack("<III", 0, 0, 14 + len(header)) + header + rows
+    assert difference(exact(upload), np.array(left)).max() <= 1
+
+
 @pytest.mark.parametrize("adobe", [True, False])
 def test_cmyk_jpeg_comes_near_its_rgb(small: Pixels, adobe: bool) -> None:
     upload = encode(Image.fromarray(small).convert("CMYK"), "JPEG")
@@ -443,9 +465,11 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + crc
 
 
-def png(width: int, height: int, depth: int, pixels: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b"")
+def png(
+    width: int, height: int, depth: int, pixels: bytes, *, colour: int = 2, before: bytes = b""
+) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", header), before, chunk(b"IDAT", pixels), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
