@@ -24,9 +24,14 @@ _MOST_PARTS = 16
 
 
 class _InMemory(MultiPartParser):
-    """Starlette's parser without a file on disk: the body's size is bounded anyway."""
+    """Starlette's parser without a file on disk: the body's size is bounded anyway.
+
+    Nor does it take the form's `charset`: Python has codecs that take minutes for a megabyte of
+    nonsense, in the event loop, and such as raise what nobody expects.
+    """
 
     spool_max_size = sys.maxsize
+    _charset = property(lambda _: "utf-8", lambda *_: None)
 
 
 def announced_bytes(request: Request, settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,18 @@ def test_the_forms_type_may_be_written_in_capitals(client: TestClient, kind: str
     body = form((NAMED, png()))
     response = client.post("/predict", content=body, headers={"Content-Type": kind})
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "undefined", "punycode", "idna", "zip", "no-such"])
+@pytest.mark.parametrize("text", [b"x", b"x-" + b"z9" * 40_000])
+def test_a_forms_charset_changes_nothing(client: TestClient, charset: str, text: bytes) -> None:
+    """By punycode one megabyte of text stopped the event loop for half a minute."""
+    kind = f"multipart/form-data; charset={charset}; boundary=b"
+    body = form(('name="note"', text), (NAMED, png(2)))
+    started = time.process_time()
+    response = client.post("/predict", content=body, headers={"Content-Type": kind})
+    assert response.status_code == 200, response.text
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=other"])
