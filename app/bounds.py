@@ -15,6 +15,7 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # those between scan da
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 # Pillow joins the EXIF segments of a JPEG one by one, and inflates every colour profile of a PNG.
 _MOST_PARTS: dict[Format, tuple[bytes, int]] = {"JPEG": (b"Exif\0\0", 256), "PNG": (b"iCCP", 16)}
+_LONGEST_SIDE = 65_535  # as of JPEG and GIF: Pillow allocates each row, and keeps Python's lock
 _MOST_RUN_LENGTH_PIXELS = 4_000_000  # it decodes them in Python, 0.2 us a pixel
 
 
@@ -39,6 +40,11 @@ def check_pixels(image: ImageFile, max_pixels: int) -> None:
     Raises:
         TooManyPixels: it has.
     """
+    if max(image.size) > _LONGEST_SIDE:
+        raise TooManyPixels(
+            f"The image has {image.width} x {image.height} pixels; "
+            f"a side of at most {_LONGEST_SIDE} is read"
+        )
     sizes = [image.size]
     if isinstance(image, TiffImageFile):  # tiles are decoded whole, however little of them is seen
         tags = image.tag_v2
