@@ -51,6 +51,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # to http where TLS ends before us, and Node sends no body again
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions
         telemetry=traces.telemetry,
     )

@@ -80,7 +80,7 @@ async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"][:2])  # the rest are pydantic's own names
     if where == "body.file":
         return problem_response(MissingFile(), request)
     return problem_response(InvalidRequest(f"{where}: {first['msg']}"), request)

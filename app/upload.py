@@ -55,6 +55,8 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise MissingFile("The body is no multipart/form-data; send the photo in its field 'file'")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedBody("The body is compressed; send it without Content-Encoding")
     most = settings.max_body_bytes
     pieces = _bounded(request, most, count)
     parser = _InMemory(
