@@ -1,6 +1,7 @@
 """The composition root: settings and a bundle in, a running service out."""
 
 import asyncio
+import ctypes
 import gc
 import signal
 from collections.abc import AsyncIterator
@@ -23,6 +24,9 @@ from app.server import DrainingServer
 from app.service import Service
 from app.settings import Settings
 from app.tracing import Traces
+
+_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
+_LARGE_BYTES = 4 * 2**20  # above what an ordinary photo takes
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
@@ -72,12 +76,23 @@ def serve(settings: Settings) -> None:
         StartupError: no worker can be started on it, or traces cannot be sent.
     """
     configure_logging(settings)
+    _give_large_memory_back()
     app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
     loop_factory = server.config.get_loop_factory()
     # Cancelled: by SIGTERM during the start.
     with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(app, server))
+
+
+def _give_large_memory_back() -> None:
+    """Let glibc hand a large picture's memory back to the kernel, whatever it has seen before.
+
+    By itself it gets used to them: after two of 50 megapixels at once the server kept 1.4 GB.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # other C libraries than glibc have none
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 async def _serve(app: FastAPI, server: uvicorn.Server) -> None:

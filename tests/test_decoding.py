@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from running import RunningServer
 
+from app.bench.processes import usage
 from app.bundle import load_bundle
 from app.decoding import Decoders
 from app.images import decode
@@ -92,3 +93,21 @@ def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
         assert len(late) > 10
         assert max(late) < 2
         assert server.health()["in_flight"] == 0
+
+
+def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path) -> None:
+    """Several large ones in the same threads left all that they had taken with the server."""
+    large = io.BytesIO()
+    Image.new("RGBA", (7000, 7000), (1, 2, 3, 4)).save(large, "WEBP", lossless=True, method=0)
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, decoders=2) as server:
+
+        def held() -> int:
+            used = usage({server.process.pid})
+            assert used
+            return used.rss_bytes
+
+        before = held()
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(server.predict, [large.getvalue()] * 4))
+        assert {answer.status_code for answer in answers} == {200}
+        assert held() - before < 100_000_000
