@@ -1,6 +1,5 @@
 """What runs in a worker process: load the model, warm it, measure it, then serve batches."""
 
-import ctypes
 import itertools
 import logging
 import os
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app import calibration
+from app import calibration, malloc
 from app.bundle import Bundle
 from app.engine import Engine, library
 from app.errors import InferenceFailed, StartupError
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 
 # The server's own process goes first: it answers probes and refuses within milliseconds.
 _NICE = 5
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,13 @@ def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401
     """
     _ignore_signals()
     configure_logging(job.log_level, job.log_format)  # what it says stands in the server's log
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # other C libraries than glibc have none
-        _keep_freed_memory(libc)
+    malloc.keep_freed_memory()
     images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
     try:
         library(job.engine)
         _ignore_signals()  # again: Paddle has put its own handlers in their place
         engine = Engine(job.bundle, job.device, job.threads, job.engine)
-        batch_seconds = _warm(engine, images, job, libc)
+        batch_seconds = _warm(engine, images, job)
     except StartupError as error:
         connection.send(error)
         return
@@ -115,15 +111,12 @@ def _answer(
         return InferenceFailed()
 
 
-def _warm(
-    engine: Engine, images: npt.NDArray[np.uint8], job: Job, libc: ctypes.CDLL
-) -> dict[int, float]:
+def _warm(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
     """Run each batch size, as its first run is slow; where none is set, measure them too."""
     batch_seconds: dict[int, float] = {}
     if job.max_batch_size is None:
         batch_seconds = calibration.measure(engine, images, job.buckets, job.batch_budget_s)
-        if hasattr(libc, "malloc_trim"):
-            libc.malloc_trim(0)  # what the largest trial batches took will not be needed again
+        malloc.trim()  # what the largest trial batches took will not be needed again
     largest = job.max_batch_size or calibration.best_batch_size(batch_seconds)
     for size in job.buckets:
         if size <= largest:  # also takes the memory again that serving needs
@@ -135,13 +128,3 @@ def _ignore_signals() -> None:
     """Let the parent alone decide when a worker ends, not a signal to the whole group."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _keep_freed_memory(libc: ctypes.CDLL) -> None:
-    """Let glibc reuse a batch's memory for the next one.
-
-    By default it hands large blocks back to the kernel, and the page faults to get them again cost
-    a third of the time of a batch of 8 or more.
-    """
-    libc.mallopt(_M_MMAP_MAX, 0)
-    libc.mallopt(_M_TRIM_THRESHOLD, 2**30)

@@ -1,8 +1,6 @@
 """From upload bytes to upright RGB of the network's input size. The only home of decoding."""
 
 import io
-import math
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
-from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+from PIL import ExifTags, Image, TiffImagePlugin
 
-from app.errors import BrokenImage, EmptyFile, ServiceError, TooManyPixels, UnsupportedImage
+from app.bounds import check_parts, check_pixels
+from app.errors import BrokenImage, EmptyFile, ServiceError, UnsupportedImage
 from app.preprocessing import Preprocessing
 from app.schemas import Format
 
 # Our own limit, checked before decoding, takes the place of Pillow's warning.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow's own way with uncompressed TIFFs takes planes of 16 bits for 8: noise.
+TiffImagePlugin.READ_LIBTIFF = True
 # What is odd in an upload is its sender's affair: no line for the operator, no registry that grows.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -33,10 +33,6 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: _Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = {5, 6, 7, 8}
-# A progressive JPEG has about ten scans. Each is a pass over all pixels, and may take 40 bytes.
-_MOST_SCANS = 64
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # those between scan data are left out
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -112,10 +108,10 @@ _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
 @contextmanager
 def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
     try:
+        check_parts(data, kind)
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            _check_pixels(image, max_pixels)
-            if kind == "JPEG":
-                _check_scans(data)
+            check_pixels(image, max_pixels)
+            _mend_transparency(image, data)
             yield image
     except ServiceError:
         raise
@@ -123,31 +119,12 @@ def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]
         raise BrokenImage(f"The {kind} image is truncated or damaged") from error
 
 
-def _check_pixels(image: Image.Image, max_pixels: int) -> None:
-    sizes = [image.size]
-    if isinstance(image, TiffImageFile):  # tiles are decoded whole, however little of them is seen
-        tags = image.tag_v2
-        sizes.append((int(tags.get(TILEWIDTH, 0)), int(tags.get(TILELENGTH, 0))))
-    width, height = max(sizes, key=math.prod)
-    if width * height > max_pixels:
-        raise TooManyPixels(
-            f"The image has {width} x {height} pixels; "
-            f"at most {max_pixels / 1e6:g} megapixels are read"
-        )
-
-
-def _check_scans(data: bytes) -> None:
-    if data.count(_SCAN) > _MOST_SCANS and _scans(data) > _MOST_SCANS:
-        raise BrokenImage(f"The JPEG image has more than {_MOST_SCANS} scans")
-
-
-def _scans(data: bytes) -> int:
-    """Count a JPEG's scans up to its end, behind which a film of the moment may follow."""
-    scans, place = 0, len(b"\xff\xd8")
-    while (marker := _JPEG_MARKER.search(data, place)) and marker.group() != _END:
-        scans += marker.group() == _SCAN
-        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    return scans
+def _mend_transparency(image: Image.Image, data: bytes) -> None:
+    """Bring the transparent grey of a PNG to the scale of its pixels: from 2 or 4 bits to 8."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and image.format == "PNG":
+        depth = data[24]  # in the header, which comes first
+        image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
 def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
@@ -186,14 +163,31 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = _high_byte(image)
     if image.mode in ("I", "F", "LAB"):
         raise UnsupportedImage("Images of 32 bits a channel or in Lab colours are not read")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
+    if image.has_transparency_data and not _alpha_is_unused(image):
+        white, colours = Image.new("RGB", image.size, "white"), image.convert("RGBA")
+        white.paste(colours, mask=colours)  # alpha_composite would hold Python's lock all the while
+        return white
     return image.convert("RGB")
+
+
+def _alpha_is_unused(image: Image.Image) -> bool:
+    """Tell whether an alpha of nothing but zeros is the fourth byte that many BMPs leave empty."""
+    if image.format != "BMP" or image.mode != "RGBA":
+        return False
+    return image.getchannel("A").getextrema() == (0, 0)
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    """Return deep grey in 8 bits; a TIFF's may have only 12 bits, or count from white."""
+    bits, from_white = 16, False
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (bits,))[0]
+        from_white = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return Image.fromarray(~grey if from_white else grey)
 
 
 def _resize_and_crop(

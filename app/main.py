@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app import __version__, loop_lag
+from app import __version__, loop_lag, malloc
 from app.bundle import Bundle, load_bundle
 from app.logs import configure_logging, written_aside
 from app.metrics import Metrics
@@ -50,6 +50,8 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # to http where TLS ends before us, and Node sends no body again
+        generate_unique_id_function=lambda route: route.name,  # a generated client's functions
         telemetry=traces.telemetry,
     )
     for family in (predict, health, metrics, models, index):
@@ -69,6 +71,7 @@ def serve(settings: Settings) -> None:
         StartupError: no worker can be started on it, or traces cannot be sent.
     """
     configure_logging(settings.log_level, settings.log_format)
+    malloc.give_back_large_blocks()
     app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
     runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())

@@ -23,6 +23,9 @@ from app.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
+# One for all: from copies of it, generated clients make types that stand in each other's way.
+_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
 _BY_STATUS: dict[int, type[ServiceError]] = {
     error.status: error
     for error in (MalformedBody, NotFound, MethodNotAllowed, UploadTimeout, FileTooLarge)
@@ -30,7 +33,11 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Answer every error that a route or the framework raises with a problem."""
+    """Answer every error that a route or the framework raises with a problem.
+
+    It comes after the routes: what they document refers to the one schema that is put down here.
+    """
+    app.openapi()["components"]["schemas"][Problem.__name__] = Problem.model_json_schema()
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -60,7 +67,7 @@ def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str
         lines = [f"`{e.code}`: {e.title}." for e in errors if e.status == error.status]
         responses[error.status] = {
             "description": f"{HTTPStatus(error.status).phrase}. " + " ".join(lines),
-            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
         }
     return responses
 
@@ -73,7 +80,7 @@ async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"][:2])  # the rest are pydantic's own names
     if where == "body.file":
         return problem_response(MissingFile(), request)
     return problem_response(InvalidRequest(f"{where}: {first['msg']}"), request)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -13,6 +13,7 @@ from app.errors import (
     ClientClosed,
     EmptyFile,
     FileTooLarge,
+    InvalidRequest,
     MalformedBody,
     MissingFile,
     UploadTimeout,
@@ -23,9 +24,14 @@ _MOST_PARTS = 16
 
 
 class _InMemory(MultiPartParser):
-    """Starlette's parser without a file on disk: the body's size is bounded anyway."""
+    """Starlette's parser without a file on disk: the body's size is bounded anyway.
+
+    Nor does it take the form's `charset`: Python has codecs that take minutes for a megabyte of
+    nonsense, in the event loop, and such as raise what nobody expects.
+    """
 
     spool_max_size = sys.maxsize
+    _charset = property(lambda _: "utf-8", lambda *_: None)
 
 
 def announced_bytes(request: Request, settings: Settings) -> int:
@@ -47,10 +53,19 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
     Raises:
         ServiceError: the form is malformed, too large, too slow, or without a file.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise MissingFile
-    pieces = _bounded(request, settings.max_body_bytes, count)
-    parser = _InMemory(request.headers, pieces, max_files=_MOST_PARTS, max_fields=_MOST_PARTS)
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise MissingFile("The body is no multipart/form-data; send the photo in its field 'file'")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedBody("The body is compressed; send it without Content-Encoding")
+    most = settings.max_body_bytes
+    pieces = _bounded(request, most, count)
+    parser = _InMemory(
+        request.headers,
+        pieces,
+        max_files=_MOST_PARTS,
+        max_fields=_MOST_PARTS,
+        max_part_size=most,
+    )
     try:
         async with asyncio.timeout(settings.upload_timeout_s):
             form = await parser.parse()
@@ -61,13 +76,20 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
     except ClientDisconnect:
         raise ClientClosed from None
     try:
-        return await _file(form.get("file"), settings.max_upload_bytes)
+        return await _file(form.getlist("file"), settings.max_upload_bytes)
     finally:
         await form.close()
 
 
-async def _file(field: UploadFile | str | None, most: int) -> bytes:
-    if not isinstance(field, UploadFile):
+async def _file(fields: Sequence[UploadFile | str], most: int) -> bytes:
+    if len(fields) > 1:
+        raise InvalidRequest(f"The form has {len(fields)} fields 'file'; send one photo a request")
+    field = fields[0] if fields else None
+    if isinstance(field, str):
+        raise MissingFile(
+            "The form's field 'file' has no file name: send it as curl -F file=@photo.jpg does"
+        )
+    if field is None:
         raise MissingFile
     if not field.size:
         raise EmptyFile

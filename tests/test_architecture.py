@@ -26,9 +26,9 @@ LAYERS = (
     "batching engine",
     "paddle_engine onnx_engine",
     "bundle images captions bfloat16",
-    "golden preprocessing metrics logs tracing",
+    "golden preprocessing metrics logs tracing bounds",
     "schemas settings",
-    "cores errors hint loop_lag drain_rate __init__",
+    "cores errors hint loop_lag malloc drain_rate __init__",
 )
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 # Commands import what they start; `training` uses the files that both halves share.

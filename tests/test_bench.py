@@ -239,6 +239,12 @@ def test_photos_of_no_use(folder: Path, labels: str | None, said: str) -> None:
         find_photos(folder)
 
 
+def test_photos_are_looked_for_in_folders_only(folder: Path) -> None:
+    for place in (folder / "nowhere", next(folder.glob("*.png"))):
+        with pytest.raises(StartupError, match="is not a folder"):
+            find_photos(place)
+
+
 @pytest.mark.parametrize(
     ("url", "target"),
     [
@@ -494,6 +500,14 @@ def test_the_command_reports_wrong_answers(folder: Path) -> None:
     assert text.count("<svg") == 3
     assert "Latency by percentile" in text
     assert not re.search(r"\$|src=|href=|@import|url\(", text)
+
+
+def test_a_report_without_a_place_is_refused_before_the_run(folder: Path) -> None:
+    nowhere = folder / "nowhere" / "report.html"
+    url = "http://127.0.0.1:1"  # nobody there: it is not asked
+    code, out, err = asyncio.run(ended("--url", url, "--images", folder, "--html", nowhere))
+    assert (code, out) == (1, "")
+    assert "no such folder to write the report into" in err
 
 
 def test_the_command_sweeps_and_finds_nothing_that_stands(folder: Path) -> None:

@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -11,8 +14,11 @@ import pytest
 from PIL import Image
 from running import RunningServer
 
+from app.bench.processes import usage
 from app.bundle import load_bundle
 from app.decoding import Decoders
+from app.images import decode
+from app.preprocessing import Preprocessing
 
 
 def slow_photo() -> bytes:
@@ -51,6 +57,24 @@ async def test_the_rate_is_that_of_all_threads(small_bundle: Path) -> None:
     assert decoders.rate.per_s >= 3 / (time.perf_counter() - started)
 
 
+def longest_hold(photo: bytes, spec: Preprocessing) -> float:
+    """Return the largest part of a decode, by its CPU time, in which no other thread had a turn."""
+    thread = threading.Thread(target=decode, args=(photo, spec, 10**8))
+    thread.start()
+    clock, turns = time.pthread_getcpuclockid(thread.ident or 0), [0.0]
+    while thread.is_alive():
+        with suppress(OSError):  # it has just ended
+            turns.append(time.clock_gettime(clock))
+        thread.join(0.001)
+    return max(after - before for before, after in pairwise(turns)) / turns[-1]
+
+
+def test_a_photo_with_alpha_does_not_stop_the_event_loop(small_bundle: Path) -> None:
+    """Laid on white by a function that keeps Python's lock, 50 megapixels stopped it for 0.4 s."""
+    spec = load_bundle(small_bundle).preprocessing
+    assert min(longest_hold(SLOW, spec) for _ in range(3)) < 0.15
+
+
 def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
     small_bundle: Path, tmp_path: Path
 ) -> None:
@@ -69,3 +93,21 @@ def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
         assert len(late) > 10
         assert max(late) < 2
         assert server.health()["in_flight"] == 0
+
+
+def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path) -> None:
+    """Several large ones in the same threads left all that they had taken with the server."""
+    large = io.BytesIO()
+    Image.new("RGBA", (7000, 7000), (1, 2, 3, 4)).save(large, "WEBP", lossless=True, method=0)
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, decoders=2) as server:
+
+        def held() -> int:
+            used = usage({server.process.pid})
+            assert used
+            return used.rss_bytes
+
+        before = held()
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(server.predict, [large.getvalue()] * 4))
+        assert {answer.status_code for answer in answers} == {200}
+        assert held() - before < 100_000_000

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from PIL import ExifTags, Image
 from PIL.Image import Resampling
 from skimage import data
@@ -175,6 +176,45 @@ def test_16_bit_grey_keeps_its_high_byte(kind: str, dtype: str) -> None:
     assert np.array_equal(exact(upload)[..., 0], deep >> 8)
 
 
+def written(pixels: npt.NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401
+    """Write a TIFF of a kind that Pillow does not write."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_16_bit_tiff_may_count_from_white(small: Pixels, compression: str | None) -> None:
+    deep = small[..., 0].astype(np.uint16) << 8
+    upload = written(~deep, photometric="miniswhite", compression=compression)
+    assert np.array_equal(exact(upload)[..., 0], small[..., 0])
+
+
+def test_a_tiff_of_12_bits_is_not_dark(small: Pixels) -> None:
+    bits = "".join(f"{value:08b}0000" for value in small[..., 0].ravel())
+    pixels = int(bits, 2).to_bytes(len(bits) // 8)
+    tags = (256, 32), (257, 32), (258, 12), (259, 1), (262, 1), (277, 1), (278, 32)
+    header = 8 + 2 + 12 * 9 + 4
+    upload = tiff(*tags, (273, header), (279, len(pixels))) + pixels
+    assert np.array_equal(exact(upload)[..., 0], small[..., 0])
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_of_16_bit_planes_is_no_noise(
+    small: Pixels, byteorder: str, compression: str | None
+) -> None:
+    planes = np.ascontiguousarray(small.transpose(2, 0, 1)).astype(np.uint16) << 8
+    upload = written(
+        planes,
+        photometric="rgb",
+        planarconfig="separate",
+        byteorder=byteorder,
+        compression=compression,
+    )
+    assert np.array_equal(exact(upload), small)
+
+
 def test_16_bit_rgb_keeps_its_high_byte(small: Pixels) -> None:
     assert np.array_equal(exact(png_of_16_bits(small)), small)
 
@@ -220,6 +260,28 @@ def test_the_one_transparent_colour_of_an_rgb_png_becomes_white(key: tuple[int, 
     pixels = exact(encode(image, "PNG", transparency=key))
     assert (pixels[:, :16] == (0, 0, 255)).all()
     assert (pixels[:, 16:] == 255).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_the_one_transparent_grey_of_a_png_becomes_white(depth: int) -> None:
+    levels = 2**depth
+    grey = np.arange(1024).reshape(32, 32) % levels
+    bits = ["".join(f"{value:0{depth}b}" for value in row) for row in grey]
+    rows = b"".join(b"\0" + int(row, 2).to_bytes(4 * depth) for row in bits)
+    key = chunk(b"tRNS", struct.pack(">H", 1))
+    pixels = exact(png(32, 32, depth, zlib.compress(rows), colour=0, before=key))
+    assert np.array_equal(pixels[..., 0], np.where(grey == 1, 255, grey * 255 // (levels - 1)))
+
+
+@pytest.mark.parametrize(("alpha", "left"), [(0, 200), (128, 227), (255, 200)])
+def test_a_bmps_alpha_counts_where_it_has_any(alpha: int, left: int) -> None:
+    """Of nothing but zeros it is a byte that nobody filled: the picture came out white."""
+    rows = bytes([200, 200, 200, alpha]) * 1024
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 108, 32, 32, 1, 32, 3, len(rows), 0, 0, 0, 0)
+    header = head + masks + bytes(108 - len(head) - len(masks))
+    upload = b"BM" + struct.pack("<III", 0, 0, 14 + len(header)) + header + rows
+    assert difference(exact(upload), np.array(left)).max() <= 1
 
 
 @pytest.mark.parametrize("adobe", [True, False])
@@ -403,9 +465,11 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + crc
 
 
-def png(width: int, height: int, depth: int, pixels: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b"")
+def png(
+    width: int, height: int, depth: int, pixels: bytes, *, colour: int = 2, before: bytes = b""
+) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", header), before, chunk(b"IDAT", pixels), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -436,6 +500,17 @@ def tiff(*tags: tuple[int, int]) -> bytes:
 def test_the_pixel_limit_is_checked_before_decoding(header: bytes) -> None:
     with pytest.raises(TooManyPixels):  # there is nothing to decode: else it would be broken
         decode(header, PIL, LIMIT)
+
+
+@pytest.mark.parametrize(("size", "fits"), [((1, 65_535), True), ((1, 65_536), False)])
+def test_a_side_has_its_limit_too(size: tuple[int, int], fits: bool) -> None:
+    """A column of 50 million pixels, 70 kB of TIFF, stopped the event loop for 0.3 s."""
+    for upload in (encode(Image.new("L", size), "TIFF"), encode(Image.new("L", size[::-1]), "PNG")):
+        if fits:
+            decode(upload, PIL, LIMIT)
+        else:
+            with pytest.raises(TooManyPixels, match="a side of at most 65535"):
+                decode(upload, PIL, LIMIT)
 
 
 def test_the_pixel_limit_counts_a_tiffs_tile(small: Pixels) -> None:
@@ -628,6 +703,49 @@ def test_a_jpeg_of_scans_without_end_is_refused_before_it_is_decoded() -> None:
     decode(progressive(0), PIL, LIMIT)
     with pytest.raises(BrokenImage, match="has more than 64 scans"):
         decode(progressive(1000), PIL, LIMIT)
+
+
+def jpeg_of_exif(segments: int) -> bytes:
+    """Draw a JPEG whose EXIF comes in so many segments: each is joined to all before it."""
+    content = encode(Image.new("RGB", (8, 8)), "JPEG")
+    return content[:2] + segments * (b"\xff\xe1\x00\x10Exif\0\0" + bytes(8)) + content[2:]
+
+
+def png_of_profiles(count: int) -> bytes:
+    """Draw a PNG with so many colour profiles: each is inflated to a megabyte."""
+    content = encode(Image.new("RGB", (8, 8)), "PNG")
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(1_000_000)))
+    return content[:33] + count * profile + content[33:]
+
+
+@pytest.mark.parametrize(
+    ("draw", "few", "many", "what"),
+    [(jpeg_of_exif, 200, 300, "Exif"), (png_of_profiles, 2, 20, "iCCP")],
+)
+def test_what_is_repeated_without_end_is_refused_before_it_is_read(
+    draw: Callable[[int], bytes], few: int, many: int, what: str
+) -> None:
+    """10 MB of it took a decoder 20 and 40 s."""
+    decode(draw(few), PIL, LIMIT)
+    with pytest.raises(BrokenImage, match=f"repeats its {what}"):
+        decode(draw(many), PIL, LIMIT)
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    """Draw a BMP of grey lines, each of one pixel and an end."""
+    runs = height * b"\1\1\0\0" + b"\0\1"
+    greys = b"".join(bytes([n, n, n, 0]) for n in range(256))
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<III", 0, 0, 54 + len(greys)) + head + greys + runs
+
+
+def test_a_run_length_coded_bmp_may_have_fewer_pixels() -> None:
+    """It is decoded in Python: 58 bytes took it 8 s."""
+    decode(run_length_bmp(200, 200), PIL, LIMIT)
+    with pytest.raises(TooManyPixels, match="50000 x 100 pixels; at most 4 megapixels"):
+        decode(run_length_bmp(50_000, 100), PIL, LIMIT)
+    with pytest.raises(TooManyPixels, match=r"at most 0\.01 megapixels"):
+        decode(run_length_bmp(200, 200), PIL, 10_000)
 
 
 def test_what_stands_behind_a_jpeg_or_in_its_headers_are_no_scans() -> None:

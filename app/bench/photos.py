@@ -49,6 +49,8 @@ def find_photos(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[Pho
 
 
 def _read(folder: Path) -> list[Photo]:
+    if not folder.is_dir():
+        raise StartupError(f"{folder} is not a folder")
     labels = _labels(folder / "labels.csv")
     photos: list[Photo] = []
     for file in sorted(folder.iterdir()):

@@ -21,6 +21,7 @@ from app.bench.photos import Photo, find_photos
 from app.bench.processes import is_local, server_roots
 from app.bench.sweep import highest_rate
 from app.bench.target import Target
+from app.errors import StartupError
 
 _T = TypeVar("_T")
 
@@ -46,8 +47,10 @@ def bench(options: Options, console: Console) -> dict[str, Any]:
     """Load the server and return the JSON document; tables go to `console`.
 
     Raises:
-        StartupError: the server or the photos cannot be used.
+        StartupError: the server or the photos cannot be used, or the report has no place.
     """
+    if options.html and not options.html.parent.is_dir():  # told now, not after an hour's run
+        raise StartupError(f"{options.html}: there is no such folder to write the report into")
     photos = find_photos(options.images)
     return run_loop(_bench(options, photos, console))
 

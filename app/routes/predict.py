@@ -5,6 +5,8 @@ import math
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from app import errors
 from app.keys import api_key
@@ -50,7 +52,7 @@ _BODY = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "JPEG, PNG, WebP, BMP, GIF or TIFF",
+                            "description": "JPEG, PNG, WebP, BMP, GIF or TIFF, with a file name",
                         }
                     },
                 }
@@ -72,15 +74,12 @@ async def predict(
     response: Response,
     service: ServiceDep,
     top_k: Annotated[
-        int | None, Query(ge=1, description="Classes to name, by default 5; at most all there are")
+        Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
+        Query(description="Classes to name, by default 5; at most all there are"),
     ] = None,
     x_deadline_ms: Annotated[
-        int | None,
-        Header(
-            ge=1,
-            le=3_600_000,
-            description="Milliseconds you wait; the server's own limit holds too",
-        ),
+        Annotated[int, Field(ge=1, le=3_600_000)] | SkipJsonSchema[None],
+        Header(description="Milliseconds you wait; the server's own limit holds too"),
     ] = None,
 ) -> Classification:
     """Name the classes that the photo most likely shows, the likeliest first."""
