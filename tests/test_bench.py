@@ -339,7 +339,7 @@ def loaded(server: ScriptedServer, plan: Plan, deadline_ms: int | None = None) -
     return run_loop(run())
 
 
-SHORT = Plan(concurrency=4, seconds=0.5, warmup_seconds=0.1)
+SHORT = Plan(concurrency=4, seconds=2, warmup_seconds=0.1)
 
 
 def test_a_server_that_is_always_right() -> None:
