@@ -45,5 +45,5 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             cli.main()
         return Ended(int(ended.value.code or 0), *capsys.readouterr())
 
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "1000")  # no path is cut, however long
     return run

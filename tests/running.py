@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,9 +74,32 @@ class RunningServer:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split() if b"spawn_main" in cmdline(int(pid))]
 
+    def kill_workers(self) -> None:
+        """Kill them until none serves: new ones may be there before we have looked."""
+
+        def none_serves() -> bool:
+            if self.ready():
+                for pid in self.workers():
+                    with suppress(ProcessLookupError):  # it is dead from the time before
+                        os.kill(pid, signal.SIGKILL)
+            return self.status("/health/ready") == 503
+
+        until(none_serves)
+
     def logged(self) -> list[dict[str, Any]]:
-        """Return the JSON log lines written so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Return the JSON log lines written so far; of the last, only a part may be there yet."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def line_of(self, request_id: str) -> dict[str, Any]:
+        """Wait for a request's log line."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.logged() if line.get("request_id") == request_id]
+
+        until(found)
+        (line,) = found()
+        return line
 
 
 def cmdline(pid: int) -> bytes:

@@ -345,7 +345,7 @@ def loaded(server: ScriptedServer, plan: Plan, deadline_ms: int | None = None) -
     return run_loop(run())
 
 
-SHORT = Plan(concurrency=4, seconds=0.5, warmup_seconds=0.1)
+SHORT = Plan(concurrency=4, seconds=2, warmup_seconds=0.1)
 
 
 def test_a_server_that_is_always_right() -> None:
@@ -411,7 +411,7 @@ def test_a_stall_counts_from_when_requests_should_have_been_sent() -> None:
     late = sorted((s.latency_s for s in run.samples), reverse=True)
     during = int((times < times[0] + 0.3).sum())  # they have to wait for 0.1 s at least
     assert during > 30
-    assert late[0] >= 0.4
+    assert late[0] >= 0.399  # uvloop's clock ticks in milliseconds
     assert late[during - 1] >= 0.1
 
 

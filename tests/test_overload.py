@@ -21,6 +21,7 @@ CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
 def server(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("overload") / "log"
     settings = {"capacity": CAPACITY, "workers": 1, "max_batch_size": 2, "batch_timeout_s": 60}
+    settings |= {"longest_wait_s": 3600}  # as many places on the slowest machine
     with RunningServer(small_bundle, log, **settings) as server:
         yield server
 

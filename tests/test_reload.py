@@ -6,8 +6,9 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import httpx
 import networks
@@ -47,6 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Path:
 @pytest.fixture(scope="module")
 def shared(place: Path) -> Iterator[RunningServer]:
     settings = {"workers": 2, "admin_key": KEY, "log_format": "json", "max_batch_size": 4}
+    settings |= {"batch_timeout_s": 60, "deadline_s": 60}
     with RunningServer(place, place.with_name("log"), **settings) as running:
         yield running
 
@@ -179,8 +181,12 @@ def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(
     (odd / "inference.yml").write_text('Global: !!int ""')  # on which the YAML reader stumbles
     switch(place, odd)
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: "IndexError" in server.log.read_text())
-    (line,) = [line for line in server.logged() if "IndexError" in line.get("exc_info", "")]
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in server.logged() if "IndexError" in line.get("exc_info", "")]
+
+    until(found)
+    (line,) = found()
     assert (line["level"], line["message"]) == ("ERROR", "the reload failed")
     assert server.predict(PHOTO).status_code == 200
 
@@ -192,24 +198,19 @@ def test_only_the_key_opens_it(server: RunningServer) -> None:
 
 
 def test_two_reloads_at_once_are_one(server: RunningServer) -> None:
-    results: list[int] = []
-    threads = [
-        threading.Thread(
-            target=lambda: results.append(
-                httpx.post(
-                    f"{server.url}/models/reload",
-                    headers={"Authorization": f"Bearer {KEY}"},
-                    timeout=60,
-                ).status_code
-            )
-        )
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results) == [200, 409]
+    workers = server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(3) as clients:
+        photo = clients.submit(server.predict, PHOTO)  # a reload waits for the old ones' last
+        until(lambda: server.health()["in_flight"] == 1)
+        reloads = [clients.submit(reload, server) for _ in range(2)]
+        ((refused,), _) = wait(reloads, return_when=FIRST_COMPLETED)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+    assert refused.result().status_code == 409
+    assert sorted(one.result().status_code for one in reloads) == [200, 409]
+    assert photo.result().status_code == 200
 
 
 def test_without_a_key_there_is_nothing(small_bundle: Path, tmp_path: Path) -> None:

@@ -125,9 +125,7 @@ def test_a_killed_worker_costs_only_its_own_batch(server: RunningServer) -> None
 
 
 def test_with_all_workers_killed_it_is_not_ready_until_one_is_back(server: RunningServer) -> None:
-    for pid in server.workers():
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: server.status("/health/ready") == 503)
+    server.kill_workers()
     assert server.status("/health/live") == 200
     until(server.ready)
 
@@ -148,8 +146,7 @@ def test_health_answers_while_every_worker_hangs(server: RunningServer) -> None:
 
 def test_each_request_is_one_json_line(server: RunningServer) -> None:
     server.client.get("/health/live", headers={"X-Request-ID": "find-me"})
-    until(lambda: "find-me" in server.log.read_text())
-    (line,) = [line for line in server.logged() if line.get("request_id") == "find-me"]
+    line = server.line_of("find-me")
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
     assert line["level"] == "INFO"
     assert line["duration_ms"] > 0
@@ -177,17 +174,19 @@ def test_what_fails_in_a_worker_is_a_json_line_too(tmp_path: Path) -> None:
 
 
 def test_on_sigterm_it_is_first_not_ready_but_serves(small_bundle: Path, tmp_path: Path) -> None:
-    with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=2) as server:
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=600) as server:
         server.process.send_signal(signal.SIGTERM)
         until(lambda: server.status("/health/ready") == 503)
         assert server.status("/health/live") == 200
         assert server.predict(CAT).status_code == 200
+        server.process.send_signal(signal.SIGTERM)  # enough of it
         assert server.process.wait(30) == 0
         assert server.status("/health/live") is None
 
 
 def test_on_sigterm_what_is_inside_is_answered(small_bundle: Path, tmp_path: Path) -> None:
-    with RunningServer(small_bundle, tmp_path / "log", workers=1, drain_delay_s=0) as server:
+    settings = {"workers": 1, "batch_timeout_s": 60, "deadline_s": 60, "drain_delay_s": 0}
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
         (worker,) = server.workers()
         os.kill(worker, signal.SIGSTOP)
         with ThreadPoolExecutor(6) as clients:

@@ -23,6 +23,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=60_000)  # the browser may be slow
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 
