@@ -16,7 +16,7 @@ from app.settings import LogFormat, LogLevel
 Records = Queue[logging.LogRecord | None]  # None ends them
 
 _MOST_WAITING = 10_000
-_FLUSH_S = 1.0
+_FLUSH_S = 5.0
 
 
 def configure_logging(level: LogLevel, form: LogFormat) -> None:

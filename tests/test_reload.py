@@ -236,29 +236,36 @@ def test_the_end_of_the_drain_ends_a_reload_that_waits_for_the_last_old_request(
         server.process.send_signal(signal.SIGTERM)
         answers = photo.result(), swap.result()
         assert [answer.json()["code"] for answer in answers] == ["draining"] * 2
-        assert server.process.wait(10) == 0
+        assert server.process.wait(30) == 0
 
 
 def test_while_it_drains_no_new_bundle_is_started(small_bundle: Path, tmp_path: Path) -> None:
-    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 2}
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 600}
     with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
         server.process.send_signal(signal.SIGTERM)
         until(lambda: not server.ready())
         response = reload(server)
         assert (response.status_code, response.json()["code"]) == (503, "draining")
-        assert server.process.wait(10) == 0
+        server.process.send_signal(signal.SIGTERM)  # enough of it
+        assert server.process.wait(30) == 0
 
 
 def test_who_is_starting_when_the_end_begins_does_not_take_over(
     small_bundle: Path, tmp_path: Path
 ) -> None:
-    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 0}
+    settings = {"workers": 1, "max_batch_size": 1, "admin_key": KEY, "drain_delay_s": 600}
     with (
         RunningServer(small_bundle, tmp_path / "log", **settings) as server,
         ThreadPoolExecutor(1) as clients,
     ):
+        (old,) = server.workers()
         swap = clients.submit(reload, server)
         until(lambda: len(server.workers()) == 2)
+        (new,) = set(server.workers()) - {old}
+        os.kill(new, signal.SIGSTOP)
         server.process.send_signal(signal.SIGTERM)
+        until(lambda: not server.ready())
+        os.kill(new, signal.SIGCONT)
         assert swap.result().json()["code"] == "draining"
-        assert server.process.wait(10) == 0
+        server.process.send_signal(signal.SIGTERM)  # enough of it
+        assert server.process.wait(30) == 0
