@@ -3,7 +3,7 @@
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # glibc's malloc.h
-_LARGE_BYTES = 4 * 2**20  # above what an ordinary photo takes
+_LARGE_BYTES = 4 * 2**20  # above what one block of an ordinary photo takes
 _LIBC = ctypes.CDLL(None)
 
 
@@ -24,6 +24,7 @@ def give_back_large_blocks() -> None:
     1.4 GB.
     """
     _set(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    _set(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)  # else what each photo takes goes back as well
 
 
 def trim() -> None:
