@@ -20,10 +20,10 @@ _MOST_RUN_LENGTH_PIXELS = 4_000_000  # it decodes them in Python, 0.2 us a pixel
 
 
 def check_parts(data: bytes, kind: Format) -> None:
-    """Refuse a file that repeats what stands in others once.
+    """Refuse a file with so many scans, EXIF segments or profiles that reading them takes long.
 
     Raises:
-        BrokenImage: it does.
+        BrokenImage: it is one.
     """
     name, most = _MOST_PARTS.get(kind, (b"", 0))
     if name and data.count(name) > most:

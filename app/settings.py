@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         None, description="Photos in one batch at most; by default measured at the start"
     )
     max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = Field(
-        0, description="So long an idle worker waits for a batch to fill"
+        0, description="So long an idle worker waits for a batch to fill; less than the deadline"
     )
     batch_budget_s: Seconds = Field(
         0.15, description="When measuring, batches that would take longer are not tried"

@@ -53,14 +53,14 @@ def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
             `classes` or of several.
     """
     dataset = _read_list(place, classes) if place.is_file() else _read_folders(place, classes)
-    if not dataset.samples and place.is_file():
+    if dataset.samples:
+        return dataset
+    if place.is_file():
         raise StartupError(f"{place}: there are no photos in it")
-    if not dataset.samples:
-        raise StartupError(
-            f"{place}: no photos are counted in it: "
-            "they must lie in a folder a class, such as DIR/cat/1.jpg"
-        )
-    return dataset
+    raise StartupError(
+        f"{place}: no photos are counted in it: "
+        "they must lie in a folder a class, such as DIR/cat/1.jpg"
+    )
 
 
 def find_parts(place: Path) -> dict[str, Path]:
@@ -120,12 +120,13 @@ def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
     names = tuple(classes or in_order(set(folders.values())))
     ids = class_ids(place, names, folders.values())
     files = [Sample(path, ids[name]) for folder, name in folders.items() for path in _files(folder)]
-    ends = Counter(sample.path.suffix.lower() for sample in files)
-    return Dataset(
-        names,
-        tuple(sample for sample in files if sample.path.suffix.lower() in SUFFIXES),
-        {end: count for end, count in ends.items() if end not in SUFFIXES},
-    )
+    photos = tuple(sample for sample in files if _ending(sample.path) in SUFFIXES)
+    endings = Counter(_ending(sample.path) for sample in files)
+    return Dataset(names, photos, {e: n for e, n in endings.items() if e not in SUFFIXES})
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.lower()
 
 
 def _files(folder: Path) -> Iterator[Path]:

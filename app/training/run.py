@@ -110,8 +110,9 @@ def free_folder(data: Path) -> Path:
     """Make the first of runs/NAME-1, runs/NAME-2, ... that is not there yet; return it."""
     name = data.resolve().stem or "run"
     for number in count(1):
+        folder = RUNS / f"{name}-{number}"
         with suppress(FileExistsError):  # another run may begin at this moment
-            (folder := RUNS / f"{name}-{number}").mkdir(parents=True)
+            folder.mkdir(parents=True)
             break
     return folder
 
