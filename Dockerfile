@@ -60,7 +60,7 @@ COPY --from=serving /opt/venv /opt/venv
 COPY --from=weights /srv/weights/$MODEL weights/$MODEL
 COPY --from=serving /srv/app app
 # Compiled now, as a read-only root keeps nothing; base images come without a compiled library.
-RUN python -c "import app.main, app.child, http.client; app.engine.library('paddle')"
+RUN python -c "import app.main, app.workers.child, http.client; app.model.engine.library('paddle')"
 ENV HOME=/tmp \
     CLASSIFIER_HOST=0.0.0.0 \
     CLASSIFIER_PORT=8000 \

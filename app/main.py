@@ -9,19 +9,20 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app import __version__, loop_lag, malloc
-from app.bundle import Bundle, load_bundle
-from app.logs import configure_logging, written_aside
-from app.metrics import Metrics
-from app.middleware import Observe
-from app.pool import EnginePool
-from app.problems import handle_problems
-from app.routes import health, index, metrics, models, predict
-from app.served import PoolFactory
-from app.server import DrainingServer
-from app.service import Service
+from app import __version__, malloc
+from app.api.middleware import Observe
+from app.api.problems import handle_problems
+from app.api.routes import health, index, metrics, models, predict
+from app.api.server import DrainingServer
+from app.model.bundle import Bundle, load_bundle
+from app.serving.running_model import PoolFactory
+from app.serving.service import Service
 from app.settings import Settings
-from app.tracing import Traces
+from app.telemetry import loop_lag
+from app.telemetry.logs import configure_logging, written_aside
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Traces
+from app.workers.pool import EnginePool
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:

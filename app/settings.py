@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_v
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.cores import granted_cores
 from app.errors import StartupError
+from app.host import granted_cores
 
 PREFIX = "CLASSIFIER_"
 # What a form puts around a file: boundaries, headers, a few small fields.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.bench.run import run_loop
+from app.bench.load_test import run_loop
 from app.errors import StartupError
 from app.settings import PREFIX
 from peers.comparison import Options, compare, table

@@ -11,12 +11,12 @@ from typing import Any
 
 from rich.table import Table
 
-from app.bench.load import Plan
-from app.bench.measure import Run
-from app.bench.photos import Photo, find_photos
-from app.bench.probe import probed_run
-from app.bench.run import prepared
-from app.bench.summary import Latency
+from app.bench.load.generator import Plan
+from app.bench.load.photos import Photo, find_photos
+from app.bench.load_test import prepared
+from app.bench.measure.probe import probed_run
+from app.bench.measure.runner import Run
+from app.bench.measure.stats import Latency
 from peers.servers import SERVERS, running
 
 _EASY = 0.7  # of the slowest server's peak

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from app.batching import Pixels
-from app.bundle import load_bundle
-from app.engine import Engine
-from app.images import decode
+from app.images.decoding import decode
+from app.model.bundle import load_bundle
+from app.model.engine import Engine
+from app.serving.batching import Pixels
 from app.settings import read_settings
 
 BATCH = 4  # the best size on CPU, and what our service measures for itself

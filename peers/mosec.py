@@ -4,9 +4,9 @@ from typing import Any
 
 from mosec import Server, Worker
 
-from app.batching import Pixels
-from app.bundle import load_bundle
-from app.images import decode
+from app.images.decoding import decode
+from app.model.bundle import load_bundle
+from app.serving.batching import Pixels
 from app.settings import read_settings
 from peers.model import BATCH, Model
 

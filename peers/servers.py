@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.bench.server import free_port, running_command
-from app.bench.target import Target
+from app.bench.load.target import Target
+from app.bench.measure.launch import free_port, running_command
 
 _OURS, _PEERS = ".venv/bin/python", ".venv-peers/{}/bin/python"
 

@@ -7,8 +7,8 @@ from typing import Self
 
 import numpy as np
 
-from app.batching import Pixels, Scores
 from app.errors import InferenceFailed
+from app.serving.batching import Pixels, Scores
 
 
 class FakeWorker:

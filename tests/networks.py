@@ -8,8 +8,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from app.training.export import Card, export
-from app.training.mobilenetv2 import MobileNetV2
+from app.training.network.export import Card, export
+from app.training.network.mobilenetv2 import MobileNetV2
 
 LABELS = ("cat", "dog", "Gänseblümchen")
 SIDE = 64

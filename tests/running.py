@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.bench.server import free_port
+from app.bench.measure.launch import free_port
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60) -> None:

@@ -98,7 +98,7 @@ def test_only_its_engine_and_training_name_paddle() -> None:
 
 def test_the_server_process_loads_no_engine() -> None:
     """Paddle holds Python's lock while it runs: it lives in a worker process."""
-    program = "import sys, app.main, app.prediction; print(*sys.modules)"
+    program = "import sys, app.main, app.model.offline; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
-    assert "app.engine" in loaded
+    assert "app.model.engine" in loaded
     assert {"paddle", "onnxruntime"}.isdisjoint(loaded)

@@ -6,7 +6,7 @@ from pathlib import Path
 import generate
 import yaml
 
-from app.metrics import Metrics
+from app.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "k8s/monitoring/prometheus/rules.yml"

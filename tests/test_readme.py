@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app import errors
 from app.settings import PREFIX, Settings
-from app.training.dataset import SUFFIXES
+from app.training.data.dataset import SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from running import RunningServer, until
 
-from app.bundle import load_bundle
+from app.model.bundle import load_bundle
 
 KEY = "a key of sixteen letters or more"
 

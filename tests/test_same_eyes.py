@@ -12,9 +12,9 @@ from networks import Mirror, transform_ops
 from PIL import ExifTags, Image
 from running import RunningServer
 
-from app.images import decode
-from app.preprocessing import read_transform_ops
-from app.training.export import Card, export
+from app.images.decoding import decode
+from app.images.preprocessing import read_transform_ops
+from app.training.network.export import Card, export
 
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
 SIDE = 16

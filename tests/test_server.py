@@ -16,7 +16,7 @@ import skimage
 from fastapi import FastAPI
 from running import RunningServer, cmdline, until
 
-from app.server import DrainingServer
+from app.api.server import DrainingServer
 from app.settings import Settings
 
 PHOTOS = {
@@ -168,7 +168,7 @@ def test_what_fails_in_a_worker_is_a_json_line_too(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "bundle", tmp_path / "log", workers=1) as server:
         response = server.predict((tmp_path / "bright.png").read_bytes())
         assert (response.status_code, response.json()["code"]) == (500, "inference_failed")
-        (line,) = [line for line in server.logged() if line["logger"] == "app.child"]
+        (line,) = [line for line in server.logged() if line["logger"] == "app.workers.child"]
         assert (line["level"], line["message"]) == ("ERROR", "a batch failed")
         assert "InferenceFailed" in line["exc_info"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.cores import granted_cores
 from app.errors import StartupError
+from app.host import granted_cores
 from app.settings import PREFIX, Settings, read_settings
 
 

@@ -18,7 +18,7 @@ from collector import Collector, values
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from running import RunningServer, until
 
-from app.tracing import Traces, trace_ids
+from app.telemetry.tracing import Traces, trace_ids
 
 CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
 CAPACITY = 3
@@ -352,9 +352,12 @@ def test_a_wrong_setting_of_theirs_is_an_error_at_the_start(small_bundle: Path) 
 
 
 def test_where_they_are_not_wanted_the_packages_are_not_loaded() -> None:
-    program = "import sys, app.main, app.tracing; app.tracing.Traces(False); print(*sys.modules)"
+    program = (
+        "import sys, app.main; from app.telemetry.tracing import Traces;"
+        "Traces(False); print(*sys.modules)"
+    )
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
-    assert "app.tracing" in loaded
+    assert "app.telemetry.tracing" in loaded
     theirs = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto", "requests")
     assert not [name for name in loaded if name.startswith(theirs)]
 

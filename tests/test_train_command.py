@@ -19,10 +19,10 @@ from drawn import draw_classes
 from networks import LABELS
 from running import cmdline, until
 
-from app.bundle import load_bundle
-from app.engine import Engine
+from app.model.bundle import load_bundle
+from app.model.engine import Engine
 from app.training.options import Options
-from app.training.run import free_folder
+from app.training.run.folder import free_folder
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--weights", "none", "--scale", 0.25, "--size", 32, "--batch-size", 4)
@@ -87,7 +87,7 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
     folder = tmp_path / "run"
     run("train", photos, *SMALL, "--epochs", 2, "--workers", 0, "--output", folder)
     run("export", folder, "--output", tmp_path / "bundle")
-    from app.training.run import Run as TrainingRun  # noqa: PLC0415  (with Paddle)
+    from app.training.run.folder import Run as TrainingRun  # noqa: PLC0415  (with Paddle)
 
     bundle = load_bundle(tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
@@ -104,7 +104,7 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
 def test_weights_of_a_run_bring_their_padding_and_preprocessing(
     run: Run, photos: Path, tmp_path: Path
 ) -> None:
-    from app.training.build import read_file  # noqa: PLC0415  (with Paddle)
+    from app.training.weights.build import read_file  # noqa: PLC0415  (with Paddle)
 
     folder, labels = tmp_path / "run", tmp_path / "labels.txt"
     labels.write_text("\n".join(sorted(LABELS)), "utf-8")
@@ -242,7 +242,7 @@ def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
 
 
 def test_the_help_says_how_much_quicker_the_classifier_learns(run: Run) -> None:
-    from app.training.phase import phases  # noqa: PLC0415  (with Paddle)
+    from app.training.learning.phases import phases  # noqa: PLC0415  (with Paddle)
 
     head, fine = phases(Options(lr=0.001))
     assert head.rate == pytest.approx(10 * fine.rate)

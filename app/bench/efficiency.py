@@ -11,17 +11,17 @@ from typing import Any
 
 from rich.console import Console
 
-from app.bench.alone import decode_ms, engine_ms, idle_workers, plain_decode_ms
-from app.bench.load import Plan
-from app.bench.measure import Run
-from app.bench.photos import MEGAPIXELS, Photo, find_photos
-from app.bench.probe import probed_run
-from app.bench.report import costs
+from app.bench.load.generator import Plan
+from app.bench.load.photos import MEGAPIXELS, Photo, find_photos
+from app.bench.load_test import prepared, run_loop
+from app.bench.measure.baseline import decode_ms, engine_ms, idle_workers, plain_decode_ms
+from app.bench.measure.launch import running_server
+from app.bench.measure.probe import probed_run
+from app.bench.measure.runner import Run
+from app.bench.report.tables import costs
 from app.bench.rounds import Round, figures
-from app.bench.run import prepared, run_loop
-from app.bench.server import running_server
-from app.bundle import Bundle, load_bundle
-from app.images import decode
+from app.images.decoding import decode
+from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
 
 _IDLE = Plan(concurrency=1, seconds=3, warmup_seconds=1)

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from app.bench.alone import BATCH_SIZES
-from app.bench.measure import Run
-from app.bench.summary import Latency
-from app.cores import granted_cores
+from app.bench.measure.baseline import BATCH_SIZES
+from app.bench.measure.runner import Run
+from app.bench.measure.stats import Latency
+from app.host import granted_cores
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
 
     The last line is a JSON document.
     """
-    from app.bench.load import Plan
-    from app.bench.run import Options, bench
+    from app.bench.load.generator import Plan
+    from app.bench.load_test import Options, bench
 
     plan = Plan(concurrency, rate, seconds, warmup_seconds, seed)
     bound_ms = p99_ms if sweep else None

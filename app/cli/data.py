@@ -12,7 +12,7 @@ from app.cli.terminal import plain_console, watched
 from app.settings import read_settings
 
 if TYPE_CHECKING:
-    from app.training.evaluation import Evaluation
+    from app.training.evaluation.evaluate import Evaluation
 
 _MOST_ROWS = 50
 
@@ -35,19 +35,19 @@ def check(
     The exit code is 1 where something is broken, leaks or stands under two classes, or a class has
     no photo to learn from.
     """
-    from app.cores import granted_cores
-    from app.training import findings, inspection
-    from app.training.dataset import find_parts, read_dataset
+    from app.host import granted_cores
+    from app.training.data import check, check_report
+    from app.training.data.dataset import find_parts, read_dataset
 
     parts = {part: read_dataset(place) for part, place in find_parts(place).items()}
-    photos = inspection.tasks(parts)
+    photos = check.tasks(parts)
     max_pixels = read_settings().max_pixels
-    looks = inspection.inspect(photos, granted_cores(), max_pixels, by_pixels=by_pixels)
-    found = inspection.findings(watched(looks, len(photos)), parts)
+    looks = check.inspect(photos, granted_cores(), max_pixels, by_pixels=by_pixels)
+    found = check.findings(watched(looks, len(photos)), parts)
     if as_json:
-        print(json.dumps(findings.document(found, parts), ensure_ascii=False))
+        print(json.dumps(check_report.document(found, parts), ensure_ascii=False))
     else:
-        findings.show(found, parts, plain_console())
+        check_report.show(found, parts, plain_console())
     sys.exit(not found.sound)
 
 
@@ -60,7 +60,7 @@ def split(
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies")] = False,
 ) -> None:
     """Divide photos into train and test, class by class; equal files stay on one side."""
-    from app.training.split import split
+    from app.training.data.split import split
 
     train, test = split(place, output, share, seed, link=link)
     print(f"{train} photos in {output / 'train'}, {test} in {output / 'test'}")
@@ -82,15 +82,15 @@ def evaluate(
 
     A folder bears a class's name or number. The last line is a JSON document.
     """
-    from app.bundle import load_bundle
-    from app.cores import granted_cores
-    from app.engine import Engine
-    from app.prediction import classify
-    from app.training.dataset import held_out, read_dataset
-    from app.training.evaluation import evaluate
+    from app.host import granted_cores
+    from app.model.bundle import load_bundle
+    from app.model.engine import Engine
+    from app.model.offline import classify
+    from app.training.data.dataset import held_out, read_dataset
+    from app.training.evaluation.evaluate import evaluate
 
     if output:  # what is missing, matplotlib or a place to write, is said before the work
-        from app.training.evaluation_files import write
+        from app.training.evaluation.report import write
 
         output.mkdir(parents=True, exist_ok=True)
     settings = read_settings(model_dir=model_dir)

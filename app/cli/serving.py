@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from app.api.schemas import FileError, FilePrediction
 from app.cli.options import ModelDir
 from app.cli.terminal import plain_console, watched
 from app.errors import StartupError
-from app.schemas import FileError, FilePrediction
 from app.settings import read_settings
 
 
@@ -44,20 +44,20 @@ def predict(
     ] = None,
 ) -> None:
     """Say what is in photos on disk. The exit code is 1 where one cannot be read."""
-    from app import prediction
-    from app.album import Album
-    from app.bundle import load_bundle
-    from app.cores import granted_cores
-    from app.engine import Engine
+    from app.cli.album import Album
+    from app.host import granted_cores
+    from app.model import offline
+    from app.model.bundle import load_bundle
+    from app.model.engine import Engine
 
-    photos = prediction.find_photos(paths)
+    photos = offline.find_photos(paths)
     if not photos:
         raise StartupError("there is no photo in it")
     settings = read_settings(model_dir=model_dir)
     album = Album(save, photos, settings.max_pixels, font) if save else None
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
-    outcomes = prediction.predict(photos, bundle, engine, top_k, settings.max_pixels)
+    outcomes = offline.predict(photos, bundle, engine, top_k, settings.max_pixels)
     table = Table("photo", "what", "score")
     failed = False
     for outcome in watched(outcomes, len(photos)):

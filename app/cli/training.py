@@ -77,9 +77,9 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
     PYTHONPATH=. .venv/bin/python -m paddle.distributed.launch \
     app/__main__.py train DIR --output RUN
     """
-    from app.training import training
-    from app.training.build import read_labels
+    from app.training import train as training
     from app.training.options import Options
+    from app.training.weights.build import read_labels
 
     if resume:
         if given := _given(context) - {"resume"}:
@@ -122,7 +122,7 @@ def _checked(chosen: dict[str, Any]) -> "Options":
 
 def _check_epochs(options: "Options", given: set[str]) -> None:
     """Raise StartupError where epochs are asked for of a phase that there is not."""
-    from app.training.phase import phases
+    from app.training.learning.phases import phases
 
     classifier_alone = [phase.cached for phase in phases(options)]
     if "epochs" in given and options.epochs and all(classifier_alone):
@@ -141,7 +141,7 @@ def export(
 
     The last line is a JSON document.
     """
-    from app.training.delivery import deliver
+    from app.training.export_run import deliver
 
     place, figures = deliver(run, output)
     print(f"serve it: {command('serve', '--model-dir', place)}")

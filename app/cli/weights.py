@@ -19,7 +19,7 @@ Output = Annotated[Path | None, typer.Option(help="The bundle's place; else belo
 @weights.command(name="list")
 def list_weights() -> None:
     """Show the pinned origins and which are built."""
-    from app.training.sources import WEIGHTS, read_sources
+    from app.training.weights.sources import WEIGHTS, read_sources
 
     table = Table("name", "what", "top-1", "top-5", "pinned", "built", box=None)
     for name, source in read_sources().items():
@@ -39,7 +39,7 @@ def build_weights(
     output: Output = None,
 ) -> None:
     """Fetch weights and export them as a checked bundle."""
-    from app.training.build import build, build_paddleclas
+    from app.training.weights.build import build, build_paddleclas
 
     if network := name.removeprefix("paddleclas:") if name.startswith("paddleclas:") else "":
         if params is None:
@@ -57,7 +57,7 @@ def import_weights(
     output: Output = None,
 ) -> None:
     """Export a local MobileNetV2 as a checked bundle."""
-    from app.training.build import import_file
+    from app.training.weights.build import import_file
 
     print(f"built {import_file(file, labels, output)}")
 
@@ -69,7 +69,7 @@ def onnx(
     ] = None,
 ) -> None:
     """Add to a bundle what ONNX Runtime needs, checked against Paddle's answers."""
-    from app.training.onnx import add_onnx
+    from app.training.network.onnx import add_onnx
 
     print(f"built {add_onnx(read_settings(model_dir=model_dir).model_dir)}")
 
@@ -80,6 +80,6 @@ def summary(
     size: Annotated[int, typer.Option(min=32, help="Side of the input in pixels")] = 224,
 ) -> None:
     """Print the network's layers, shapes, parameters and multiply-adds."""
-    from app.training.summary import print_summary
+    from app.training.network.summary import print_summary
 
     print_summary(scale, classes, size, Console())

@@ -23,9 +23,9 @@ from manifests import (
     with_component,
 )
 
-from app.metrics import Metrics
-from app.routes import health, metrics
+from app.api.routes import health, metrics
 from app.settings import Settings, read_settings
+from app.telemetry.metrics import Metrics
 
 DOCKERFILE = ROOT / "Dockerfile"
 PATHS = {getattr(route, "path", "") for route in health.router.routes}

@@ -63,7 +63,7 @@ def test_bounded(spec: Object) -> None:
 def test_the_images_user_reads_what_was_cloned_under_a_narrow_umask(tmp_path: Path) -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     (command,) = re.findall(r"^RUN (rm -rf app/(?:.*\\\n)*.*)", dockerfile, re.MULTILINE)
-    module = tmp_path / "app/routes/health.py"
+    module = tmp_path / "app/api/routes/health.py"
     module.parent.mkdir(parents=True)
     module.touch(mode=0o600)
     for folder in (module.parent, module.parents[1]):

@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 from running import until
 
-from app.bench.server import free_port
+from app.bench.measure.launch import free_port
 
 RULES = Path(__file__).parents[2] / "k8s/monitoring/prometheus/rules.yml"
 

@@ -13,7 +13,7 @@ from paddle import nn
 from paddle.utils import unique_name
 from paddleclas.ppcls.arch.backbone.model_zoo import mobilenet_v2 as reference
 
-from app.training.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
+from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 
 BUILDERS = {
     0.25: reference.MobileNetV2_x0_25,

@@ -9,10 +9,10 @@ from networks import LABELS, randomise
 from paddle import nn
 from paddleclas.ppcls.arch import backbone
 
-from app.bundle import load_bundle
-from app.engine import Engine
 from app.errors import StartupError
-from app.training.build import build_paddleclas
+from app.model.bundle import load_bundle
+from app.model.engine import Engine
+from app.training.weights.build import build_paddleclas
 
 NETWORK = "MobileNetV3_small_x0_35"
 

@@ -15,10 +15,10 @@ from paddleclas.deploy.python.preprocess import create_operators
 from paddleclas.deploy.utils.config import AttrDict
 from PIL import Image
 
-from app.bundle import load_bundle
-from app.engine import Engine
-from app.images import decode
-from app.training.export import Card, export
+from app.images.decoding import decode
+from app.model.bundle import load_bundle
+from app.model.engine import Engine
+from app.training.network.export import Card, export
 
 SIZES = [(301, 257), (256, 256), (640, 427), (97, 131), (331, 1023)]
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

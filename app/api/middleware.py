@@ -1,0 +1,117 @@
+"""Around every request: its ids, its log line, its metrics, and what its span tells."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from opentelemetry import trace
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import problem_response
+from app.errors import Draining, ServiceError
+from app.serving.service import Service
+from app.telemetry.tracing import trace_ids
+
+log = logging.getLogger("app.access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class Observe:
+    """Gives each request an id, and each answer a log line and its place in the metrics."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one connection on, watched."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        service: Service = request.app.state.service
+        request.state.request_id = _request_id(request.headers)
+        ids = {"request_id": request.state.request_id, **trace_ids(request.headers)}
+        status: int | None = None
+
+        async def send_head(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request.state.request_id
+                _tell_span(request, message["status"])
+                if service.draining:
+                    headers["Connection"] = "close"  # the next request shall go elsewhere
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_head)
+        except asyncio.CancelledError:  # the time to drain is over
+            if status is not None or not service.draining:
+                raise
+            await problem_response(Draining(retry_after_s=1), request)(scope, receive, send_head)
+        except Exception:
+            log.exception("unhandled", extra=ids)
+            if status is not None:
+                raise
+            await problem_response(ServiceError(), request)(scope, receive, send_head)
+        finally:
+            _record(request, service, status or 499, time.perf_counter() - started, ids)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("X-Request-ID", "")
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _outcome(request: Request, status: int) -> str:
+    code: str = getattr(request.state, "outcome", "ok" if status < 400 else "client_closed")
+    return code
+
+
+def _tell_span(request: Request, status: int) -> None:
+    """Say in the request's span what FastAPI, which makes it, does not know."""
+    trace.get_current_span().set_attributes(
+        {
+            "classifier.request_id": request.state.request_id,
+            "classifier.outcome": _outcome(request, status),
+        }
+    )
+
+
+def _record(
+    request: Request, service: Service, status: int, seconds: float, ids: Mapping[str, str]
+) -> None:
+    route = getattr(request.scope.get("route"), "path", "unmatched")
+    method = request.method if request.method in _METHODS else "OTHER"
+    outcome = _outcome(request, status)
+    metrics = service.metrics
+    metrics.requests.labels(method, route, str(status)).inc()
+    metrics.request_seconds.labels(route).observe(seconds)
+    if route == "/predict":
+        metrics.outcomes.labels(outcome).inc()
+    path = quote(request.scope["path"])  # or a terminal that shows the log obeys it
+    log.info(
+        "%s %s %d",
+        request.method,
+        path,
+        status,
+        extra={
+            **ids,
+            "method": request.method,
+            "path": path,
+            "status": status,
+            "outcome": outcome,
+            "duration_ms": round(seconds * 1000, 2),
+            "client": request.client.host if request.client else None,
+        },
+    )

@@ -1,0 +1,106 @@
+"""`POST /predict`: a photo in, its classes out."""
+
+import asyncio
+import math
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from app import errors
+from app.api.keys import api_key
+from app.api.problems import documented
+from app.api.schemas import Classification, Timings
+from app.api.upload import announced_bytes, read_photo
+from app.serving.service import ServiceDep
+
+router = APIRouter(tags=["predict"])
+
+_ERRORS = (
+    errors.MalformedBody,
+    errors.Unauthorized,
+    errors.UploadTimeout,
+    errors.FileTooLarge,
+    errors.TooManyPixels,
+    errors.UnsupportedImage,
+    errors.InvalidRequest,
+    errors.MissingFile,
+    errors.EmptyFile,
+    errors.BrokenImage,
+    errors.Overloaded,
+    errors.ServiceError,
+    errors.InferenceFailed,
+    errors.NotReady,
+    errors.Draining,
+    errors.WorkerLost,
+    errors.DeadlineUnreachable,
+    errors.DeadlineExceeded,
+)
+
+
+# The body is read by `app.upload`, after the door: FastAPI itself would read it before.
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG, WebP, BMP, GIF or TIFF, with a file name",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/predict",
+    dependencies=[Depends(api_key)],
+    responses=documented(_ERRORS),
+    openapi_extra=_BODY,
+    summary="What is in this photo?",
+)
+async def predict(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    top_k: Annotated[
+        Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
+        Query(description="Classes to name, by default 5; at most all there are"),
+    ] = None,
+    x_deadline_ms: Annotated[
+        Annotated[int, Field(ge=1, le=3_600_000)] | SkipJsonSchema[None],
+        Header(description="Milliseconds you wait; the server's own limit holds too"),
+    ] = None,
+) -> Classification:
+    """Name the classes that the photo most likely shows, the likeliest first."""
+    time_allowed_s = math.inf if x_deadline_ms is None else x_deadline_ms / 1000
+    service.door.check(time_allowed_s, announced_bytes(request, service.settings))
+    with service.door.hold() as count:
+        data = await read_photo(request, service.settings, count)
+        gone = asyncio.create_task(_hung_up(request))
+        try:
+            answer = await service.classify(data, top_k, time_allowed_s, gone)
+        finally:
+            gone.cancel()
+    response.headers["Server-Timing"] = _server_timing(answer.timings_ms)
+    return answer
+
+
+async def _hung_up(request: Request) -> None:
+    """Return when the client has closed the connection. The body has been read by then."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _server_timing(timings: Timings) -> str:
+    return ", ".join(f"{stage};dur={duration}" for stage, duration in timings)

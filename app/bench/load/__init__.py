@@ -1,0 +1,1 @@
+"""Photos, requests, and the clients that send them."""

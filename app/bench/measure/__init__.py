@@ -1,0 +1,1 @@
+"""Servers and baselines, measured while the load runs."""

@@ -1,0 +1,1 @@
+"""What a measurement shows: tables, a page, charts."""

@@ -1,0 +1,1 @@
+"""A bundle on disk, and the engines that run its network."""

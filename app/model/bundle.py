@@ -1,0 +1,157 @@
+"""A model bundle: the directory that PaddleClas and PaddleX export, read and checked.
+
+`inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network,
+`inference.yml` its preprocessing and labels. What we know beyond that stands in the same yml
+under `Provenance`, a key that the other readers ignore. An `inference.onnx` may lie beside them,
+the same network for ONNX Runtime.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from app.api.schemas import Prediction
+from app.errors import BundleError
+from app.images.preprocessing import Preprocessing, read_transform_ops
+from app.model.golden import Golden
+
+CONFIG = "inference.yml"
+PARAMETERS = "inference.pdiparams"
+GRAPHS = ("inference.json", "inference.pdmodel")
+ONNX = "inference.onnx"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle. Cheap to pass to another process: it holds no weights.
+
+    Attributes:
+        directory: where it lies.
+        graph: the network's file, `.json` or `.pdmodel`.
+        name: the model's name.
+        version: the first 12 hex digits of the parameters' SHA-256.
+        preprocessing: from upload to network input.
+        labels: a name a class in the order of the network's output; empty where the yml has none.
+        golden: answers that the network must give to a drawn picture, where they are recorded.
+        provenance: origin, licence, hashes, accuracy as recorded at the build.
+    """
+
+    directory: Path
+    graph: Path
+    name: str
+    version: str
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    golden: Golden | None
+    provenance: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> Path:
+        """The weights' file."""
+        return self.directory / PARAMETERS
+
+    def label(self, class_id: int) -> str:
+        """Return the class's name, its number where the bundle has no names."""
+        return self.labels[class_id] if self.labels else str(class_id)
+
+    def best(self, scores: npt.NDArray[np.float32], count: int) -> list[Prediction]:
+        """Return the `count` likeliest classes of `scores` (classes,), the likeliest first."""
+        return [
+            Prediction(
+                class_id=class_id,
+                label=self.label(class_id),
+                score=round(min(1.0, float(scores[class_id])), 6),
+            )
+            for class_id in np.argsort(-scores, kind="stable")[:count].tolist()
+        ]
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Read and check the bundle in `directory`; a link is followed now, once for all its files.
+
+    Raises:
+        BundleError: a file is missing, unreadable, not of the known form, or not the one recorded.
+    """
+    try:
+        return _load(directory)
+    except OSError as error:
+        raise BundleError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _load(directory: Path) -> Bundle:
+    if not directory.is_dir():  # nor where links lead in a circle: `resolve` would raise
+        raise BundleError(f"{directory}: no such model directory")
+    directory = directory.resolve()
+    graph = next((p for name in GRAPHS if (p := directory / name).is_file()), None)
+    if graph is None:
+        raise BundleError(f"{directory}: neither {GRAPHS[0]} nor {GRAPHS[1]} is there")
+    for name in (PARAMETERS, CONFIG):
+        if not (directory / name).is_file():
+            raise BundleError(f"{directory}: {name} is missing")
+    try:
+        return _bundle(directory, graph, _config(directory / CONFIG))
+    except BundleError as error:
+        raise BundleError(f"{directory / CONFIG}: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes or dates that are none
+        raise BundleError("not valid YAML") from error
+    except RecursionError as error:
+        raise BundleError("nested too deeply") from error
+    if not isinstance(config, dict):
+        raise BundleError("not a mapping")
+    return config
+
+
+def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
+    provenance = _section(config, "Provenance")
+    files = (graph, directory / PARAMETERS, directory / ONNX)
+    hashes = {path.name: sha256(path) for path in files if path.is_file()}
+    for name, expected in _section(provenance, "sha256").items():
+        if hashes.get(name, expected) != expected:
+            raise BundleError(f"{name} is not the file recorded here: its SHA-256 differs")
+    ops = _section(config, "PreProcess").get("transform_ops")
+    if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
+        raise BundleError("PreProcess.transform_ops is missing")
+    golden = provenance.get("golden")
+    return Bundle(
+        directory=directory,
+        graph=graph,
+        name=str(_section(config, "Global").get("model_name") or directory.name),
+        version=hashes[PARAMETERS][:12],
+        preprocessing=read_transform_ops(ops),
+        labels=_labels(_section(config, "PostProcess")),
+        golden=Golden.parse(golden) if golden else None,
+        provenance=provenance,
+    )
+
+
+def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    section = config.get(key) or {}
+    if not isinstance(section, dict):
+        raise BundleError(f"{key} is not a mapping")
+    return section
+
+
+def _labels(post_process: dict[str, Any]) -> tuple[str, ...]:
+    if set(post_process) - {"Topk"}:
+        raise BundleError(f"unknown PostProcess {', '.join(post_process)}: only Topk is served")
+    labels = _section(post_process, "Topk").get("label_list") or []
+    if not isinstance(labels, list):
+        raise BundleError("PostProcess.Topk.label_list is not a list")
+    return tuple(str(label) for label in labels)

@@ -1,0 +1,102 @@
+"""One loaded model, whichever library runs it. Lives in a worker process, never in the server's.
+
+`paddle_engine` and `onnx_engine` only run the network; all that makes a photo its input and checks
+what comes out is here, once.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import InferenceFailed, StartupError
+from app.model import golden
+from app.model.bundle import Bundle
+from app.settings import Device, EngineName
+
+Scores = npt.NDArray[np.float32]
+Network = Callable[[npt.NDArray[np.float32]], Scores]  # (N, 3, H, W) -> (N, classes)
+
+
+class Engine:
+    """One loaded model: (N, H, W, 3) uint8 -> (N, classes) float32 probabilities.
+
+    Raises:
+        StartupError: the library is not installed or cannot load the network, there is no GPU, or
+            the bundle and what the network really does disagree.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: Device = "cpu",
+        threads: int = 1,
+        engine: EngineName = "paddle",
+    ) -> None:
+        self._bundle = bundle
+        self._engine = engine
+        self._network = library(engine)(bundle, device, threads)
+        self._logits = False
+        self.classes = self._check()
+
+    def infer(self, images: npt.NDArray[np.uint8]) -> Scores:
+        """Classify a batch.
+
+        Args:
+            images: (N, H, W, 3) uint8, RGB, of the bundle's input size.
+
+        Returns:
+            (N, classes) float32; each row sums to 1.
+
+        Raises:
+            InferenceFailed: the network gave something that is no probability.
+        """
+        scores = self._network(self._bundle.preprocessing.normalized(images))
+        if self._logits:
+            scores = _softmax(scores)
+        if scores.shape[0] != len(images) or not np.isfinite(scores).all():
+            raise InferenceFailed
+        return np.asarray(scores, np.float32)
+
+    def _check(self) -> int:
+        """Hold the network against its bundle on the golden picture; return the class count."""
+        picture = golden.picture(*self._bundle.preprocessing.crop)[np.newaxis]
+        try:
+            scores = self.infer(picture)
+        except Exception as error:
+            raise StartupError(f"the network of {self._bundle.directory} does not run") from error
+        if scores.ndim != 2:
+            raise StartupError(f"the network's output has shape {scores.shape}, not (N, classes)")
+        labels = len(self._bundle.labels)
+        if labels and labels != scores.shape[1]:
+            raise StartupError(f"{labels} labels, but the network has {scores.shape[1]} classes")
+        # PaddleClas exports with or without the softmax, and no file says which.
+        self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
+        if self._logits:
+            scores = _softmax(scores)
+        if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
+            raise StartupError(f"{self._bundle.directory} does not give its own golden answers")
+        return int(scores.shape[1])
+
+
+def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
+    """Import the engine's library, here and nowhere else; return what loads its networks.
+
+    Raises:
+        StartupError: it is not installed.
+    """
+    try:
+        if engine == "onnxruntime":
+            from app.model.onnx_engine import OnnxNetwork  # noqa: PLC0415
+
+            return OnnxNetwork
+        from app.model.paddle_engine import PaddleNetwork  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(f"the engine is {engine}, but it is not installed: {error}") from error
+    return partial(PaddleNetwork, bfloat16=engine == "paddle-bfloat16")
+
+
+def _softmax(logits: Scores) -> Scores:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)

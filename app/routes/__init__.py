@@ -1,1 +1,0 @@
-"""The endpoints, a small file per family."""

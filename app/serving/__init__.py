@@ -1,0 +1,1 @@
+"""A photo's way through the server: admitted, decoded, queued, answered."""

@@ -1,0 +1,1 @@
+"""Labelled photos: read, checked, divided, loaded."""

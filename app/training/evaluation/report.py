@@ -1,0 +1,65 @@
+"""An evaluation as files: figures for programs, tables for spreadsheets, pictures for people."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.training.evaluation.evaluate import Evaluation
+from app.training.evaluation.mistakes import draw_mistakes
+from app.training.evaluation.plots import draw_confusion, draw_reliability
+
+_CLASS_COLUMNS = ("class_id", "class", "photos", "precision", "recall", "f1")
+_ODD_NAMES = "backslashreplace"  # bytes that are no UTF-8 are escaped as JSON escapes them
+
+
+def write(evaluation: Evaluation, directory: Path, max_pixels: int) -> None:
+    """Write all files to `directory`, which is there, replacing those of a run before.
+
+    evaluation.json, classes.csv, confusion.csv and .png, reliability.png, mistakes.png,
+    predictions.csv and, a row each of its photos, scores.npy (N, classes) float32.
+    """
+    result, shown = evaluation.result, evaluation.concerned
+    names = [evaluation.names[class_id] for class_id in shown]
+    confusion = result.confusion()[np.ix_(shown, shown)]
+    _write_json(directory / "evaluation.json", _whole(evaluation))
+    _write_csv(directory / "classes.csv", _CLASS_COLUMNS, evaluation.class_rows())
+    rows = ([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
+    _write_csv(directory / "confusion.csv", ["is / said", *names], rows)
+    columns = ("file", "class", "said", "score", "class_score")
+    _write_csv(directory / "predictions.csv", columns, _predictions(evaluation))
+    np.save(directory / "scores.npy", result.scores)
+    draw_confusion(confusion, names, directory / "confusion.png")
+    draw_reliability(result.reliability(), directory / "reliability.png")
+    draw_mistakes(evaluation, directory / "mistakes.png", max_pixels)
+
+
+def _whole(evaluation: Evaluation) -> dict[str, Any]:
+    rows = [dict(zip(_CLASS_COLUMNS, row, strict=True)) for row in evaluation.class_rows()]
+    reliability = evaluation.result.reliability()
+    bins = {name: column.tolist() for name, column in reliability._asdict().items()}
+    return evaluation.document() | {"by_class": rows, "reliability": bins}
+
+
+def _predictions(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
+    names, said = evaluation.names, evaluation.result.said.tolist()
+    for sample, best, scores in zip(
+        evaluation.samples, said, evaluation.result.scores, strict=True
+    ):
+        pair = (f"{scores[class_id]:.6f}" for class_id in (best, sample.class_id))
+        yield str(sample.path), names[sample.class_id], names[best], *pair
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors=_ODD_NAMES)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", errors=_ODD_NAMES, newline="") as file:
+        table = csv.writer(file)
+        table.writerow(header)
+        table.writerows(rows)

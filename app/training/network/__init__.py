@@ -1,0 +1,1 @@
+"""MobileNetV2: its layers, its cost, its frozen part, its export."""

@@ -1,0 +1,1 @@
+"""Published weights: fetched, read, converted, built into a bundle."""

@@ -1,0 +1,251 @@
+"""The workers together: all started at once, each replaced when it is lost."""
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Self
+
+from prometheus_client import Gauge
+
+from app.errors import ServiceError, StartupError
+from app.model import golden
+from app.model.bundle import Bundle
+from app.model.golden import Golden
+from app.serving.batching import Pixels
+from app.settings import PREFIX, Settings
+from app.telemetry.metrics import Metrics
+from app.workers.batch_size import best_batch_size, quickest
+from app.workers.child import Job, Loaded
+from app.workers.worker import EngineWorker
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 30.0
+
+
+class EnginePool:
+    """So many workers; a lost one is replaced. Used as an async context manager.
+
+    Attributes:
+        classes: of the network.
+        max_batch_size: as set, or as measured at the start.
+        batch_seconds: {size: seconds} as measured; empty where the size was set.
+        golden: what the canary must answer; None where the bundle records nothing.
+        first_pause_s: after a failed start; it doubles with each further one.
+        hopeless_after: failed starts in a row after which the service had better be restarted.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
+        self.on_idle: Callable[[], None] = lambda: None
+        self.classes = 0
+        self.max_batch_size = settings.max_batch_size or 1
+        self.batch_seconds: Mapping[int, float] = {}
+        self.golden = bundle.golden
+        self.first_pause_s = 0.5
+        self.hopeless_after = 5
+        self._settings = settings
+        self._metrics = metrics
+        self._job = Job(
+            bundle,
+            settings.engine,
+            settings.device,
+            settings.threads_per_worker,
+            settings.max_batch_size,
+            settings.batch_budget_s,
+            settings.log_level,
+            settings.log_format,
+        )
+        self._failed_starts = 0
+        self._started: set[EngineWorker] = set()
+        self._serving: set[EngineWorker] = set()
+        self._idle: deque[EngineWorker] = deque()
+        self._places: list[asyncio.Task[None]] = []
+        self._canaries: asyncio.Task[None] | None = None
+        self._burials: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Start all workers.
+
+        Raises:
+            StartupError: one of them cannot load the model.
+        """
+        workers = [self._start() for _ in range(self._settings.worker_count)]
+        try:
+            loads = [worker.loaded(self._settings.start_timeout_s) for worker in workers]
+            self._settle(await asyncio.gather(*loads))
+            self._check_bound(workers)
+        except BaseException:
+            await self._stop()
+            raise
+        for worker in workers:
+            self._welcome(worker)
+            self._keep(worker)
+        self._canaries = asyncio.create_task(self._send_canaries())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop all workers; nothing must be running on them any more."""
+        await self._stop()
+
+    @property
+    def up(self) -> int:
+        """Workers that have their model."""
+        return len(self._serving)
+
+    @property
+    def failing(self) -> bool:
+        """Whether no worker is left and starts fail again and again: waiting may be in vain."""
+        return self.up == 0 and self._failed_starts > 1
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no worker is left and none has started for several attempts."""
+        return self.up == 0 and self._failed_starts >= self.hopeless_after
+
+    def take(self) -> EngineWorker | None:
+        """Return an idle worker, None where none is."""
+        while self._idle:
+            worker = self._idle.popleft()
+            if not worker.lost:
+                return worker
+        return None
+
+    def grow(self, workers: int) -> None:
+        """Let there be so many workers from now on, started one by one beside the others."""
+        for _ in range(len(self._places), workers):
+            self._keep(None)
+
+    def padding(self, count: int) -> int:
+        """Return the rows that a batch of `count` computes for nothing."""
+        return self._job.bucket(count) - count
+
+    def give_back(self, worker: EngineWorker) -> None:
+        """Make a worker idle again, unless it is lost."""
+        if worker.lost:
+            return
+        if worker.retiring:
+            worker.lose("recycle")
+            return
+        if self._has_served_long(worker):
+            worker.successor_wanted.set()
+        self._idle.append(worker)
+        self.on_idle()
+
+    def _has_served_long(self, worker: EngineWorker) -> bool:
+        batches, most = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
+        return bool(
+            (batches and worker.batches >= batches)
+            or (most and worker.bytes_at_start <= most < worker.resident_bytes())
+        )
+
+    def _check_bound(self, workers: Sequence[EngineWorker]) -> None:
+        """Warn of a bound that would replace each worker as soon as it has its model."""
+        most, needed = self._settings.recycle_above_bytes, max(w.bytes_at_start for w in workers)
+        if most and most < needed:
+            log.warning(
+                "%sRECYCLE_ABOVE_BYTES replaces nobody: a new worker holds %d bytes", PREFIX, needed
+            )
+
+    def _settle(self, loaded: Sequence[Loaded]) -> None:
+        """Take the class count, and the batch size that all workers together measured best."""
+        self.classes = loaded[0].classes
+        if self._job.max_batch_size is None:
+            self.batch_seconds = quickest([one.batch_seconds for one in loaded])
+            self.max_batch_size = best_batch_size(self.batch_seconds)
+            # A replacement need not measure again: it is ready the sooner.
+            self._job = replace(self._job, max_batch_size=self.max_batch_size)
+
+    def _keep(self, worker: EngineWorker | None) -> None:
+        """Make a place, and keep a worker there."""
+        resident = self._metrics.worker_resident_bytes.labels(str(len(self._places)))
+        self._places.append(asyncio.create_task(self._keep_filled(worker, resident)))
+
+    async def _keep_filled(self, worker: EngineWorker | None, resident: Gauge) -> None:
+        """Give one place a new worker whenever the old one is lost or has served long."""
+        worker = worker or await self._successor()
+        while True:
+            resident.set_function(worker.resident_bytes)
+            await worker.successor_wanted.wait()
+            successor = await self._successor()
+            self._retire(worker)
+            worker = successor
+
+    async def _successor(self) -> EngineWorker:
+        """Start a worker, again and again with growing pauses, until one has its model."""
+        for attempt in itertools.count():
+            try:
+                worker = self._start()
+                await worker.loaded(self._settings.start_timeout_s)
+            except (StartupError, OSError) as error:
+                self._failed_starts += 1
+                log.error("a worker did not start: %s", error)  # noqa: TRY400  (one line)
+                await asyncio.sleep(min(_LONGEST_PAUSE_S, self.first_pause_s * 2**attempt))
+            else:
+                break
+        self._failed_starts = 0
+        self._welcome(worker)
+        return worker
+
+    async def _send_canaries(self) -> None:
+        """Ask an idle worker for its golden answers now and then; a wrong one must not serve."""
+        picture = golden.picture(*self._job.bundle.preprocessing.crop)
+        while self.golden:
+            await asyncio.sleep(self._settings.canary_interval_s)
+            if worker := self.take():
+                await self._send_canary(worker, picture, self.golden)
+
+    async def _send_canary(self, worker: EngineWorker, picture: Pixels, answers: Golden) -> None:
+        try:
+            scores, _ = await worker.infer([picture])
+        except ServiceError:
+            result = "failed"
+        else:
+            result = "ok" if answers.agrees(scores[0], self._job.engine) else "wrong"
+            self._metrics.golden_ok.set(result == "ok")
+        self._metrics.canaries.labels(result).inc()
+        if result != "ok":
+            worker.lose("canary")
+        worker.release()
+
+    def _start(self) -> EngineWorker:
+        worker = EngineWorker(
+            self._job, self._settings.batch_timeout_s, self.give_back, self._on_lost
+        )
+        self._started.add(worker)
+        return worker
+
+    def _welcome(self, worker: EngineWorker) -> None:
+        if not worker.lost:  # again, while others still loaded theirs
+            self._serving.add(worker)
+            self.give_back(worker)
+
+    def _retire(self, worker: EngineWorker) -> None:
+        worker.retiring = True
+        if worker in self._idle:
+            self._idle.remove(worker)
+            worker.lose("recycle")
+
+    def _on_lost(self, worker: EngineWorker) -> None:
+        if worker in self._serving and worker.lost_by != "stop":
+            self._metrics.worker_restarts.labels(worker.lost_by).inc()
+            log.warning("a worker ended (%s)", worker.lost_by)
+        self._serving.discard(worker)
+        burial = asyncio.create_task(self._bury(worker))
+        self._burials.add(burial)
+        burial.add_done_callback(self._burials.discard)
+
+    async def _bury(self, worker: EngineWorker) -> None:
+        await worker.stopped()
+        self._started.discard(worker)
+
+    async def _stop(self) -> None:
+        tasks = [*self._places, *([self._canaries] if self._canaries else ())]
+        for task in tasks:
+            task.cancel()
+        for worker in self._started:  # before any await, as a cancellation may land there
+            worker.lose("stop")
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._burials)

@@ -1,0 +1,207 @@
+"""The batcher: who shares a batch with whom, and that every caller gets an end."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from fakes import FakePool
+
+from app.errors import InferenceFailed, ServiceError, WorkerLost
+from app.serving.batching import Answer, Batcher, Pixels
+from app.telemetry.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+def photo(number: int) -> Pixels:
+    return np.full((2, 2, 3), number, np.uint8)
+
+
+def batcher(pool: FakePool, max_wait_s: float = 0) -> Batcher:
+    return Batcher(pool, max_wait_s, Metrics())
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def winners(futures: list[asyncio.Future[Answer]]) -> list[int]:
+    return [int((await future).scores.argmax()) for future in futures]
+
+
+async def test_an_idle_worker_starts_at_once_on_a_single_photo() -> None:
+    pool = FakePool()
+    future = batcher(pool).submit(photo(1))
+    assert (await future).scores.tolist() == [0, 1, 0]
+    assert pool.batches == [[1]]
+
+
+async def test_while_the_worker_is_busy_the_next_batch_grows_up_to_the_cap() -> None:
+    pool = FakePool(classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    futures = [queue.submit(photo(number)) for number in range(7)]
+    await settle()
+    assert pool.batches == [[0]]
+    pool.gate.set()
+    assert await winners(futures) == list(range(7))
+    assert pool.batches == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+async def test_all_idle_workers_are_used() -> None:
+    pool = FakePool(workers=2)
+    pool.gate.clear()
+    queue = batcher(pool)
+    futures = [queue.submit(photo(number)) for number in range(2)]
+    await settle()
+    assert pool.batches == [[0], [1]]
+    pool.gate.set()
+    assert await winners(futures) == [0, 1]
+
+
+async def test_a_caller_who_left_is_dropped_before_the_batch_and_harms_nobody() -> None:
+    pool = FakePool(classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    running, first, gone, last = (queue.submit(photo(number)) for number in range(4))
+    await settle()
+    gone.cancel()
+    pool.gate.set()
+    assert await winners([running, first, last]) == [0, 1, 3]
+    assert pool.batches == [[0], [1, 3]]
+
+
+async def test_a_caller_who_leaves_during_the_batch_harms_nobody() -> None:
+    pool = FakePool(classes=10)
+    queue = batcher(pool)
+    pool.gate.clear()
+    blocker = queue.submit(photo(0))
+    gone, stays = queue.submit(photo(1)), queue.submit(photo(2))
+    await settle()
+    pool.gate.set()
+    await blocker
+    pool.gate.clear()
+    await settle()
+    assert pool.batches[-1] == [1, 2]
+    gone.cancel()
+    pool.gate.set()
+    assert await winners([stays]) == [2]
+
+
+async def test_when_all_who_wait_have_left_the_worker_stays_idle() -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    running, gone = queue.submit(photo(0)), queue.submit(photo(1))
+    await settle()
+    gone.cancel()
+    pool.gate.set()
+    await running
+    await settle()
+    assert pool.batches == [[0]]
+    assert len(pool.idle) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [(WorkerLost("lost"), WorkerLost), (ValueError("a bug"), InferenceFailed)],
+)
+async def test_a_failed_batch_fails_its_callers_and_no_others(
+    failure: Exception, expected: type[ServiceError]
+) -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    blocker = queue.submit(photo(0))
+    doomed = [queue.submit(photo(1)), queue.submit(photo(2))]
+    await settle()
+    pool.gate.set()
+    await blocker
+    pool.failures += [failure] * 3  # together, and each by itself
+    results = await asyncio.gather(*doomed, return_exceptions=True)
+    assert [type(result) for result in results] == [expected, expected]
+    pool.failures.clear()
+    assert await winners([queue.submit(photo(2))]) == [2]
+
+
+async def test_what_waits_is_shared_with_the_workers_that_are_idle_soon() -> None:
+    pool = FakePool(workers=2, classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    futures = [queue.submit(photo(number)) for number in range(5)]
+    await settle()
+    assert pool.batches == [[0], [1]]
+    pool.gate.set()
+    assert await winners(futures) == list(range(5))
+    assert pool.batches == [[0], [1], [2, 3], [4]]
+
+
+async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
+    pool = FakePool(classes=10)
+    pool.gate.clear()
+    queue = batcher(pool)
+    blocker = queue.submit(photo(0))
+    good, bad, fine = (queue.submit(photo(number)) for number in (1, pool.poison, 3))
+    await settle()
+    pool.gate.set()
+    assert await winners([blocker, good, fine]) == [0, 1, 3]
+    with pytest.raises(InferenceFailed):
+        await bad
+    assert pool.batches == [[0], [1, pool.poison, 3], [1], [pool.poison], [3]]
+
+
+async def test_an_idle_worker_waits_for_a_batch_to_fill_only_if_told_to() -> None:
+    pool = FakePool(workers=2, classes=10)
+    queue = batcher(pool, max_wait_s=3600)
+    futures = [queue.submit(photo(number)) for number in range(3)]
+    await settle()
+    assert pool.batches == []  # they wait for one more
+    futures.append(queue.submit(photo(3)))
+    assert await winners(futures) == [0, 1, 2, 3]
+    assert pool.batches == [[0, 1, 2, 3]]
+
+
+async def test_an_idle_worker_waits_no_longer_than_told_to() -> None:
+    pool = FakePool()
+    assert await winners([batcher(pool, max_wait_s=0.05).submit(photo(1))]) == [1]
+
+
+async def test_who_leaves_while_a_batch_fills_is_not_in_it() -> None:
+    pool = FakePool(classes=10)
+    queue = batcher(pool, max_wait_s=3600)
+    gone, stays = queue.submit(photo(1)), queue.submit(photo(2))
+    gone.cancel()
+    others = [queue.submit(photo(number)) for number in (3, 4, 5)]
+    assert await winners([stays, *others]) == [2, 3, 4, 5]
+    assert pool.batches == [[2, 3, 4, 5]]
+
+
+async def test_rows_that_only_pad_a_batch_are_counted() -> None:
+    metrics = Metrics()
+    queue = Batcher(FakePool(max_batch_size=4), 0, metrics)
+    await queue.submit(photo(1))
+    assert metrics.registry.get_sample_value("classifier_batch_padding_total") == 3
+
+
+async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:
+    pool = FakePool()
+    pool.rows_missing = 1
+    with pytest.raises(InferenceFailed):
+        await batcher(pool).submit(photo(1))
+
+
+async def test_timings_tell_the_wait_and_the_run() -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    began = time.perf_counter()
+    first, second = queue.submit(photo(0)), queue.submit(photo(1))
+    await settle()
+    settled_s = time.perf_counter() - began
+    await asyncio.sleep(0.02)
+    pool.gate.set()
+    assert (await first).queue_s < settled_s
+    assert (await second).queue_s >= 0.015
+    assert (await second).inference_s == 0.002

@@ -1,0 +1,66 @@
+"""The cores granted, read from cgroup folders made by hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.host import granted_cores
+
+
+@pytest.fixture(autouse=True)
+def affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+
+def v1(cgroup: Path, quota: str, period: str = "100000") -> Path:
+    (cgroup / "cpu").mkdir(exist_ok=True)
+    (cgroup / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (cgroup / "cpu" / "cpu.cfs_period_us").write_text(f"{period}\n")
+    return cgroup
+
+
+def v2(cgroup: Path, content: str) -> Path:
+    (cgroup / "cpu.max").write_text(content)
+    return cgroup
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"),
+    [
+        ("200000 100000\n", 2),
+        ("25000 50000\n", 1),
+        ("150000 100000\n", 2),  # one and a half: the half is worth a worker
+        ("10000 100000\n", 1),
+        ("1600000 100000\n", 8),  # no more than the affinity
+        ("max 100000\n", 8),
+        ("", 8),
+        ("much\n", 8),
+    ],
+)
+def test_version_2_quota(tmp_path: Path, content: str, cores: int) -> None:
+    assert granted_cores(v2(tmp_path, content)) == cores
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("300000", 3), ("50000", 1), ("250000", 3), ("-1", 8), ("", 8)]
+)
+def test_version_1_quota(tmp_path: Path, quota: str, cores: int) -> None:
+    assert granted_cores(v1(tmp_path, quota)) == cores
+
+
+def test_version_1_counts_where_version_2_says_nothing(tmp_path: Path) -> None:
+    assert granted_cores(v1(v2(tmp_path, "max 100000\n"), "300000")) == 3
+
+
+def test_without_cgroups_the_affinity_counts(tmp_path: Path) -> None:
+    assert granted_cores(tmp_path) == 8
+
+
+@pytest.mark.parametrize(("count", "cores"), [(6, 6), (None, 1)])
+def test_without_affinity_the_machine_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int | None, cores: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert granted_cores(tmp_path) == cores

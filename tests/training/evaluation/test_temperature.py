@@ -1,0 +1,35 @@
+"""The temperature that is fitted is the one that is there to be found."""
+
+import numpy as np
+import paddle
+import pytest
+from networks import small_network
+
+from app.training.evaluation.temperature import divide_logits, fit_temperature
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
+def test_a_known_temperature_is_found_again(true: float) -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, (4000, 5))
+    p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
+    labels = np.array([rng.choice(5, p=row) for row in p])
+    logits = (honest * true + rng.normal(0, 9, (4000, 1))).astype("float32")  # a constant a row
+    assert fit_temperature(logits, labels) == pytest.approx(true, rel=0.08)
+
+
+def test_where_every_photo_is_right_it_is_still_no_certainty() -> None:
+    logits = np.eye(3, dtype="float32").repeat(10, axis=0) * 4
+    labels = np.arange(3).repeat(10)
+    scaled = logits / fit_temperature(logits, labels)
+    scores = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
+    assert scores.max() == pytest.approx(31 / 32, abs=1e-3)  # Platt's target
+
+
+def test_the_last_layer_takes_the_temperature_in() -> None:
+    network = small_network()
+    x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 3, 64, 64)), "float32")
+    with paddle.no_grad():
+        before = network(x).numpy()
+        divide_logits(network.out, 2.5)
+        np.testing.assert_allclose(network(x).numpy(), before / 2.5, atol=1e-5)

