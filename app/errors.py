@@ -1,5 +1,6 @@
 """Everything that can go wrong, each with its HTTP status and its stable public code."""
 
+import shlex
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -120,3 +121,8 @@ class DeadlineUnreachable(ServiceError):
 
 class DeadlineExceeded(ServiceError):
     status, code, title = 504, "deadline_exceeded", "No answer within the time allowed"
+
+
+def command(*words: object) -> str:
+    """Return `.venv/bin/python -m app WORDS...` as a shell takes it, whatever names hold."""
+    return shlex.join([".venv/bin/python", "-m", "app", *map(str, words)])

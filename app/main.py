@@ -9,19 +9,19 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app import __version__, malloc
+from app import __version__, host
 from app.api.middleware import Observe
 from app.api.problems import handle_problems
 from app.api.routes import health, index, metrics, models, predict
 from app.api.server import DrainingServer
 from app.model.bundle import Bundle, load_bundle
-from app.serving.running_model import PoolFactory
 from app.serving.service import Service
 from app.settings import Settings
 from app.telemetry import loop_lag
 from app.telemetry.logs import configure_logging, written_aside
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Traces
+from app.workers.interfaces import PoolFactory
 from app.workers.pool import EnginePool
 
 
@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
         StartupError: no worker can be started on it, or traces cannot be sent.
     """
     configure_logging(settings.log_level, settings.log_format)
-    malloc.give_back_large_blocks()
+    host.give_back_large_blocks()
     app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
     server = DrainingServer(app, settings)
     runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())

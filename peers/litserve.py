@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import litserve
 from fastapi import File
 
-from app.serving.batching import Pixels
+from app.images.preprocessing import Pixels
 from peers.model import BATCH, Model
 
 Photo = Annotated[bytes, File(alias="file")]  # of the form; an UploadFile cannot go to a process

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from app.images.decoding import decode
+from app.images.preprocessing import Pixels
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
-from app.serving.batching import Pixels
 from app.settings import read_settings
 
 BATCH = 4  # the best size on CPU, and what our service measures for itself

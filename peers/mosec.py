@@ -5,8 +5,8 @@ from typing import Any
 from mosec import Server, Worker
 
 from app.images.decoding import decode
+from app.images.preprocessing import Pixels
 from app.model.bundle import load_bundle
-from app.serving.batching import Pixels
 from app.settings import read_settings
 from peers.model import BATCH, Model
 

@@ -8,7 +8,7 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-from app.serving.batching import Pixels
+from app.images.preprocessing import Pixels
 from peers.model import BATCH, Model
 
 

@@ -8,7 +8,9 @@ from typing import Self
 import numpy as np
 
 from app.errors import InferenceFailed
-from app.serving.batching import Pixels, Scores
+from app.images.preprocessing import Pixels
+from app.model.engine import Scores
+from app.workers.interfaces import Worker
 
 
 class FakeWorker:
@@ -29,9 +31,8 @@ class FakeWorker:
             row[int(image.flat[0]) % self._pool.classes] = 1.0
         return scores[: len(images) - self._pool.rows_missing], self._pool.seconds
 
-    def release(self) -> None:
-        self._pool.idle.append(self)
-        self._pool.on_idle()
+    def lose(self, reason: str) -> None:
+        raise NotImplementedError
 
 
 class FakePool:
@@ -52,7 +53,7 @@ class FakePool:
         self.failures: deque[Exception] = deque()
         self.gate = asyncio.Event()
         self.gate.set()
-        self.idle = deque(FakeWorker(self) for _ in range(workers))
+        self.idle: deque[Worker] = deque(FakeWorker(self) for _ in range(workers))
 
     def grow(self, workers: int) -> None:
         self.idle += (FakeWorker(self) for _ in range(self.up, workers))
@@ -67,5 +68,8 @@ class FakePool:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    def take(self) -> FakeWorker | None:
+    def take(self) -> Worker | None:
         return self.idle.popleft() if self.idle else None
+
+    def give_back(self, worker: Worker) -> None:
+        self.idle.append(worker)

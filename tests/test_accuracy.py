@@ -6,15 +6,15 @@ import pytest
 import skimage
 import sklearn
 
-from app.api.schemas import FilePrediction
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
-from app.model.offline import predict
+from app.model.offline import FilePrediction, predict
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
 
-# Of the exact network, with Pillow's bilinear filter; see tests/training/weights/test_keras.py for its exactness.
+# Of the exact network, with Pillow's bilinear filter. tests/training/weights/test_keras.py shows
+# that the network is exact.
 ANSWERS = {
     SKIMAGE / "chelsea.png": {"tiger cat": 0.395, "Egyptian cat": 0.365, "tabby": 0.173},
     SKIMAGE / "coffee.png": {"espresso": 0.874},

@@ -1,86 +1,121 @@
-"""The imports, held to the picture: they go downward only, and serving never needs training."""
+"""The imports, held to the table of rooms: a photo falls through them from the top down."""
 
 import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-APP = Path(__file__).parents[1] / "app"
+ROOT = Path(__file__).parents[1]
+APP = ROOT / "app"
 
-# From the top down; a module imports only what stands on lines below its own.
-LAYERS = (
-    "__main__",
-    "cli",
-    "bench",
-    "main",
-    "routes middleware server",
-    "problems prediction album upload keys connection",
-    "service pool",
-    "served workers door decoding",
-    "child",
-    "calibration",
-    "batching engine",
-    "paddle_engine onnx_engine",
-    "bundle images captions bfloat16",
-    "golden preprocessing metrics logs tracing bounds",
-    "schemas settings",
-    "cores errors hint loop_lag malloc drain_rate __init__",
-)
-LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
-# Commands import what they start; `training` uses the files that both halves share.
-FROM_TRAINING = {"bundle", "engine", "errors", "golden", "images", "preprocessing", "training"}
-FROM_TRAINING |= {"captions", "cores", "hint", "paddle_engine", "prediction", "schemas", "settings"}
+# Each room, and the rooms that its files may import. A room may always import its own files.
+ROOMS = {
+    "__main__": "cli",
+    "cli": "main training bench model images settings errors host",
+    "main": "api serving workers model telemetry settings errors host",
+    "training": "model images settings errors host",
+    "bench": "workers model images telemetry settings errors host",
+    "api": "serving model images telemetry settings errors",
+    "serving": "workers model images telemetry settings errors",
+    "workers": "model images telemetry settings errors host",
+    "model": "images settings errors",
+    "images": "errors",
+    "telemetry": "settings errors",
+    "settings": "errors host",
+    "errors": "",
+    "host": "",
+}
+# The same within the two wings: their folders, and the files that lie beside these.
+WINGS = {
+    "training": {
+        "train": "learning run evaluation weights network data options",
+        "export_run": "learning run evaluation weights network data options",
+        "learning": "run evaluation weights network data options",
+        "run": "evaluation weights network data options",
+        "weights": "network data options",
+        "evaluation": "data",
+        "network": "",
+        "data": "",
+        "options": "",
+    },
+    "bench": {
+        "efficiency": "load_test rounds sweep report measure load",
+        "load_test": "rounds sweep report measure load",
+        "report": "sweep measure load",
+        "rounds": "measure",
+        "sweep": "measure",
+        "measure": "load",
+        "load": "",
+    },
+}
+WEB = re.compile(r"^ *(import|from) (fastapi|starlette|uvicorn)", re.MULTILINE)
+PADDLE = re.compile(r"^ *(import|from) paddle", re.MULTILINE)
 
 
-def part(module: str) -> str:
-    """Return the part of the house a module belongs to: app.routes.health -> routes."""
-    return [*module.split("."), "__init__"][1]
-
-
-def imports(file: Path) -> Iterator[str]:
-    """Yield the modules of ours that a file imports, in functions too."""
+def imports(file: Path) -> Iterator[tuple[str, ...]]:
+    """Yield the modules of ours that a file imports, in functions too, as (room, ...)."""
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "app":
-                yield from (f"app.{name.name}" for name in node.names)
-            elif node.module.startswith("app."):
-                yield node.module
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            package, *parts = node.module.split(".")
+            if package == "app":
+                for name in node.names:
+                    yield tuple(parts) if _is_module(parts) else (*parts, name.name)
         elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names if name.name.split(".")[0] == "app")
+            for name in node.names:
+                package, *parts = name.name.split(".")
+                if package == "app":
+                    yield tuple(parts)
+
+
+def _is_module(parts: list[str]) -> bool:
+    return bool(parts) and APP.joinpath(*parts).with_suffix(".py").is_file()
 
 
 def files() -> list[Path]:
     return sorted(APP.rglob("*.py"))
 
 
-@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(APP)))
-def test_imports_go_downward(file: Path) -> None:
-    own = file.relative_to(APP).with_suffix("").parts[0]
-    for module in imports(file):
-        name = part(module)
-        if own == "training":
-            assert name in FROM_TRAINING, f"training imports {module}"
-        elif name == "training":
-            assert own == "cli", f"{own} imports {module}"
-        elif name not in LEVEL:
-            assert name.startswith("__"), f"{module} has no place in the picture"
-        elif name != own:
-            assert LEVEL[own] < LEVEL[name], f"{own} imports {module}, which stands above"
+def name_of(file: Path) -> tuple[str, ...]:
+    return file.relative_to(APP).with_suffix("").parts
+
+
+def check(table: Mapping[str, str], own: str, other: str) -> None:
+    """Tell whether a file of the room `own` may import one of `other`."""
+    assert own in table, f"{own} has no line in the table"
+    if other not in (own, "__version__"):
+        assert other in table[own].split(), f"{own} may not import {other}"
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: "/".join(name_of(file)))
+def test_imports_keep_to_the_table_of_rooms(file: Path) -> None:
+    own = name_of(file)
+    if own == ("__init__",):
+        assert not list(imports(file))
+        return
+    for other in imports(file):
+        check(ROOMS, own[0], other[0])
+        if own[0] == other[0] and own[0] in WINGS and len(own) > 1 and own[1] != "__init__":
+            check(WINGS[own[0]], own[1], other[1])
+
+
+@pytest.mark.parametrize("table", [ROOMS, *WINGS.values()])
+def test_the_table_leads_downward(table: Mapping[str, str]) -> None:
+    rooms = list(table)
+    for place, room in enumerate(rooms):
+        for other in table[room].split():
+            assert rooms.index(other) > place, f"{room} -> {other}"
 
 
 def test_no_two_modules_import_each_other() -> None:
-    graph = {
-        ".".join(("app", *file.relative_to(APP).with_suffix("").parts)): set(imports(file))
-        for file in files()
-    }
-    done: set[str] = set()
+    graph = {name_of(file): set(imports(file)) for file in files()}
+    done: set[tuple[str, ...]] = set()
 
-    def visit(module: str, path: tuple[str, ...]) -> None:
-        assert module not in path, " -> ".join((*path, module))
+    def visit(module: tuple[str, ...], path: tuple[tuple[str, ...], ...]) -> None:
+        assert module not in path, " -> ".join(map("/".join, (*path, module)))
         if module not in done:
             for other in graph.get(module, ()):
                 visit(other, (*path, module))
@@ -90,10 +125,36 @@ def test_no_two_modules_import_each_other() -> None:
         visit(module, ())
 
 
-def test_only_its_engine_and_training_name_paddle() -> None:
+def test_only_the_api_names_the_web_framework() -> None:
     for file in files():
-        if file.name != "paddle_engine.py" and file.parent.name != "training":
-            assert not re.search(r"^ *(import|from) paddle", file.read_text(), re.MULTILINE), file
+        name = name_of(file)
+        if name[0] != "api" and name not in {("main",), ("telemetry", "tracing")}:
+            assert not WEB.search(file.read_text()), file
+
+
+def test_only_its_engine_and_training_name_paddle() -> None:
+    """Reading photos and judging answers never loads a framework."""
+    for file in files():
+        name = name_of(file)
+        learns = name[0] == "training" and name[1] not in {"data", "evaluation"}
+        if name != ("model", "paddle_engine") and not learns:
+            assert not PADDLE.search(file.read_text()), file
+
+
+def test_a_room_begins_with_one_sentence_and_nothing_else() -> None:
+    for file in APP.rglob("__init__.py"):
+        if name_of(file) in {("__init__",), ("cli", "__init__"), ("training", "__init__")}:
+            continue  # the version; the program; and training quiets Paddle
+        (only,) = ast.parse(file.read_text()).body
+        assert isinstance(only, ast.Expr), file
+        sentence = ast.literal_eval(only.value)
+        assert re.fullmatch(r"[A-Z][^\n]+\.", sentence), file
+
+
+def test_no_room_hides_a_module_of_the_standard_library() -> None:
+    """`paddle.distributed.launch app/__main__.py` puts `app/` itself on the module path."""
+    names = {path.stem for path in APP.iterdir()} - {"__init__", "__main__", "__pycache__"}
+    assert names.isdisjoint(sys.stdlib_module_names)
 
 
 def test_the_server_process_loads_no_engine() -> None:

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from running import RunningServer
 
 from app.images.decoding import decode
-from app.images.preprocessing import read_transform_ops
+from app.model.transform_ops import read_transform_ops
 from app.training.network.export import Card, export
 
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"

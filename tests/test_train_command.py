@@ -104,7 +104,7 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
 def test_weights_of_a_run_bring_their_padding_and_preprocessing(
     run: Run, photos: Path, tmp_path: Path
 ) -> None:
-    from app.training.weights.build import read_file  # noqa: PLC0415  (with Paddle)
+    from app.training.weights.origins import read_file  # noqa: PLC0415  (with Paddle)
 
     folder, labels = tmp_path / "run", tmp_path / "labels.txt"
     labels.write_text("\n".join(sorted(LABELS)), "utf-8")

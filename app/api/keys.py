@@ -8,8 +8,8 @@ from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
+from app.api.dependencies import ServiceDep
 from app.errors import NotFound, Unauthorized
-from app.serving.service import ServiceDep
 
 _Credentials = HTTPAuthorizationCredentials | None
 

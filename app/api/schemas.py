@@ -1,11 +1,12 @@
 """The bodies of answers, as they stand in `/openapi.json`."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
-Readiness = Literal["ready", "not_ready", "draining"]
+from app.images.decoding import UploadedImage
+from app.model.bundle import Bundle, Prediction
+from app.serving.service import Readiness
 
 
 class Model(BaseModel):
@@ -14,21 +15,10 @@ class Model(BaseModel):
     name: str = Field(examples=["MobileNetV2_x1_0"])
     version: str = Field(description="First 12 hex digits of the parameters' SHA-256")
 
-
-class Prediction(BaseModel):
-    """One class and its probability."""
-
-    class_id: int = Field(ge=0, examples=[282])
-    label: str = Field(examples=["tiger cat"])
-    score: float = Field(ge=0, le=1, description="Probability", examples=[0.395])
-
-
-class UploadedImage(BaseModel):
-    """What was uploaded: upright, before any resizing."""
-
-    width: int = Field(ge=1, description="Pixels")
-    height: int = Field(ge=1, description="Pixels")
-    format: Format
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Name the bundle."""
+        return cls(name=bundle.name, version=bundle.version)
 
 
 class Timings(BaseModel):
@@ -92,19 +82,3 @@ class Probe(BaseModel):
     """A probe's answer; the HTTP status says the same."""
 
     status: Readiness | Literal["alive", "hopeless"]
-
-
-class FilePrediction(BaseModel):
-    """What the command line says of one file."""
-
-    file: str
-    predictions: list[Prediction]
-    image: UploadedImage
-
-
-class FileError(BaseModel):
-    """Why it says nothing of one."""
-
-    file: str
-    code: str
-    detail: str

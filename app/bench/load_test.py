@@ -20,7 +20,7 @@ from app.bench.load.target import Target
 from app.bench.measure.processes import is_local, server_roots
 from app.bench.measure.runner import Bench, Run
 from app.bench.report import page, tables
-from app.bench.sweep import highest_rate
+from app.bench.sweep import highest_rate, stands
 from app.errors import StartupError
 
 _T = TypeVar("_T")
@@ -113,8 +113,8 @@ async def _bench(options: Options, photos: Sequence[Photo], console: Console) ->
             best = runs[0]
         else:
             runs = await _sweep(ready, options.plan, p99_ms)
-            best = max(runs, key=lambda run: (tables.stands(run, p99_ms), run.plan.rate))
-            rate = best.plan.rate if tables.stands(best, p99_ms) else 0.0
+            best = max(runs, key=lambda run: (stands(run, p99_ms), run.plan.rate))
+            rate = best.plan.rate if stands(best, p99_ms) else 0.0
             document |= {"highest_rate": rate, "p99_bound_ms": p99_ms}
             document["runs"] = [run.document() for run in runs]
             console.print(tables.tries(runs, p99_ms))
@@ -128,11 +128,11 @@ async def _bench(options: Options, photos: Sequence[Photo], console: Console) ->
 async def _sweep(ready: Bench, plan: Plan, p99_ms: float) -> list[Run]:
     runs: list[Run] = []
 
-    async def stands(rate: float) -> bool:
+    async def holds(rate: float) -> bool:
         if ready.stop.is_set() and runs:
             return False
         runs.append(await ready.run(replace(plan, rate=rate)))
-        return tables.stands(runs[-1], p99_ms) and not ready.stop.is_set()
+        return stands(runs[-1], p99_ms) and not ready.stop.is_set()
 
-    await highest_rate(stands, plan.rate or _FIRST_RATE)
+    await highest_rate(holds, plan.rate or _FIRST_RATE)
     return runs

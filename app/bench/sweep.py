@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from app.bench.measure.runner import Run
+
 _CLOSE_ENOUGH = 0.05
 _MOST_RUNS = 14
 
@@ -26,3 +28,9 @@ async def highest_rate(stands: Callable[[float], Awaitable[bool]], first: float)
         else:
             break
     return low
+
+
+def stands(run: Run, p99_ms: float) -> bool:
+    """Tell whether every request got its right answer and p99 is under the bound."""
+    latency = run.summary.latency_ms
+    return run.summary.errors == 0 and latency is not None and latency.p99 < p99_ms

@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.api.schemas import FilePrediction
 from app.errors import StartupError
 from app.images.captions import captioned
 from app.images.decoding import picture
+from app.model.offline import FilePrediction
 
 
 class Album:

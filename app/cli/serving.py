@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.api.schemas import FileError, FilePrediction
 from app.cli.options import ModelDir
 from app.cli.terminal import plain_console, watched
 from app.errors import StartupError
+from app.model.offline import FileError, FilePrediction
 from app.settings import read_settings
 
 
@@ -46,11 +46,12 @@ def predict(
     """Say what is in photos on disk. The exit code is 1 where one cannot be read."""
     from app.cli.album import Album
     from app.host import granted_cores
+    from app.images import files
     from app.model import offline
     from app.model.bundle import load_bundle
     from app.model.engine import Engine
 
-    photos = offline.find_photos(paths)
+    photos = files.find_photos(paths)
     if not photos:
         raise StartupError("there is no photo in it")
     settings = read_settings(model_dir=model_dir)

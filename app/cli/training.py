@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.errors import StartupError
-from app.hint import command
+from app.errors import StartupError, command
 from app.settings import read_settings
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
     app/__main__.py train DIR --output RUN
     """
     from app.training import train as training
+    from app.training.data.class_names import read_labels
     from app.training.options import Options
-    from app.training.weights.build import read_labels
 
     if resume:
         if given := _given(context) - {"resume"}:

@@ -2,16 +2,17 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, TiffImagePlugin
+from pydantic import BaseModel, Field
 
-from app.api.schemas import Format
-from app.errors import BrokenImage, EmptyFile, ServiceError, UnsupportedImage
+from app.errors import BrokenImage, ServiceError, UnsupportedImage
+from app.images.formats import Format, sniff
 from app.images.limits import check_parts, check_pixels
 from app.images.preprocessing import Preprocessing
 
@@ -33,6 +34,14 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: _Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = {5, 6, 7, 8}
+
+
+class UploadedImage(BaseModel):
+    """What was uploaded: upright, before any resizing."""
+
+    width: int = Field(ge=1, description="Pixels")
+    height: int = Field(ge=1, description="Pixels")
+    format: Format
 
 
 @dataclass(frozen=True)
@@ -78,31 +87,6 @@ def picture(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.
             image.draft(None, (at_least, at_least))
         image.load()
         return _upright(image)
-
-
-def sniff(data: bytes) -> Format:
-    """Tell an image's format by its first bytes.
-
-    Raises:
-        EmptyFile: there are none.
-        UnsupportedImage: none of the formats read here begins so.
-    """
-    if not data:
-        raise EmptyFile
-    for kind, begins in _SIGNATURES.items():
-        if begins(data):
-            return kind
-    raise UnsupportedImage(f"The file is not an image of a known format: {', '.join(_SIGNATURES)}")
-
-
-_SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
-    "JPEG": lambda data: data.startswith(b"\xff\xd8\xff"),
-    "PNG": lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"),
-    "WEBP": lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP",
-    "BMP": lambda data: data.startswith(b"BM"),
-    "GIF": lambda data: data.startswith((b"GIF87a", b"GIF89a")),
-    "TIFF": lambda data: data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-}
 
 
 @contextmanager

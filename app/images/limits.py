@@ -6,8 +6,8 @@ import re
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-from app.api.schemas import Format
 from app.errors import BrokenImage, TooManyPixels
+from app.images.formats import Format
 
 # A progressive JPEG has about ten scans. Each is a pass over all pixels, and may take 40 bytes.
 _MOST_SCANS = 64

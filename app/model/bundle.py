@@ -15,16 +15,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
+from pydantic import BaseModel, Field
 
-from app.api.schemas import Prediction
 from app.errors import BundleError
-from app.images.preprocessing import Preprocessing, read_transform_ops
+from app.images.preprocessing import Preprocessing
 from app.model.golden import Golden
+from app.model.transform_ops import read_transform_ops
 
 CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
 GRAPHS = ("inference.json", "inference.pdmodel")
 ONNX = "inference.onnx"
+
+
+class Prediction(BaseModel):
+    """One class and its probability."""
+
+    class_id: int = Field(ge=0, examples=[282])
+    label: str = Field(examples=["tiger cat"])
+    score: float = Field(ge=0, le=1, description="Probability", examples=[0.395])
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
 """Classify files on disk, through the very code that serves."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import BaseModel
 
-from app.api.schemas import FileError, FilePrediction, UploadedImage
-from app.errors import ServiceError, UnsupportedImage
-from app.images.decoding import Photo, decode, sniff
+from app.errors import ServiceError
+from app.images.decoding import Photo, UploadedImage, decode
+from app.images.files import contents
 from app.images.preprocessing import Preprocessing
-from app.model.bundle import Bundle
+from app.model.bundle import Bundle, Prediction
 from app.model.engine import Engine, Scores
 
 _BATCH = 4  # on CPU, larger batches are slower for each photo
@@ -25,15 +26,20 @@ class Answer(NamedTuple):
     scores: Scores
 
 
-def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """Return the files among `paths`, and all images below the folders among them, sorted."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.is_file() and _is_image(file))
-        else:
-            found.append(path)
-    return found
+class FilePrediction(BaseModel):
+    """What the command line says of one file."""
+
+    file: str
+    predictions: list[Prediction]
+    image: UploadedImage
+
+
+class FileError(BaseModel):
+    """Why it says nothing of one."""
+
+    file: str
+    code: str
+    detail: str
 
 
 def predict(
@@ -66,29 +72,8 @@ def classify(
                 yield Answer(photo, next(rows)) if isinstance(photo, Photo) else photo
 
 
-def contents(path: Path) -> bytes:
-    """Return the file's bytes.
-
-    Raises:
-        UnsupportedImage: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnsupportedImage(f"The file cannot be read: {error.strerror}") from error
-
-
 def _read(path: Path, spec: Preprocessing, max_pixels: int) -> Photo | ServiceError:
     try:
         return decode(contents(path), spec, max_pixels)
     except ServiceError as error:
         return error
-
-
-def _is_image(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            sniff(file.read(16))
-    except (ServiceError, OSError):
-        return False
-    return True

@@ -4,8 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from app.errors import StartupError
-from app.hint import command
+from app.errors import StartupError, command
 from app.model.bundle import ONNX, Bundle
 from app.settings import Device
 

@@ -9,7 +9,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
 
-class Door:
+class Admission:
     """Counts who is inside; refuses at once whoever would wait in vain.
 
     Attributes:
@@ -75,11 +75,19 @@ class Door:
             self.in_flight -= 1
 
     @contextmanager
-    def hold(self) -> Iterator[Callable[[int], None]]:
-        """Yield what counts an upload's bytes as they come; they count until the block's end.
+    def hold(
+        self, time_allowed_s: float = math.inf, announced: int = 0
+    ) -> Iterator[Callable[[int], None]]:
+        """Check as `check` does, then count an upload's bytes while they arrive.
 
-        It raises Overloaded where they are too many together with those of others.
+        The photo still has to be admitted after its upload, because it takes a place only then:
+        a slow upload must not keep others out.
+
+        Yields:
+            A function to call with the length of each piece of the body. The bytes count until
+            the block ends. It raises Overloaded if all uploads together have too many bytes.
         """
+        self.check(time_allowed_s, announced)
         held = 0
 
         def add(size: int) -> None:

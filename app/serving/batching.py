@@ -8,48 +8,17 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
 
 from app.errors import InferenceFailed, ServiceError
+from app.images.preprocessing import Pixels
+from app.model.engine import Scores
 from app.serving.throughput import DrainRate
 from app.telemetry.metrics import Metrics
+from app.workers.interfaces import Pool, Worker
 
 log = logging.getLogger(__name__)
-
-Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
-Scores = npt.NDArray[np.float32]
-
-
-class Worker(Protocol):
-    """What classifies one batch at a time."""
-
-    async def infer(self, images: Sequence[Pixels]) -> tuple[Scores, float]:
-        """Return (N, classes) and the seconds it took; a ServiceError holds for all N."""
-
-    def release(self) -> None:
-        """Give the worker back to its pool, whatever has become of it."""
-
-
-class Pool(Protocol):
-    """Where idle workers are had."""
-
-    on_idle: Callable[[], None]
-    max_batch_size: int
-
-    def padding(self, count: int) -> int:
-        """Return the rows that a batch of `count` computes for nothing."""
-
-    @property
-    def up(self) -> int:
-        """Workers that have their model."""
-
-    def take(self) -> Worker | None:
-        """Return an idle worker, None where none is."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +116,8 @@ class Batcher:
             _fail(batch, error)
         finally:
             _fail(batch, InferenceFailed())  # whoever has no answer by now, whatever happened
-            worker.release()
+            self._pool.give_back(worker)
+            self._dispatch()
 
     async def _attempt(self, worker: Worker, batch: list[_Waiting]) -> ServiceError | None:
         """Give each of the batch its answer, or return why there is none."""

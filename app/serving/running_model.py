@@ -1,47 +1,26 @@
 """One bundle with its workers and its queue, from its start until its last request is answered."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Protocol, Self
+from typing import Self
 
-from app.api.schemas import Model
 from app.model.bundle import Bundle
-from app.serving.batching import Batcher, Pool
+from app.serving.batching import Batcher
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.workers.interfaces import Pool, PoolFactory
 
 
-class ModelPool(Pool, Protocol):
-    """A pool of workers that know their model."""
-
-    classes: int
-    batch_seconds: Mapping[int, float]
-
-    @property
-    def failing(self) -> bool:
-        """Whether no worker is left and starts fail again and again."""
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether only a restart of the service can help."""
-
-    def grow(self, workers: int) -> None:
-        """Let there be so many workers from now on, started one by one beside the others."""
-
-
-PoolFactory = Callable[[Bundle, Settings, Metrics], AbstractAsyncContextManager[ModelPool]]
-
-
-class ServedModel:
+class RunningModel:
     """A started bundle. Requests hold on to it, so that an old one ends when they have ended."""
 
     def __init__(
         self,
         bundle: Bundle,
-        pool: ModelPool,
+        pool: Pool,
         batcher: Batcher,
-        running: AbstractAsyncContextManager[ModelPool],
+        running: AbstractAsyncContextManager[Pool],
     ) -> None:
         self.bundle = bundle
         self.pool = pool
@@ -58,11 +37,6 @@ class ServedModel:
             f"{self.pool.up} workers, batches up to {self.pool.max_batch_size}"
             + (f" (measured, ms by size: {batches})" if batches else "")
         )
-
-    @property
-    def card(self) -> Model:
-        """Its name and version, as answers show them."""
-        return Model(name=self.bundle.name, version=self.bundle.version)
 
     @classmethod
     async def start(

@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
-from fastapi import Depends, Request
 from opentelemetry.trace import Tracer
 
-from app.api.schemas import Classification, Model, Readiness, Timings, UploadedImage
 from app.errors import (
     BundleError,
     ClientClosed,
@@ -21,25 +20,47 @@ from app.errors import (
     ReloadRunning,
     StartupError,
 )
-from app.model.bundle import Bundle, load_bundle
-from app.serving.admission import Door
+from app.images.decoding import Photo
+from app.model.bundle import Bundle, Prediction, load_bundle
+from app.serving.admission import Admission
 from app.serving.batching import Answer
 from app.serving.decoders import Decoders
-from app.serving.running_model import ModelPool, PoolFactory, ServedModel
+from app.serving.running_model import RunningModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Stages
+from app.workers.interfaces import Pool, PoolFactory
+
+Readiness = Literal["ready", "not_ready", "draining"]
+
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Classified:
+    """The answer to one photo.
+
+    Attributes:
+        bundle: the one that answered.
+        predictions: the likeliest class first.
+        photo: the photo as it was decoded.
+        seconds: spent in each stage: decode, queue, inference, and in total.
+    """
+
+    bundle: Bundle
+    predictions: Sequence[Prediction]
+    photo: Photo
+    seconds: Mapping[str, float]
+
+
 class Service:
     """One service: its parts, held together without any module-level state.
 
     Attributes:
-        served: what answers now; `reload` puts another in its place.
+        running: what answers now; `reload` puts another in its place.
         draining: the end has begun.
     """
 
@@ -49,8 +70,10 @@ class Service:
         self.settings = settings
         self.metrics = metrics
         self.draining = False
-        self.served: ServedModel
-        self.door = Door(lambda: self.pool.failing, lambda: self.drain_rate, settings, metrics)
+        self.running: RunningModel
+        self.admission = Admission(
+            lambda: self.pool.failing, lambda: self.drain_rate, settings, metrics
+        )
         self._pool_factory = pool_factory
         self._tracer = tracer
         self._reloading = asyncio.Lock()
@@ -60,7 +83,7 @@ class Service:
         metrics.workers_up.set_function(lambda: self.pool.up)
         metrics.hopeless.set_function(lambda: self.pool.hopeless)
         metrics.drain_rate.set_function(lambda: self.drain_rate)
-        metrics.queue_depth.set_function(lambda: self.served.batcher.waiting)
+        metrics.queue_depth.set_function(lambda: self.running.batcher.waiting)
 
     @asynccontextmanager
     async def serving(self, bundle: Bundle) -> AsyncIterator[None]:
@@ -74,7 +97,7 @@ class Service:
             yield
         finally:
             self._decoders.stop()
-            await self.served.stop()
+            await self.running.stop()
 
     async def reload(self) -> None:
         """Let the bundle that lies in the model directory now take over, and lose no request.
@@ -102,29 +125,29 @@ class Service:
             if self.draining:
                 await new.stop()
                 raise Draining
-            old = self.served
+            old = self.running
             self._take_over(new)
             await old.stop()
             new.pool.grow(self.settings.worker_count)
 
-    async def _started(self, bundle: Bundle, settings: Settings) -> ServedModel:
-        return await ServedModel.start(bundle, settings, self.metrics, self._pool_factory)
+    async def _started(self, bundle: Bundle, settings: Settings) -> RunningModel:
+        return await RunningModel.start(bundle, settings, self.metrics, self._pool_factory)
 
-    def _take_over(self, model: ServedModel) -> None:
-        self.served = model
-        self.metrics.model.info(model.card.model_dump())
+    def _take_over(self, model: RunningModel) -> None:
+        self.running = model
+        self.metrics.model.info({"name": model.bundle.name, "version": model.bundle.version})
         self.metrics.observe_calibration(model.pool.max_batch_size, model.pool.batch_seconds)
         log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)
 
     @property
     def bundle(self) -> Bundle:
         """The bundle that answers now."""
-        return self.served.bundle
+        return self.running.bundle
 
     @property
-    def pool(self) -> ModelPool:
+    def pool(self) -> Pool:
         """Its workers."""
-        return self.served.pool
+        return self.running.pool
 
     @property
     def readiness(self) -> Readiness:
@@ -136,7 +159,7 @@ class Service:
     @property
     def drain_rate(self) -> float:
         """Photos a second that are finished now, by the slower stage; 0 while it is unknown."""
-        return min(self._decoders.rate.per_s, self.served.batcher.rate.per_s)
+        return min(self._decoders.rate.per_s, self.running.batcher.rate.per_s)
 
     @property
     def ready(self) -> bool:
@@ -149,51 +172,41 @@ class Service:
         top_k: int | None,
         time_allowed_s: float,
         gone: asyncio.Future[None],
-    ) -> Classification:
+    ) -> Classified:
         """Say what is in the photo `data`.
 
         Args:
             data: the upload's bytes.
-            top_k: how many classes to name; None for five.
-            time_allowed_s: the caller's; the service's own is the bound.
-            gone: done when the caller has hung up.
+            top_k: how many classes to name; None means five.
+            time_allowed_s: how long the caller waits; the service's own deadline holds as well.
+            gone: done when the caller has closed the connection.
 
         Raises:
-            ServiceError: one of its children says why there is no answer.
+            ServiceError: one of its subclasses says why there is no answer.
         """
         stages, started = Stages(self._tracer), time.perf_counter()
-        served = self.served  # to the end, whatever takes over meanwhile
-        count = _count(top_k, served.pool.classes)
+        running = self.running  # this photo stays with it, even if a reload puts another there
+        count = _count(top_k, running.pool.classes)
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
-        with self.door.admit(time_allowed_s), served.in_use():
+        with self.admission.admit(time_allowed_s), running.in_use():
             deadline = asyncio.get_running_loop().time() + time_allowed_s
             try:
-                decoding = self._decoders.submit(data, served.bundle.preprocessing)
+                decoding = self._decoders.submit(data, running.bundle.preprocessing)
                 photo = await _first(decoding, gone, deadline)
             finally:
                 decoded = time.perf_counter()
                 stages.add("decode", started, decoded)
-            answer = await _first(served.batcher.submit(photo.pixels), gone, deadline)
-        finished = time.perf_counter()
+            answer = await _first(running.batcher.submit(photo.pixels), gone, deadline)
         seconds = {
             "decode": decoded - started,
             "queue": answer.queue_s,
             "inference": answer.inference_s,
-            "total": finished - started,
+            "total": time.perf_counter() - started,
         }
         self.metrics.observe_answer(answer.scores, seconds)
         _add_answered(stages, decoded, answer)
-        return Classification(
-            model=served.card,
-            predictions=served.bundle.best(answer.scores, count),
-            image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
-            timings_ms=Timings(**{stage: round(s * 1000, 2) for stage, s in seconds.items()}),
-        )
-
-    @property
-    def model(self) -> Model:
-        """Name and version of the bundle."""
-        return self.served.card
+        predictions = running.bundle.best(answer.scores, count)
+        return Classified(running.bundle, predictions, photo, seconds)
 
 
 def _count(top_k: int | None, classes: int) -> int:
@@ -222,12 +235,3 @@ async def _first(
         raise ClientClosed if gone.done() else DeadlineExceeded
     finally:
         result.cancel()
-
-
-async def get_service(request: Request) -> Service:
-    """Return the service that this request came to."""
-    service: Service = request.app.state.service
-    return service
-
-
-ServiceDep = Annotated[Service, Depends(get_service)]

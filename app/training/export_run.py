@@ -14,12 +14,13 @@ from app.model.offline import classify
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Evaluated
 from app.training.evaluation.evaluate import evaluate
-from app.training.evaluation.temperature import divide_logits, fit_temperature
+from app.training.evaluation.temperature import fit_temperature
 from app.training.network.export import Card, check_place, export
+from app.training.network.folding import divide_logits
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.folder import Run
-from app.training.weights.build import model_name
+from app.training.weights.origins import model_name
 
 
 def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any]]:

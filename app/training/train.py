@@ -8,11 +8,10 @@ import numpy as np
 from paddle import device, distributed
 from paddle.utils import unique_name
 
-from app.errors import StartupError
-from app.hint import command
+from app.errors import StartupError, command
 from app.host import granted_cores
-from app.images.preprocessing import read_transform_ops
 from app.model.paddle_engine import require_gpu
+from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
 from app.training.data.check import Broken, Findings, Look, findings, inspect, tasks
 from app.training.data.dataset import Dataset

@@ -10,15 +10,14 @@ from typing import Self
 
 from prometheus_client import Gauge
 
-from app.errors import ServiceError, StartupError
-from app.model import golden
+from app.errors import StartupError
 from app.model.bundle import Bundle
-from app.model.golden import Golden
-from app.serving.batching import Pixels
 from app.settings import PREFIX, Settings
 from app.telemetry.metrics import Metrics
 from app.workers.batch_size import best_batch_size, quickest
-from app.workers.child import Job, Loaded
+from app.workers.canary import send_canaries
+from app.workers.interfaces import Worker
+from app.workers.messages import Job, Loaded
 from app.workers.worker import EngineWorker
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,6 @@ class EnginePool:
         classes: of the network.
         max_batch_size: as set, or as measured at the start.
         batch_seconds: {size: seconds} as measured; empty where the size was set.
-        golden: what the canary must answer; None where the bundle records nothing.
         first_pause_s: after a failed start; it doubles with each further one.
         hopeless_after: failed starts in a row after which the service had better be restarted.
     """
@@ -43,7 +41,6 @@ class EnginePool:
         self.classes = 0
         self.max_batch_size = settings.max_batch_size or 1
         self.batch_seconds: Mapping[int, float] = {}
-        self.golden = bundle.golden
         self.first_pause_s = 0.5
         self.hopeless_after = 5
         self._settings = settings
@@ -83,7 +80,8 @@ class EnginePool:
         for worker in workers:
             self._welcome(worker)
             self._keep(worker)
-        self._canaries = asyncio.create_task(self._send_canaries())
+        canaries = send_canaries(self, self._job, self._settings.canary_interval_s, self._metrics)
+        self._canaries = asyncio.create_task(canaries)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -122,8 +120,9 @@ class EnginePool:
         """Return the rows that a batch of `count` computes for nothing."""
         return self._job.bucket(count) - count
 
-    def give_back(self, worker: EngineWorker) -> None:
-        """Make a worker idle again, unless it is lost."""
+    def give_back(self, worker: Worker) -> None:
+        """Make a worker of `take` idle again, unless it is lost."""
+        assert isinstance(worker, EngineWorker)  # noqa: S101  (`take` gives no others)
         if worker.lost:
             return
         if worker.retiring:
@@ -132,7 +131,6 @@ class EnginePool:
         if self._has_served_long(worker):
             worker.successor_wanted.set()
         self._idle.append(worker)
-        self.on_idle()
 
     def _has_served_long(self, worker: EngineWorker) -> bool:
         batches, most = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
@@ -189,31 +187,8 @@ class EnginePool:
         self._welcome(worker)
         return worker
 
-    async def _send_canaries(self) -> None:
-        """Ask an idle worker for its golden answers now and then; a wrong one must not serve."""
-        picture = golden.picture(*self._job.bundle.preprocessing.crop)
-        while self.golden:
-            await asyncio.sleep(self._settings.canary_interval_s)
-            if worker := self.take():
-                await self._send_canary(worker, picture, self.golden)
-
-    async def _send_canary(self, worker: EngineWorker, picture: Pixels, answers: Golden) -> None:
-        try:
-            scores, _ = await worker.infer([picture])
-        except ServiceError:
-            result = "failed"
-        else:
-            result = "ok" if answers.agrees(scores[0], self._job.engine) else "wrong"
-            self._metrics.golden_ok.set(result == "ok")
-        self._metrics.canaries.labels(result).inc()
-        if result != "ok":
-            worker.lose("canary")
-        worker.release()
-
     def _start(self) -> EngineWorker:
-        worker = EngineWorker(
-            self._job, self._settings.batch_timeout_s, self.give_back, self._on_lost
-        )
+        worker = EngineWorker(self._job, self._settings.batch_timeout_s, self._on_lost)
         self._started.add(worker)
         return worker
 
@@ -221,6 +196,7 @@ class EnginePool:
         if not worker.lost:  # again, while others still loaded theirs
             self._serving.add(worker)
             self.give_back(worker)
+            self.on_idle()
 
     def _retire(self, worker: EngineWorker) -> None:
         worker.retiring = True

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from app.errors import StartupError, WorkerLost
-from app.serving.batching import Pixels, Scores
-from app.workers.child import Job, Loaded, work
+from app.images.preprocessing import Pixels
+from app.model.engine import Scores
+from app.workers.child import work
+from app.workers.messages import Job, Loaded
 
 _spawn = multiprocessing.get_context("spawn")  # Paddle does not survive a fork
 
@@ -40,7 +42,6 @@ class EngineWorker:
         self,
         job: Job,
         batch_timeout_s: float,
-        on_release: Callable[["EngineWorker"], None],
         on_lost: Callable[["EngineWorker"], None],
     ) -> None:
         self.lost = False
@@ -50,7 +51,6 @@ class EngineWorker:
         self.retiring = False
         self.successor_wanted = asyncio.Event()
         self._batch_timeout_s = batch_timeout_s
-        self._on_release = on_release
         self._on_lost = on_lost
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         memory = _spawn.RawArray(ctypes.c_uint8, int(np.prod(job.shape)))
@@ -104,10 +104,6 @@ class EngineWorker:
         except (OSError, IndexError):
             return 0
         return pages * resource.getpagesize()
-
-    def release(self) -> None:
-        """Be idle again."""
-        self._on_release(self)
 
     def lose(self, reason: str) -> None:
         """Give the process up: kill it, fail who waits for it, and let the pool replace it."""

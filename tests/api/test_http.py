@@ -255,22 +255,22 @@ def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
 
 
 def test_a_full_house_gets_429_and_when_to_come_back(client: TestClient, app: FastAPI) -> None:
-    app.state.service.door.in_flight = SETTINGS.capacity
+    app.state.service.admission.in_flight = SETTINGS.capacity
     response = post(client, png())
     assert_problem(response, 429, "overloaded")
     assert int(response.headers["retry-after"]) >= 1
     assert client.get("/health/ready").status_code == 200
-    app.state.service.door.in_flight = 0
+    app.state.service.admission.in_flight = 0
     assert post(client, png()).status_code == 200
 
 
 def test_uploads_of_too_many_bytes_together_get_429(client: TestClient, app: FastAPI) -> None:
-    door = app.state.service.door
-    door.bytes_held = SETTINGS.capacity_bytes - 100
+    admission = app.state.service.admission
+    admission.bytes_held = SETTINGS.capacity_bytes - 100
     assert_problem(post(client, png()), 429, "overloaded")
-    door.bytes_held = 0
+    admission.bytes_held = 0
     assert post(client, png()).status_code == 200
-    assert door.bytes_held == 0
+    assert admission.bytes_held == 0
 
 
 @pytest.mark.anyio
@@ -287,7 +287,7 @@ def test_a_late_answer_is_504(bundle: Bundle, pool: FakePool) -> None:
     app = create_app(Settings(deadline_s=0.02), bundle, lambda *_: pool)
     with TestClient(app) as client:
         assert_problem(post(client, png()), 504, "deadline_exceeded")
-        assert app.state.service.door.in_flight == 0
+        assert app.state.service.admission.in_flight == 0
 
 
 def test_a_caller_may_wait_less(bundle: Bundle, pool: FakePool) -> None:
@@ -310,11 +310,11 @@ def test_a_queue_longer_than_the_time_allowed_is_refused_at_once(
 ) -> None:
     pool.seconds = 100
     assert post(client, png()).status_code == 200
-    app.state.service.door.in_flight = 1
+    app.state.service.admission.in_flight = 1
     response = post(client, png())
     assert_problem(response, 504, "deadline_unreachable")
     assert response.headers["retry-after"] == "100"
-    app.state.service.door.in_flight = 0
+    app.state.service.admission.in_flight = 0
 
 
 @pytest.mark.anyio
@@ -487,7 +487,7 @@ async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
     )
     assert sent[0]["status"] == 499
     service = app.state.service
-    assert service.door.in_flight == 0
+    assert service.admission.in_flight == 0
     assert service.metrics.registry.get_sample_value(
         "classifier_outcomes_total", {"reason": "client_closed"}
     )

@@ -109,14 +109,14 @@ async def test_a_stranger_is_refused_before_the_upload(bundle: Bundle) -> None:
 
 def test_strangers_take_nobodys_place(client: TestClient) -> None:
     service: Any = client.app.state.service  # type: ignore[attr-defined]
-    service.door.in_flight = 4
+    service.admission.in_flight = 4
     for _ in range(50):
         assert_refused(post(client, png(), headers=bearer(STRANGERS)))
     assert_problem(post(client, png(), headers=bearer(NEW)), 429, "overloaded")
-    service.door.in_flight = 0
+    service.admission.in_flight = 0
     for _ in range(50):
         assert_refused(post(client, png()))
-    assert (service.door.in_flight, service.door.bytes_held) == (0, 0)
+    assert (service.admission.in_flight, service.admission.bytes_held) == (0, 0)
     assert post(client, png(), headers=bearer(NEW)).status_code == 200
     metrics = client.get("/metrics").text.splitlines()
     assert 'classifier_outcomes_total{reason="unauthorized"} 100.0' in metrics

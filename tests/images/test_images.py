@@ -18,7 +18,6 @@ from PIL import ExifTags, Image
 from PIL.Image import Resampling
 from skimage import data
 
-from app.api.schemas import Format
 from app.errors import (
     BrokenImage,
     EmptyFile,
@@ -26,7 +25,8 @@ from app.errors import (
     TooManyPixels,
     UnsupportedImage,
 )
-from app.images.decoding import Photo, decode, sniff
+from app.images.decoding import Photo, decode
+from app.images.formats import Format, sniff
 from app.images.preprocessing import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
@@ -681,7 +681,7 @@ def test_pillows_warnings_do_not_reach_the_operator(small: Pixels) -> None:
         image.getexif()
     program = (
         "import sys; from app.images.decoding import decode;"
-        "from app.images.preprocessing import *;"
+        "from app.model.transform_ops import read_transform_ops;"
         "spec = read_transform_ops([{'ResizeImage': {'size': 32}}, {'NormalizeImage': None}]);"
         "print(decode(sys.stdin.buffer.read(), spec, 9999).width)"
     )

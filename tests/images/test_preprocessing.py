@@ -7,7 +7,8 @@ import yaml
 from PIL.Image import Resampling
 
 from app.errors import BundleError
-from app.images.preprocessing import Preprocessing, read_transform_ops
+from app.images.preprocessing import Preprocessing
+from app.model.transform_ops import read_transform_ops
 
 PADDLECLAS = """
 - DecodeImage: {to_rgb: true, channel_first: false}

@@ -5,19 +5,21 @@ from contextlib import ExitStack
 import pytest
 
 from app.errors import DeadlineUnreachable, NotReady, Overloaded
-from app.serving.admission import Door
+from app.serving.admission import Admission
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
 
-def door(photos_a_second: float = 0, failing: bool = False, longest_wait_s: float = 60) -> Door:
+def door(
+    photos_a_second: float = 0, failing: bool = False, longest_wait_s: float = 60
+) -> Admission:
     settings = Settings(
         capacity=4,
         capacity_bytes=100_000,
         max_upload_bytes=1000,
         longest_wait_s=longest_wait_s,
     )
-    return Door(lambda: failing, lambda: photos_a_second, settings, Metrics())
+    return Admission(lambda: failing, lambda: photos_a_second, settings, Metrics())
 
 
 def test_it_takes_as_many_as_there_are_places() -> None:

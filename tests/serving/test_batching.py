@@ -8,7 +8,8 @@ import pytest
 from fakes import FakePool
 
 from app.errors import InferenceFailed, ServiceError, WorkerLost
-from app.serving.batching import Answer, Batcher, Pixels
+from app.images.preprocessing import Pixels
+from app.serving.batching import Answer, Batcher
 from app.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio

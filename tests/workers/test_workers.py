@@ -9,15 +9,15 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import yaml
 
 from app.errors import StartupError, WorkerLost
+from app.images.preprocessing import Pixels
 from app.model.bundle import CONFIG, Bundle, load_bundle
-from app.model.golden import Golden
-from app.serving.batching import Pixels
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.batch_size import best_batch_size
@@ -127,7 +127,7 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
             await asyncio.sleep(0)
             os.kill(pid, signal.SIGKILL)
             await lost(call)
-            worker.release()
+            pool.give_back(worker)
         else:
             os.kill(pid, signal.SIGKILL)
         await until(lambda: pool.up == 0)
@@ -148,7 +148,7 @@ async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (the loop is busy)
         await lost(worker.infer([PHOTO]))
-        worker.release()
+        pool.give_back(worker)
         assert len(await (await taken(pool)).infer([PHOTO])) == 2
     assert restarts(metrics, "crash") == 1
     del worker
@@ -246,12 +246,12 @@ async def test_a_worker_that_has_served_long_serves_until_its_successor_does(
         for _ in range(2):
             worker = await taken(pool)
             await worker.infer([PHOTO])
-            worker.release()
+            pool.give_back(worker)
         while old in pids():
             assert pool.up >= 1
             if idle := pool.take():
                 await idle.infer([PHOTO])
-                idle.release()
+                pool.give_back(idle)
             await asyncio.sleep(0.01)
         await until(lambda: pool.up == 1)
         assert len(await (await taken(pool)).infer([PHOTO])) == 2
@@ -264,7 +264,7 @@ async def test_a_worker_that_has_grown_over_its_memory_is_due(bundle: Bundle) ->
         (old,) = pids()
         worker = await taken(pool)
         worker.bytes_at_start = 0
-        worker.release()
+        pool.give_back(worker)
         await until(lambda: old not in pids())
         assert len(await (await taken(pool)).infer([PHOTO])) == 2
 
@@ -276,7 +276,7 @@ async def test_a_bound_below_a_new_workers_memory_replaces_nobody_and_is_told_on
         for _ in range(4):
             worker = await taken(pool)
             await worker.infer([PHOTO])
-            worker.release()
+            pool.give_back(worker)
             assert not worker.successor_wanted.is_set()
     (line,) = [line for line in caplog.messages if "RECYCLE" in line]
     assert line.startswith("CLASSIFIER_RECYCLE_ABOVE_BYTES replaces nobody: a new worker holds")
@@ -294,9 +294,12 @@ async def test_the_canary_finds_a_worker_whose_answers_are_wrong(bundle: Bundle)
     metrics = Metrics()
     async with pool_of(bundle, metrics, canary_interval_s=0.05) as pool:
         (old,) = pids()
-        pool.golden = Golden({0: 2.0})
+        assert bundle.golden
+        answers = cast("dict[int, float]", bundle.golden.scores)
+        right = dict(answers)
+        answers[0] = 2.0
         await until(lambda: old not in pids())
-        pool.golden = bundle.golden
+        answers.update(right)
         await until(lambda: pool.up)
         assert restarts(metrics, "canary") >= 1
 

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Response
 
 from app import __version__
-from app.api.schemas import Health, Probe
-from app.serving.service import ServiceDep
+from app.api.dependencies import ServiceDep
+from app.api.schemas import Health, Model, Probe
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -14,7 +14,7 @@ async def health(service: ServiceDep) -> Health:
     """Return the model, the workers and how full the service is."""
     return Health(
         status=service.readiness,
-        model=service.model,
+        model=Model.of(service.bundle),
         classes=service.pool.classes,
         engine=service.settings.engine,
         device=service.settings.device,
@@ -22,9 +22,9 @@ async def health(service: ServiceDep) -> Health:
         workers_up=service.pool.up,
         max_batch_size=service.pool.max_batch_size,
         batch_ms={size: round(s * 1000, 2) for size, s in service.pool.batch_seconds.items()},
-        in_flight=service.door.in_flight,
-        in_flight_bytes=service.door.bytes_held,
-        capacity=service.door.capacity,
+        in_flight=service.admission.in_flight,
+        in_flight_bytes=service.admission.bytes_held,
+        capacity=service.admission.capacity,
         capacity_bytes=service.settings.capacity_bytes,
         version=__version__,
     )

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app import __version__
-from app.serving.service import ServiceDep
+from app.api.dependencies import ServiceDep
 
 router = APIRouter(tags=["index"])
 

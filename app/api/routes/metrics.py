@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.serving.service import ServiceDep
+from app.api.dependencies import ServiceDep
 
 router = APIRouter(tags=["metrics"])
 

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Depends
 
 from app import errors
+from app.api.dependencies import ServiceDep
 from app.api.keys import admin_key
 from app.api.problems import documented
-from app.api.schemas import Reloaded
-from app.serving.service import ServiceDep
+from app.api.schemas import Model, Reloaded
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -30,6 +30,6 @@ async def reload(service: ServiceDep) -> Reloaded:
 
     No request is lost. Without an admin key in the settings there is nothing at this path.
     """
-    before = service.model
+    before = Model.of(service.bundle)
     await service.reload()
-    return Reloaded(before=before, model=service.model)
+    return Reloaded(before=before, model=Model.of(service.bundle))

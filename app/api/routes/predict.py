@@ -9,11 +9,13 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import errors
+from app.api.dependencies import ServiceDep
 from app.api.keys import api_key
 from app.api.problems import documented
-from app.api.schemas import Classification, Timings
+from app.api.schemas import Classification, Model, Timings
 from app.api.upload import announced_bytes, read_photo
-from app.serving.service import ServiceDep
+from app.images.decoding import UploadedImage
+from app.serving.service import Classified
 
 router = APIRouter(tags=["predict"])
 
@@ -84,16 +86,29 @@ async def predict(
 ) -> Classification:
     """Name the classes that the photo most likely shows, the likeliest first."""
     time_allowed_s = math.inf if x_deadline_ms is None else x_deadline_ms / 1000
-    service.door.check(time_allowed_s, announced_bytes(request, service.settings))
-    with service.door.hold() as count:
+    announced = announced_bytes(request, service.settings)
+    with service.admission.hold(time_allowed_s, announced) as count:
         data = await read_photo(request, service.settings, count)
         gone = asyncio.create_task(_hung_up(request))
         try:
-            answer = await service.classify(data, top_k, time_allowed_s, gone)
+            classified = await service.classify(data, top_k, time_allowed_s, gone)
         finally:
             gone.cancel()
+    answer = _answer(classified)
     response.headers["Server-Timing"] = _server_timing(answer.timings_ms)
     return answer
+
+
+def _answer(classified: Classified) -> Classification:
+    photo = classified.photo
+    return Classification(
+        model=Model.of(classified.bundle),
+        predictions=[*classified.predictions],
+        image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
+        timings_ms=Timings(
+            **{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()}
+        ),
+    )
 
 
 async def _hung_up(request: Request) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from app.errors import ServiceError, StartupError
-from app.images.decoding import sniff
+from app.images.formats import sniff
 
 _MOST = 1000
 MEGAPIXELS = 0.1875  # 500 x 375

@@ -14,10 +14,11 @@ from app.bench.measure.processes import usage
 from app.errors import ServiceError, StartupError
 from app.host import granted_cores
 from app.images.decoding import decode, picture
+from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle
-from app.serving.batching import Pixels, Worker
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.workers.interfaces import Worker
 from app.workers.pool import EnginePool
 
 BATCH_SIZES = (1, 2, 4, 8)

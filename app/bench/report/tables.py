@@ -9,6 +9,7 @@ from rich.text import Text
 from app.bench.load.generator import Plan
 from app.bench.measure.runner import Run
 from app.bench.measure.stats import Latency
+from app.bench.sweep import stands
 from app.host import granted_cores
 
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
@@ -65,12 +66,6 @@ def tries(runs: Iterable[Run], p99_ms: float) -> Table:
             "yes" if stands(run, p99_ms) else Text("no", "red"),
         )
     return table
-
-
-def stands(run: Run, p99_ms: float) -> bool:
-    """Tell whether every request got its right answer and p99 is under the bound."""
-    latency = run.summary.latency_ms
-    return run.summary.errors == 0 and latency is not None and latency.p99 < p99_ms
 
 
 def costs(document: Mapping[str, Any]) -> Table:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from app.errors import ServiceError
 from app.images.decoding import picture
-from app.model.offline import contents
+from app.images.files import contents
 from app.training.data.dataset import Dataset
 
 

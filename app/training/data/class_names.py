@@ -64,3 +64,22 @@ def _meanings(classes: Sequence[str]) -> Meanings:
         for synonym in set(label.split(", ")):
             synonyms[synonym].append(class_id)
     return {**synonyms, **labels}  # a whole label is meant before a synonym
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a name a line, or all with their numbers before them as PaddleClas has it: `0 tench`.
+
+    Raises:
+        StartupError: the file cannot be read or is empty.
+    """
+    try:
+        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"{path}: the labels cannot be read") from error
+    if names == [""]:
+        raise StartupError(f"{path}: there are no labels in it")
+    numbered = {number: label for number, _, label in (name.partition(" ") for name in names)}
+    order = [str(class_id) for class_id in range(len(names))]
+    if numbered.keys() == set(order) and all(numbered.values()):
+        return [numbered[number] for number in order]
+    return names

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from app.errors import ServiceError, StartupError
 from app.images import decoding
+from app.images.files import contents
 from app.images.preprocessing import Preprocessing
-from app.model.offline import contents
 from app.training.data.augment import Augmentation
 
 Images = npt.NDArray[np.uint8]

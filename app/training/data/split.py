@@ -7,8 +7,8 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from app.errors import StartupError
-from app.model.bundle import sha256
+from app.errors import StartupError, UnsupportedImage
+from app.images.files import contents
 from app.training.data.dataset import Dataset, find_parts, read_dataset
 
 
@@ -73,8 +73,8 @@ def choose(data: Dataset, share: float, seed: int) -> set[Path]:
 
 def _content(photo: Path) -> str:
     try:
-        return sha256(photo)
-    except OSError:
+        return hashlib.sha256(contents(photo)).hexdigest()
+    except UnsupportedImage:
         return ""
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from app.api.schemas import FileError
 from app.errors import ServiceError, StartupError
 from app.model.bundle import Bundle
-from app.model.offline import Answer
+from app.model.offline import Answer, FileError
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Evaluated, Floats, Ints
 

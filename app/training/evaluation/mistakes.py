@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 from app.images.captions import captioned
 from app.images.decoding import picture
-from app.model.offline import contents
+from app.images.files import contents
 from app.training.evaluation.evaluate import Evaluation
 
 _COLUMNS, _ROWS = 5, 4

@@ -8,8 +8,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import paddle
-from paddle import nn
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _ROUNDS = 60
@@ -45,10 +43,3 @@ def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int6
         else:
             low = left
     return math.exp((low + high) / 2)
-
-
-def divide_logits(classifier: nn.Linear, temperature: float) -> None:
-    """Let the last layer give logits / temperature, so that no reader of it need know."""
-    with paddle.no_grad():
-        for parameter in (classifier.weight, classifier.bias):
-            parameter.set_value(parameter / temperature)

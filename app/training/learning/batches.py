@@ -9,7 +9,6 @@ import numpy.typing as npt
 from app.training.data.dataset import Sample
 from app.training.data.holdout import Photos
 from app.training.data.loader import Loader, View
-from app.training.learning.schedule import epoch_order
 from app.training.network.freezing import Planes, Trunk
 
 Advance = Callable[[int], object]
@@ -121,3 +120,9 @@ class Cache:
 
 def _labels(samples: Sequence[Sample]) -> npt.NDArray[np.int64]:
     return np.array([sample.class_id for sample in samples], np.int64)
+
+
+def epoch_order(photos: int, batch_size: int, key: tuple[int, ...]) -> list[list[int]]:
+    """Return the batches of an epoch as places of photos: each once, in an order drawn by `key`."""
+    order = np.random.default_rng(key).permutation(photos).tolist()
+    return [order[start : start + batch_size] for start in range(0, photos, batch_size)]

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from app.training.weights.keras import Arrays
+from app.training.weights.pdparams import Arrays
 
 
 class Average:

@@ -18,7 +18,7 @@ from app.training.network.freezing import tail
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.checkpoint import Groups
-from app.training.weights.keras import Arrays
+from app.training.weights.pdparams import Arrays
 
 
 class Score(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from app.host import granted_cores
-from app.images.preprocessing import read_transform_ops
+from app.model.transform_ops import read_transform_ops
 from app.training.data.holdout import Photos
 from app.training.data.loader import Loader
 from app.training.learning.batches import Batch, Cache, Plan, Share, Source, Stream

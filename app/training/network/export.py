@@ -14,11 +14,12 @@ from paddle import nn
 from paddle.static import InputSpec
 
 from app.errors import StartupError
-from app.images.preprocessing import Preprocessing, read_transform_ops
+from app.images.preprocessing import Preprocessing
 from app.model import golden
 from app.model.bundle import CONFIG, GRAPHS, PARAMETERS, load_bundle, sha256
 from app.model.engine import Engine
 from app.model.golden import Golden
+from app.model.transform_ops import read_transform_ops
 from app.training.network.folding import folded
 
 # What another order of the same arithmetic may change in a probability.

@@ -15,8 +15,7 @@ from app.training.data.holdout import Photos, read_lists, write_lists
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import SETTINGS, Recipe, read_recipe
 from app.training.run.checkpoint import Checkpoint, load_checkpoint
-from app.training.weights.keras import Arrays
-from app.training.weights.pdparams import NotParameters, read_pdparams
+from app.training.weights.pdparams import Arrays, NotParameters, read_pdparams
 from app.training.weights.pretrained import build_network
 
 RUNS = Path("runs")

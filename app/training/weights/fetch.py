@@ -19,8 +19,7 @@ import httpx
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
-from app.errors import StartupError
-from app.hint import command
+from app.errors import StartupError, command
 from app.model import bundle
 
 CONNECT_TIMEOUT_S = 10.0

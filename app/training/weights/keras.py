@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.training.network.mobilenetv2 import STAGES
-
-Arrays = dict[str, npt.NDArray[np.float32]]
+from app.training.weights.pdparams import Arrays
 
 _KERAS_EPSILON = 1e-3  # of its batch normalisation; it is added to the variance
 _PADDLE_EPSILON = 1e-5

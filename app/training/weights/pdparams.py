@@ -82,3 +82,6 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"refused {module}.{name}, which arrays do not need")
         return _ALLOWED[module, name]
+
+
+Arrays = dict[str, npt.NDArray[np.float32]]

@@ -8,7 +8,7 @@ import paddle
 from app.errors import StartupError
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import DEFAULT_SCALE, Options, Recipe
-from app.training.weights.build import (
+from app.training.weights.origins import (
     KERAS_NORMALIZE,
     KERAS_RESIZE,
     Origin,

@@ -7,9 +7,10 @@ import numpy as np
 from networks import transform_ops
 from PIL import Image
 
-from app.images.preprocessing import read_transform_ops
+from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
-from app.training.learning.schedule import epoch_order, learning_rate
+from app.training.learning.batches import epoch_order
+from app.training.learning.schedule import learning_rate
 
 SPEC = read_transform_ops(transform_ops(crop=(64, 48)))
 

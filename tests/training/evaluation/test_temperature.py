@@ -5,7 +5,8 @@ import paddle
 import pytest
 from networks import small_network
 
-from app.training.evaluation.temperature import divide_logits, fit_temperature
+from app.training.evaluation.temperature import fit_temperature
+from app.training.network.folding import divide_logits
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])

@@ -5,7 +5,7 @@ import paddle
 import pytest
 from networks import SIDE, small_network, transform_ops
 
-from app.images.preprocessing import read_transform_ops
+from app.model.transform_ops import read_transform_ops
 from app.training.network.freezing import STEPS, steps, tail, trunk
 
 SPEC = read_transform_ops(transform_ops())

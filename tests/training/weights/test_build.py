@@ -20,14 +20,9 @@ from paddle import nn
 from app.errors import StartupError
 from app.model.bundle import load_bundle, sha256
 from app.model.engine import Engine
+from app.training.data.class_names import read_labels
 from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
-from app.training.weights.build import (
-    IMAGENET_LABELS,
-    build,
-    build_paddleclas,
-    import_file,
-    read_labels,
-)
+from app.training.weights.build import IMAGENET_LABELS, build, build_paddleclas, import_file
 from app.training.weights.sources import DEFAULT, read_sources
 
 NAME = "MobileNetV2_x0_25"

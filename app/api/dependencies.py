@@ -1,0 +1,16 @@
+"""What the routes ask FastAPI for."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.serving.service import Service
+
+
+async def get_service(request: Request) -> Service:
+    """Return the service that this request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]

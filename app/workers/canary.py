@@ -1,0 +1,39 @@
+"""Golden answers asked again while the service runs: a worker that gives wrong ones must go."""
+
+import asyncio
+
+from app.errors import ServiceError
+from app.images.preprocessing import Pixels
+from app.model import golden
+from app.model.golden import Golden
+from app.telemetry.metrics import Metrics
+from app.workers.interfaces import Pool, Worker
+from app.workers.messages import Job
+
+
+async def send_canaries(pool: Pool, job: Job, interval_s: float, metrics: Metrics) -> None:
+    """Ask an idle worker for the bundle's golden answers every `interval_s`, until cancelled.
+
+    It returns at once if the bundle records no golden answers.
+    """
+    picture = golden.picture(*job.bundle.preprocessing.crop)
+    while answers := job.bundle.golden:
+        await asyncio.sleep(interval_s)
+        if worker := pool.take():
+            result = await _asked(worker, picture, answers, job)
+            metrics.canaries.labels(result).inc()
+            if result != "failed":
+                metrics.golden_ok.set(result == "ok")
+            if result != "ok":
+                worker.lose("canary")
+            pool.give_back(worker)
+            pool.on_idle()
+
+
+async def _asked(worker: Worker, picture: Pixels, answers: Golden, job: Job) -> str:
+    """Return "ok", "wrong" or "failed", the metric's label."""
+    try:
+        scores, _ = await worker.infer([picture])
+    except ServiceError:
+        return "failed"
+    return "ok" if answers.agrees(scores[0], job.engine) else "wrong"
