@@ -22,7 +22,7 @@ from app.telemetry.logs import configure_logging, written_aside
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Traces
 from app.workers.interfaces import PoolFactory
-from app.workers.pool import EnginePool
+from app.workers.pool import WorkerPool
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
@@ -73,7 +73,7 @@ def serve(settings: Settings) -> None:
     """
     configure_logging(settings.log_level, settings.log_format)
     host.give_back_large_blocks()
-    app = create_app(settings, load_bundle(settings.model_dir), EnginePool)
+    app = create_app(settings, load_bundle(settings.model_dir), WorkerPool)
     server = DrainingServer(app, settings)
     runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
     # Cancelled: by SIGTERM during the start.

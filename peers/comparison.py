@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.table import Table
 
-from app.bench.load.generator import Plan
-from app.bench.load.photos import Photo, find_photos
+from app.bench.load.generator import LoadPlan
+from app.bench.load.photos import PhotoFile, find_photos
 from app.bench.load_test import prepared
 from app.bench.measure.probe import probed_run
-from app.bench.measure.runner import Run
+from app.bench.measure.runner import Measurement
 from app.bench.measure.stats import Latency
 from peers.servers import SERVERS, running
 
@@ -39,7 +39,7 @@ class Options:
 class Probed:
     """A run, how long liveness probes took meanwhile, and the classes of the first answers."""
 
-    run: Run
+    run: Measurement
     probes_s: list[float]
     classes: list[int]
 
@@ -62,7 +62,7 @@ async def compare(options: Options) -> dict[str, Any]:
 
 
 async def _rounds(
-    photos: Sequence[Photo], options: Options, plans: Mapping[str, Sequence[Plan]]
+    photos: Sequence[PhotoFile], options: Options, plans: Mapping[str, Sequence[LoadPlan]]
 ) -> dict[str, list[Probed]]:
     measured: dict[str, list[Probed]] = {name: [] for name in plans}
     for _ in range(options.rounds):
@@ -72,7 +72,10 @@ async def _rounds(
 
 
 async def visit(
-    name: str, photos: Sequence[Photo], environment: Mapping[str, str], plans: Sequence[Plan]
+    name: str,
+    photos: Sequence[PhotoFile],
+    environment: Mapping[str, str],
+    plans: Sequence[LoadPlan],
 ) -> list[Probed]:
     """Start a server, load it as planned, and end it."""
     server = SERVERS[name]
@@ -123,8 +126,8 @@ def table(document: Mapping[str, Any]) -> Table:
     return shown
 
 
-def _plan(options: Options, rate: float | None = None) -> Plan:
-    return Plan(options.concurrency, rate, options.seconds)
+def _plan(options: Options, rate: float | None = None) -> LoadPlan:
+    return LoadPlan(options.concurrency, rate, options.seconds)
 
 
 def _p99(measured: Sequence[Probed]) -> float | None:

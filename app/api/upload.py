@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.settings import Settings
 
-_MOST_PARTS = 16
+_MAX_PARTS = 16
 
 
 class _InMemory(MultiPartParser):
@@ -62,8 +62,8 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
     parser = _InMemory(
         request.headers,
         pieces,
-        max_files=_MOST_PARTS,
-        max_fields=_MOST_PARTS,
+        max_files=_MAX_PARTS,
+        max_fields=_MAX_PARTS,
         max_part_size=most,
     )
     try:

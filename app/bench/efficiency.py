@@ -11,20 +11,20 @@ from typing import Any
 
 from rich.console import Console
 
-from app.bench.load.generator import Plan
-from app.bench.load.photos import MEGAPIXELS, Photo, find_photos
+from app.bench.load.generator import LoadPlan
+from app.bench.load.photos import MEGAPIXELS, PhotoFile, find_photos
 from app.bench.load_test import prepared, run_loop
 from app.bench.measure.baseline import decode_ms, engine_ms, idle_workers, plain_decode_ms
 from app.bench.measure.launch import running_server
 from app.bench.measure.probe import probed_run
-from app.bench.measure.runner import Run
+from app.bench.measure.runner import Measurement
 from app.bench.report.tables import costs
 from app.bench.rounds import Round, figures
 from app.images.decoding import decode
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
 
-_IDLE = Plan(concurrency=1, seconds=3, warmup_seconds=1)
+_IDLE = LoadPlan(concurrency=1, seconds=3, warmup_seconds=1)
 _TOO_MUCH = 2
 
 
@@ -55,10 +55,10 @@ def measure_efficiency(settings: Settings, options: Options, console: Console) -
 
 
 async def _rounds(
-    bundle: Bundle, settings: Settings, photos: Sequence[Photo], options: Options
+    bundle: Bundle, settings: Settings, photos: Sequence[PhotoFile], options: Options
 ) -> list[Round]:
     decoded = [decode(p.data, bundle.preprocessing, settings.max_pixels).pixels for p in photos]
-    plan = Plan(concurrency=options.concurrency, seconds=options.seconds)
+    plan = LoadPlan(concurrency=options.concurrency, seconds=options.seconds)
     rounds: list[Round] = []
     async with (
         idle_workers(bundle, settings) as workers,
@@ -81,6 +81,6 @@ async def _rounds(
     return rounds
 
 
-def _overload(peak: Run) -> Plan:
+def _overload(peak: Measurement) -> LoadPlan:
     """Return twice of what was just served."""
-    return Plan(rate=max(1.0, _TOO_MUCH * peak.summary.right_per_s), seconds=peak.plan.seconds)
+    return LoadPlan(rate=max(1.0, _TOO_MUCH * peak.summary.right_per_s), seconds=peak.plan.seconds)

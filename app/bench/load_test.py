@@ -14,18 +14,18 @@ from rich.console import Console
 
 from app.bench.load.answers import accuracy, ask_reference
 from app.bench.load.client import Connections
-from app.bench.load.generator import Plan
-from app.bench.load.photos import Photo, find_photos
+from app.bench.load.generator import LoadPlan
+from app.bench.load.photos import PhotoFile, find_photos
 from app.bench.load.target import Target
 from app.bench.measure.processes import is_local, server_roots
-from app.bench.measure.runner import Bench, Run
+from app.bench.measure.runner import Measurement, Runner
 from app.bench.report import page, tables
 from app.bench.sweep import highest_rate, stands
 from app.errors import StartupError
 
 _T = TypeVar("_T")
 
-_MOST_CONNECTIONS = 4096
+_MAX_CONNECTIONS = 4096
 _FIRST_RATE = 16.0  # requests/s, where a sweep begins
 DEADLINE_HEADER = "X-Deadline-Ms"
 
@@ -36,7 +36,7 @@ class Options:
 
     url: str
     images: Path | None
-    plan: Plan
+    plan: LoadPlan
     deadline_ms: int | None = None
     sweep_p99_ms: float | None = None
     html: Path | None = None
@@ -66,11 +66,11 @@ def run_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
 @asynccontextmanager
 async def prepared(
     target: Target,
-    photos: Sequence[Photo],
+    photos: Sequence[PhotoFile],
     deadline_ms: int | None = None,
     roots: Collection[int] = (),
     api_key: str | None = None,
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[Runner]:
     """Get the first answers; then Ctrl-C ends a run, and a second one everything.
 
     Without `roots`, the server's topmost processes, they are found by its port.
@@ -78,13 +78,13 @@ async def prepared(
     Raises:
         StartupError: a photo gets no first answer.
     """
-    connections = Connections(target, _MOST_CONNECTIONS)
+    connections = Connections(target, _MAX_CONNECTIONS)
     headers = "" if deadline_ms is None else f"{DEADLINE_HEADER}: {deadline_ms}\r\n"
     headers += f"Authorization: Bearer {api_key}\r\n" if api_key else ""
     cases = await ask_reference(connections, photos, headers)
     if not roots and is_local(target.host):
         roots = server_roots(target.port)
-    ready = Bench(connections, cases, roots)
+    ready = Runner(connections, cases, roots)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -99,7 +99,7 @@ async def prepared(
         connections.close()
 
 
-async def _bench(options: Options, photos: Sequence[Photo], console: Console) -> dict[str, Any]:
+async def _bench(options: Options, photos: Sequence[PhotoFile], console: Console) -> dict[str, Any]:
     target = Target.parse(options.url)
     async with prepared(target, photos, options.deadline_ms, api_key=options.api_key) as ready:
         document: dict[str, Any] = {
@@ -125,8 +125,8 @@ async def _bench(options: Options, photos: Sequence[Photo], console: Console) ->
     return document | best.document() | {"wrong": sum(run.summary.wrong for run in runs)}
 
 
-async def _sweep(ready: Bench, plan: Plan, p99_ms: float) -> list[Run]:
-    runs: list[Run] = []
+async def _sweep(ready: Runner, plan: LoadPlan, p99_ms: float) -> list[Measurement]:
+    runs: list[Measurement] = []
 
     async def holds(rate: float) -> bool:
         if ready.stop.is_set() and runs:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from app.bench.measure.baseline import BATCH_SIZES
-from app.bench.measure.runner import Run
+from app.bench.measure.runner import Measurement
 from app.bench.measure.stats import Latency
 from app.host import granted_cores
 
@@ -31,9 +31,9 @@ class Round:
     plain_decode_ms: float
     engine_ms: dict[int, float]
     busy_engine_ms: float
-    idle: Run
-    run: Run
-    overload: Run
+    idle: Measurement
+    run: Measurement
+    overload: Measurement
     probes_s: list[float]
 
     def document(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _idle(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def _overload(peaks: Sequence[Run], overloads: Sequence[Run]) -> dict[str, Any]:
+def _overload(peaks: Sequence[Measurement], overloads: Sequence[Measurement]) -> dict[str, Any]:
     """Return how much of the peak is still answered within a second at twice its rate."""
     refusals = [run.summary.refusal_ms for run in overloads]
     pairs = zip(peaks, overloads, strict=True)
@@ -116,13 +116,13 @@ def _overload(peaks: Sequence[Run], overloads: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _calm_after_s(run: Run) -> float:
+def _calm_after_s(run: Measurement) -> float:
     """Return the seconds from the last request's due time until nobody waits any more."""
     last = max((sample.intended for sample in run.samples), default=0.0)
     return max((sample.finished for sample in run.samples), default=last) - last
 
 
-def _answered(runs: Iterable[Run]) -> list[Latency]:
+def _answered(runs: Iterable[Measurement]) -> list[Latency]:
     return [run.summary.latency_ms for run in runs if run.summary.latency_ms]
 
 

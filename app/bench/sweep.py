@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from app.bench.measure.runner import Run
+from app.bench.measure.runner import Measurement
 
 _CLOSE_ENOUGH = 0.05
-_MOST_RUNS = 14
+_MAX_RUNS = 14
 
 
 async def highest_rate(stands: Callable[[float], Awaitable[bool]], first: float) -> float:
@@ -16,7 +16,7 @@ async def highest_rate(stands: Callable[[float], Awaitable[bool]], first: float)
         first: the rate to begin with.
     """
     low, high, rate = 0.0, float("inf"), first
-    for _ in range(_MOST_RUNS):
+    for _ in range(_MAX_RUNS):
         if await stands(rate):
             low = rate
         else:
@@ -30,7 +30,7 @@ async def highest_rate(stands: Callable[[float], Awaitable[bool]], first: float)
     return low
 
 
-def stands(run: Run, p99_ms: float) -> bool:
+def stands(run: Measurement, p99_ms: float) -> bool:
     """Tell whether every request got its right answer and p99 is under the bound."""
     latency = run.summary.latency_ms
     return run.summary.errors == 0 and latency is not None and latency.p99 < p99_ms

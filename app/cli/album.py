@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.errors import StartupError
 from app.images.captions import captioned
-from app.images.decoding import picture
+from app.images.decoding import decode_full
 from app.model.offline import FilePrediction
 
 
@@ -40,7 +40,9 @@ class Album:
         """Write the likeliest class and its score on the upright photo; return the new file."""
         photo, best = Path(prediction.file), prediction.predictions[0]
         caption = f"{best.label}  {best.score:.3f}"
-        written = captioned(picture(photo.read_bytes(), self._max_pixels), [caption], self._font)
+        written = captioned(
+            decode_full(photo.read_bytes(), self._max_pixels), [caption], self._font
+        )
         place = self._place(photo)
         place.parent.mkdir(parents=True, exist_ok=True)
         written.save(place, prediction.image.format, quality=90)

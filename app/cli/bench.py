@@ -37,10 +37,10 @@ def load_server(  # noqa: PLR0913, PLR0917  (an option each)
 
     The last line is a JSON document.
     """
-    from app.bench.load.generator import Plan
+    from app.bench.load.generator import LoadPlan
     from app.bench.load_test import Options, bench
 
-    plan = Plan(concurrency, rate, seconds, warmup_seconds, seed)
+    plan = LoadPlan(concurrency, rate, seconds, warmup_seconds, seed)
     bound_ms = p99_ms if sweep else None
     key = next(iter(split_keys(api_key)), None)
     document = bench(Options(url, images, plan, deadline_ms, bound_ms, html, key), Console())

@@ -14,7 +14,7 @@ from app.settings import read_settings
 if TYPE_CHECKING:
     from app.training.evaluation.evaluate import Evaluation
 
-_MOST_ROWS = 50
+_MAX_ROWS = 50
 
 dataset = typer.Typer(no_args_is_help=True, help="Check and split labelled photos.")
 
@@ -43,7 +43,7 @@ def check(
     photos = check.tasks(parts)
     max_pixels = read_settings().max_pixels
     looks = check.inspect(photos, granted_cores(), max_pixels, by_pixels=by_pixels)
-    found = check.findings(watched(looks, len(photos)), parts)
+    found = check.check(watched(looks, len(photos)), parts)
     if as_json:
         print(json.dumps(check_report.document(found, parts), ensure_ascii=False))
     else:
@@ -114,8 +114,8 @@ def _class_table(evaluation: "Evaluation") -> Table:
     """Return a row a class, the worst first."""
     table = Table("class", "photos", "precision", "recall", "F1")
     rows = sorted(evaluation.class_rows(), key=lambda row: float(row[-1]))
-    for _, name, photos, *figures in rows[:_MOST_ROWS]:
+    for _, name, photos, *figures in rows[:_MAX_ROWS]:
         table.add_row(name, str(photos), *(f"{figure:.3f}" for figure in figures))
-    if len(rows) > _MOST_ROWS:
-        table.caption = f"and {len(rows) - _MOST_ROWS} classes that are no worse"
+    if len(rows) > _MAX_ROWS:
+        table.caption = f"and {len(rows) - _MAX_ROWS} classes that are no worse"
     return table

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from app.errors import StartupError
 
 _BAND = 0.7  # how dark the band below the words is: 1 hides the picture
-_LEAST, _MOST = 160, 2048  # pixels a side: words fit on it, and it can be looked at
-_LEAST_SIZE = 12  # of the letters, in pixels
+_MIN, _MAX = 160, 2048  # pixels a side: words fit on it, and it can be looked at
+_MIN_SIZE = 12  # of the letters, in pixels
 
 
 def captioned(
@@ -26,7 +26,7 @@ def captioned(
         StartupError: `font_file` is no font.
     """
     picture = _sized(picture)
-    size = max(_LEAST_SIZE, min(picture.size) // 16)
+    size = max(_MIN_SIZE, min(picture.size) // 16)
     font, height = _font(font_file, size), round(1.4 * size)
     top = picture.height - height * len(lines) - size // 2
     band = (0, top, picture.width, picture.height)
@@ -40,8 +40,8 @@ def captioned(
 
 def _sized(picture: Image.Image) -> Image.Image:
     picture = picture.copy()
-    picture.thumbnail((_MOST, _MOST))
-    size = max(picture.width, _LEAST), max(picture.height, _LEAST)
+    picture.thumbnail((_MAX, _MAX))
+    size = max(picture.width, _MIN), max(picture.height, _MIN)
     return ImageOps.pad(picture, size)
 
 

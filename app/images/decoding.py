@@ -71,7 +71,7 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
         return _photo(image, kind, spec)
 
 
-def picture(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
+def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
     """Decode an upload whole: upright, RGB, in its own size.
 
     Args:

@@ -61,7 +61,7 @@ class Engine:
 
     def _check(self) -> int:
         """Hold the network against its bundle on the golden picture; return the class count."""
-        picture = golden.picture(*self._bundle.preprocessing.crop)[np.newaxis]
+        picture = golden.drawn_picture(*self._bundle.preprocessing.crop)[np.newaxis]
         try:
             scores = self.infer(picture)
         except Exception as error:

@@ -21,7 +21,7 @@ _OF_SCORE = 0.5
 
 @dataclass(frozen=True)
 class Golden:
-    """The highest scores for `picture()`: {class_id: score}."""
+    """The highest scores for `drawn_picture()`: {class_id: score}."""
 
     scores: Mapping[int, float]
 
@@ -57,7 +57,7 @@ class Golden:
         )
 
 
-def picture(width: int, height: int) -> npt.NDArray[np.uint8]:
+def drawn_picture(width: int, height: int) -> npt.NDArray[np.uint8]:
     """Draw two slopes and a chequerboard, (height, width, 3), the same on every machine."""
     y, x = np.mgrid[0:height, 0:width]
     red, green = (x * 255) // max(width - 1, 1), (y * 255) // max(height - 1, 1)

@@ -19,7 +19,7 @@ from app.model.engine import Engine, Scores
 _BATCH = 4  # on CPU, larger batches are slower for each photo
 
 
-class Answer(NamedTuple):
+class FileAnswer(NamedTuple):
     """A photo as the network saw it, and its scores (classes,)."""
 
     photo: Photo
@@ -47,7 +47,7 @@ def predict(
 ) -> Iterator[FilePrediction | FileError]:
     """Classify files in their order; one that cannot be read gives an error and is no stop."""
     for path, answer in zip(paths, classify(paths, bundle, engine, max_pixels), strict=True):
-        if isinstance(answer, Answer):
+        if isinstance(answer, FileAnswer):
             photo = answer.photo
             yield FilePrediction(
                 file=str(path),
@@ -60,7 +60,7 @@ def predict(
 
 def classify(
     paths: Sequence[Path], bundle: Bundle, engine: Engine, max_pixels: int
-) -> Iterator[Answer | ServiceError]:
+) -> Iterator[FileAnswer | ServiceError]:
     """Yield for each file, in their order, what the network says or why it cannot be read."""
     read = partial(_read, spec=bundle.preprocessing, max_pixels=max_pixels)
     with ThreadPoolExecutor(_BATCH) as threads:
@@ -69,7 +69,7 @@ def classify(
             pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
             rows = iter(engine.infer(np.stack(pixels)) if pixels else ())
             for photo in photos:
-                yield Answer(photo, next(rows)) if isinstance(photo, Photo) else photo
+                yield FileAnswer(photo, next(rows)) if isinstance(photo, Photo) else photo
 
 
 def _read(path: Path, spec: Preprocessing, max_pixels: int) -> Photo | ServiceError:

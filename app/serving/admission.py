@@ -20,14 +20,14 @@ class Admission:
     def __init__(
         self,
         failing: Callable[[], bool],
-        drain_rate: Callable[[], float],
+        throughput: Callable[[], float],
         settings: Settings,
         metrics: Metrics,
     ) -> None:
         self.in_flight = 0
         self.bytes_held = 0
         self._failing = failing
-        self._drain_rate = drain_rate  # photos/s; 0 while it is unknown
+        self._throughput = throughput  # photos/s; 0 while it is unknown
         self._places = settings.places
         self._longest_wait_s = settings.longest_wait_s
         self._capacity_bytes = settings.capacity_bytes
@@ -39,7 +39,7 @@ class Admission:
     @property
     def capacity(self) -> int:
         """Photos that may be inside now: a slow machine takes fewer, but half of them always."""
-        in_time = self._drain_rate() * self._longest_wait_s or self._places
+        in_time = self._throughput() * self._longest_wait_s or self._places
         return min(self._places, max((self._places + 1) // 2, int(in_time)))
 
     def check(self, time_allowed_s: float = math.inf, size: int = 0) -> None:
@@ -103,5 +103,5 @@ class Admission:
             self.bytes_held -= held
 
     def _predicted_wait_s(self) -> float:
-        rate = self._drain_rate()
+        rate = self._throughput()
         return self.in_flight / rate if rate else 0.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from app.errors import InferenceFailed, ServiceError
 from app.images.preprocessing import Pixels
 from app.model.engine import Scores
-from app.serving.throughput import DrainRate
+from app.serving.throughput import Throughput
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Pool, Worker
 
@@ -50,7 +50,7 @@ class Batcher:
     """
 
     def __init__(self, pool: Pool, max_wait_s: float, metrics: Metrics) -> None:
-        self.rate = DrainRate(lambda: pool.up)
+        self.rate = Throughput(lambda: pool.up)
         self._max_wait_s = max_wait_s
         self._timer: asyncio.TimerHandle | None = None
         self._metrics = metrics

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from app.images.decoding import Photo, decode
 from app.images.preprocessing import Preprocessing
-from app.serving.throughput import DrainRate
+from app.serving.throughput import Throughput
 
 
 class Decoders:
@@ -17,7 +17,7 @@ class Decoders:
     """
 
     def __init__(self, count: int, max_pixels: int) -> None:
-        self.rate = DrainRate(lambda: count)
+        self.rate = Throughput(lambda: count)
         self._max_pixels = max_pixels
         self._threads = ThreadPoolExecutor(count, "decode")
 

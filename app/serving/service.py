@@ -72,7 +72,7 @@ class Service:
         self.draining = False
         self.running: RunningModel
         self.admission = Admission(
-            lambda: self.pool.failing, lambda: self.drain_rate, settings, metrics
+            lambda: self.pool.failing, lambda: self.throughput, settings, metrics
         )
         self._pool_factory = pool_factory
         self._tracer = tracer
@@ -82,7 +82,7 @@ class Service:
         metrics.ready.set_function(lambda: self.ready)
         metrics.workers_up.set_function(lambda: self.pool.up)
         metrics.hopeless.set_function(lambda: self.pool.hopeless)
-        metrics.drain_rate.set_function(lambda: self.drain_rate)
+        metrics.throughput.set_function(lambda: self.throughput)
         metrics.queue_depth.set_function(lambda: self.running.batcher.waiting)
 
     @asynccontextmanager
@@ -136,7 +136,7 @@ class Service:
     def _take_over(self, model: RunningModel) -> None:
         self.running = model
         self.metrics.model.info({"name": model.bundle.name, "version": model.bundle.version})
-        self.metrics.observe_calibration(model.pool.max_batch_size, model.pool.batch_seconds)
+        self.metrics.observe_batch_sizes(model.pool.max_batch_size, model.pool.batch_seconds)
         log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)
 
     @property
@@ -157,7 +157,7 @@ class Service:
         return "ready" if self.pool.up else "not_ready"
 
     @property
-    def drain_rate(self) -> float:
+    def throughput(self) -> float:
         """Photos a second that are finished now, by the slower stage; 0 while it is unknown."""
         return min(self._decoders.rate.per_s, self.running.batcher.rate.per_s)
 

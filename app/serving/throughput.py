@@ -5,7 +5,7 @@ from collections.abc import Callable
 _SMOOTHING = 0.1  # the weight of what was seen last
 
 
-class DrainRate:
+class Throughput:
     """Of some that work side by side, workers or decoders; `count` says how many there are now."""
 
     def __init__(self, count: Callable[[], int]) -> None:

@@ -15,7 +15,7 @@ from app.settings import LogFormat, LogLevel
 
 Records = Queue[logging.LogRecord | None]  # None ends them
 
-_MOST_WAITING = 10_000
+_MAX_WAITING = 10_000
 _FLUSH_S = 5.0
 
 
@@ -35,7 +35,7 @@ def written_aside() -> Iterator[None]:
 
     Lines that find 10000 waiting are lost.
     """
-    root, records = logging.getLogger(), Records(_MOST_WAITING)
+    root, records = logging.getLogger(), Records(_MAX_WAITING)
     handlers, root.handlers = root.handlers, [_Aside(records)]
     writer = Thread(target=_write, args=(records, handlers), daemon=True)
     writer.start()

@@ -77,8 +77,8 @@ class Metrics:
         self.capacity_bytes = self._gauge(
             "capacity_bytes", "Bytes of uploads that may be inside at once."
         )
-        self.drain_rate = self._gauge(
-            "drain_rate", "Photos a second that decoders and workers finish now."
+        self.throughput = self._gauge(
+            "photos_per_second", "Photos a second that decoders and workers finish now."
         )
         self.ready = self._gauge("ready", "1 while the service takes photos.")
         self.workers = self._gauge("workers", "Workers that there should be.")
@@ -126,7 +126,7 @@ class Metrics:
         self.top1_score.observe(float(scores.max()))
         self.entropy.observe(_entropy(scores))
 
-    def observe_calibration(self, max_batch_size: int, batch_seconds: Mapping[int, float]) -> None:
+    def observe_batch_sizes(self, max_batch_size: int, batch_seconds: Mapping[int, float]) -> None:
         """Note the largest batch of the model that serves now, and what was measured for it."""
         self.max_batch_size.set(max_batch_size)
         self.measured_batch.clear()

@@ -12,7 +12,7 @@ from app.model.bundle import load_bundle
 from app.model.engine import Engine
 from app.model.offline import classify
 from app.training.data.dataset import Sample
-from app.training.evaluation.accuracy import Evaluated
+from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.evaluate import evaluate
 from app.training.evaluation.temperature import fit_temperature
 from app.training.network.export import Card, check_place, export
@@ -63,7 +63,7 @@ def _card(recipe: Recipe, run: Run, figures: dict[str, Any]) -> Card:
     return Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, provenance)
 
 
-def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) -> Evaluated:
+def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) -> Scored:
     """Export the network as it is and ask the engine for the photos held out."""
     card = Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, {})
     with tempfile.TemporaryDirectory(prefix="measured-") as temporary:

@@ -13,16 +13,16 @@ from app.host import granted_cores
 from app.model.paddle_engine import require_gpu
 from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
-from app.training.data.check import Broken, Findings, Look, findings, inspect, tasks
+from app.training.data.check import Broken, Findings, Look, check, inspect, tasks
 from app.training.data.dataset import Dataset
 from app.training.data.holdout import Photos, read_photos
-from app.training.data.loader import Eyes, Loader
-from app.training.learning.batches import Share
+from app.training.data.loader import Loader, PhotoReader
+from app.training.learning.batches import Shard
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
 from app.training.learning.losses import Loss, balanced_weights
 from app.training.learning.phases import phases
-from app.training.learning.trainer import Place, Team, Trainer
+from app.training.learning.trainer import Position, RunContext, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder
@@ -30,12 +30,12 @@ from app.training.run.progress import Display
 from app.training.run.report import write_report
 from app.training.weights.pretrained import build_network, start
 
-_MOST_WORKERS = 8
+_MAX_WORKERS = 8
 
 
 def train(
     data: Path, options: Options, folder: Path | None, classes: Sequence[str] | None = None
-) -> tuple[Run, Place]:
+) -> tuple[Run, Position]:
     """Train on the photos in `data`; return the run and where it ended.
 
     `classes` are their names in order, where they are not those of the folders.
@@ -65,7 +65,7 @@ def train(
         return run, _work(run, network, photos, share, display)
 
 
-def resume(folder: Path) -> tuple[Run, Place]:
+def resume(folder: Path) -> tuple[Run, Position]:
     """Go on with the run in `folder`, as if it had not been stopped.
 
     Raises:
@@ -82,7 +82,7 @@ def _fresh(recipe: Recipe) -> MobileNetV2:
     return start(recipe.options, recipe.classes)[1]
 
 
-def _prepare(options: Options) -> Share:
+def _prepare(options: Options) -> Shard:
     """Set Paddle up; return this process's part of the work."""
     if options.device == "gpu":
         require_gpu()
@@ -92,7 +92,7 @@ def _prepare(options: Options) -> Share:
     device.set_device(options.device)
     if world > 1:
         distributed.init_parallel_env()
-    return Share(distributed.get_rank(), world)
+    return Shard(distributed.get_rank(), world)
 
 
 def _sound(photos: Photos, options: Options, display: Display) -> Photos:
@@ -103,7 +103,7 @@ def _sound(photos: Photos, options: Options, display: Display) -> Photos:
     }
     with display, display.bar("checking photos", len(photos.all)):
         looks = inspect(tasks(parts), granted_cores(), options.max_pixels, by_pixels=False)
-        found = findings(_shown(looks, display), parts)
+        found = check(_shown(looks, display), parts)
         _warn(found, display)
     broken = [path for path, _ in found.broken]
     if broken and options.broken == "fail":
@@ -129,7 +129,9 @@ def _warn(found: Findings, display: Display) -> None:
         display.say(f"{several} {stand} under two classes; {named}")
 
 
-def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display: Display) -> Place:
+def _work(
+    run: Run, network: MobileNetV2, photos: Photos, share: Shard, display: Display
+) -> Position:
     recipe = run.recipe
     learner = Learner(network, recipe, _loss(recipe.options, photos), share.world)
     with ExitStack() as stack:
@@ -138,7 +140,7 @@ def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display:
         interruption = Interruption()
         if share.world == 1:  # several would stop at different steps, and wait for one another
             stack.enter_context(interruption)
-        trainer = Trainer(learner, photos, Team(run, loader, display, share, interruption))
+        trainer = Trainer(learner, photos, RunContext(run, loader, display, share, interruption))
         trainer.resume()
         try:
             trainer.train()
@@ -156,9 +158,9 @@ def _work(run: Run, network: MobileNetV2, photos: Photos, share: Share, display:
 def _loader(recipe: Recipe) -> Loader:
     options = recipe.options
     augmentation = Augmentation(options.min_area) if options.augment else None
-    eyes = Eyes(read_transform_ops(recipe.transform_ops), options.max_pixels, augmentation)
+    eyes = PhotoReader(read_transform_ops(recipe.transform_ops), options.max_pixels, augmentation)
     workers = options.workers
-    return Loader(eyes, min(granted_cores(), _MOST_WORKERS) if workers is None else workers)
+    return Loader(eyes, min(granted_cores(), _MAX_WORKERS) if workers is None else workers)
 
 
 def _loss(options: Options, photos: Photos) -> Loss:

@@ -8,19 +8,21 @@ from app.model import golden
 from app.model.golden import Golden
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Pool, Worker
-from app.workers.messages import Job
+from app.workers.messages import WorkerConfig
 
 
-async def send_canaries(pool: Pool, job: Job, interval_s: float, metrics: Metrics) -> None:
+async def send_canaries(
+    pool: Pool, config: WorkerConfig, interval_s: float, metrics: Metrics
+) -> None:
     """Ask an idle worker for the bundle's golden answers every `interval_s`, until cancelled.
 
     It returns at once if the bundle records no golden answers.
     """
-    picture = golden.picture(*job.bundle.preprocessing.crop)
-    while answers := job.bundle.golden:
+    picture = golden.drawn_picture(*config.bundle.preprocessing.crop)
+    while answers := config.bundle.golden:
         await asyncio.sleep(interval_s)
         if worker := pool.take():
-            result = await _asked(worker, picture, answers, job)
+            result = await _asked(worker, picture, answers, config)
             metrics.canaries.labels(result).inc()
             if result != "failed":
                 metrics.golden_ok.set(result == "ok")
@@ -30,10 +32,10 @@ async def send_canaries(pool: Pool, job: Job, interval_s: float, metrics: Metric
             pool.on_idle()
 
 
-async def _asked(worker: Worker, picture: Pixels, answers: Golden, job: Job) -> str:
+async def _asked(worker: Worker, picture: Pixels, answers: Golden, config: WorkerConfig) -> str:
     """Return "ok", "wrong" or "failed", the metric's label."""
     try:
         scores, _ = await worker.infer([picture])
     except ServiceError:
         return "failed"
-    return "ok" if answers.agrees(scores[0], job.engine) else "wrong"
+    return "ok" if answers.agrees(scores[0], config.engine) else "wrong"

@@ -15,7 +15,7 @@ from app.errors import InferenceFailed, StartupError
 from app.model.engine import Engine, library
 from app.telemetry.logs import configure_logging
 from app.workers import batch_size
-from app.workers.messages import Job, Loaded
+from app.workers.messages import Ready, WorkerConfig
 
 log = logging.getLogger(__name__)
 
@@ -23,32 +23,34 @@ log = logging.getLogger(__name__)
 _NICE = 5
 
 
-def work(connection: Connection, memory: Any, job: Job) -> None:  # noqa: ANN401  (ctypes array)
+def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401  (ctypes array)
     """Serve batches until the parent closes the pipe.
 
     The parent writes photos to `memory` and sends their number; (scores, seconds) or an error goes
     back.
     """
     _ignore_signals()
-    configure_logging(job.log_level, job.log_format)  # what it says stands in the server's log
+    configure_logging(
+        config.log_level, config.log_format
+    )  # what it says stands in the server's log
     host.keep_freed_memory()
-    images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
+    images = np.frombuffer(memoryview(memory), np.uint8).reshape(config.shape)
     try:
-        library(job.engine)
+        library(config.engine)
         _ignore_signals()  # again: Paddle has put its own handlers in their place
-        engine = Engine(job.bundle, job.device, job.threads, job.engine)
-        batch_seconds = _warm(engine, images, job)
+        engine = Engine(config.bundle, config.device, config.threads, config.engine)
+        batch_seconds = _warm(engine, images, config)
     except StartupError as error:
         connection.send(error)
         return
     os.nice(_NICE)
-    connection.send(Loaded(engine.classes, batch_seconds))
+    connection.send(Ready(engine.classes, batch_seconds))
     while True:
         try:
             count = connection.recv()
         except EOFError:
             return
-        connection.send(_answer(engine, images[: job.bucket(count)], count))
+        connection.send(_answer(engine, images[: config.bucket(count)], count))
 
 
 def _answer(
@@ -63,14 +65,14 @@ def _answer(
         return InferenceFailed()
 
 
-def _warm(engine: Engine, images: npt.NDArray[np.uint8], job: Job) -> dict[int, float]:
+def _warm(engine: Engine, images: npt.NDArray[np.uint8], config: WorkerConfig) -> dict[int, float]:
     """Run each batch size, as its first run is slow; where none is set, measure them too."""
     batch_seconds: dict[int, float] = {}
-    if job.max_batch_size is None:
-        batch_seconds = batch_size.measure(engine, images, job.buckets, job.batch_budget_s)
+    if config.max_batch_size is None:
+        batch_seconds = batch_size.measure(engine, images, config.buckets, config.batch_budget_s)
         host.trim()  # what the largest trial batches took will not be needed again
-    largest = job.max_batch_size or batch_size.best_batch_size(batch_seconds)
-    for size in job.buckets:
+    largest = config.max_batch_size or batch_size.best_batch_size(batch_seconds)
+    for size in config.buckets:
         if size <= largest:  # also takes the memory again that serving needs
             engine.infer(images[:size])
     return batch_seconds

@@ -9,7 +9,7 @@ from app.workers import batch_size
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkerConfig:
     """What a worker process is told at its start.
 
     Attributes:
@@ -47,7 +47,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Ready:
     """What a worker says once it can serve: its class count and, where measured, {size: s}."""
 
     classes: int

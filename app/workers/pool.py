@@ -17,15 +17,15 @@ from app.telemetry.metrics import Metrics
 from app.workers.batch_size import best_batch_size, quickest
 from app.workers.canary import send_canaries
 from app.workers.interfaces import Worker
-from app.workers.messages import Job, Loaded
-from app.workers.worker import EngineWorker
+from app.workers.messages import Ready, WorkerConfig
+from app.workers.worker import WorkerProcess
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE_S = 30.0
+_MAX_PAUSE_S = 30.0
 
 
-class EnginePool:
+class WorkerPool:
     """So many workers; a lost one is replaced. Used as an async context manager.
 
     Attributes:
@@ -45,7 +45,7 @@ class EnginePool:
         self.hopeless_after = 5
         self._settings = settings
         self._metrics = metrics
-        self._job = Job(
+        self._config = WorkerConfig(
             bundle,
             settings.engine,
             settings.device,
@@ -56,12 +56,12 @@ class EnginePool:
             settings.log_format,
         )
         self._failed_starts = 0
-        self._started: set[EngineWorker] = set()
-        self._serving: set[EngineWorker] = set()
-        self._idle: deque[EngineWorker] = deque()
-        self._places: list[asyncio.Task[None]] = []
+        self._started: set[WorkerProcess] = set()
+        self._serving: set[WorkerProcess] = set()
+        self._idle: deque[WorkerProcess] = deque()
+        self._slots: list[asyncio.Task[None]] = []
         self._canaries: asyncio.Task[None] | None = None
-        self._burials: set[asyncio.Task[None]] = set()
+        self._reaping: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         """Start all workers.
@@ -72,15 +72,17 @@ class EnginePool:
         workers = [self._start() for _ in range(self._settings.worker_count)]
         try:
             loads = [worker.loaded(self._settings.start_timeout_s) for worker in workers]
-            self._settle(await asyncio.gather(*loads))
+            self._adopt_batch_size(await asyncio.gather(*loads))
             self._check_bound(workers)
         except BaseException:
             await self._stop()
             raise
         for worker in workers:
-            self._welcome(worker)
-            self._keep(worker)
-        canaries = send_canaries(self, self._job, self._settings.canary_interval_s, self._metrics)
+            self._add_ready(worker)
+            self._supervise(worker)
+        canaries = send_canaries(
+            self, self._config, self._settings.canary_interval_s, self._metrics
+        )
         self._canaries = asyncio.create_task(canaries)
         return self
 
@@ -103,7 +105,7 @@ class EnginePool:
         """Whether no worker is left and none has started for several attempts."""
         return self.up == 0 and self._failed_starts >= self.hopeless_after
 
-    def take(self) -> EngineWorker | None:
+    def take(self) -> WorkerProcess | None:
         """Return an idle worker, None where none is."""
         while self._idle:
             worker = self._idle.popleft()
@@ -113,16 +115,16 @@ class EnginePool:
 
     def grow(self, workers: int) -> None:
         """Let there be so many workers from now on, started one by one beside the others."""
-        for _ in range(len(self._places), workers):
-            self._keep(None)
+        for _ in range(len(self._slots), workers):
+            self._supervise(None)
 
     def padding(self, count: int) -> int:
         """Return the rows that a batch of `count` computes for nothing."""
-        return self._job.bucket(count) - count
+        return self._config.bucket(count) - count
 
     def give_back(self, worker: Worker) -> None:
         """Make a worker of `take` idle again, unless it is lost."""
-        assert isinstance(worker, EngineWorker)  # noqa: S101  (`take` gives no others)
+        assert isinstance(worker, WorkerProcess)  # noqa: S101  (`take` gives no others)
         if worker.lost:
             return
         if worker.retiring:
@@ -132,14 +134,14 @@ class EnginePool:
             worker.successor_wanted.set()
         self._idle.append(worker)
 
-    def _has_served_long(self, worker: EngineWorker) -> bool:
+    def _has_served_long(self, worker: WorkerProcess) -> bool:
         batches, most = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
         return bool(
             (batches and worker.batches >= batches)
             or (most and worker.bytes_at_start <= most < worker.resident_bytes())
         )
 
-    def _check_bound(self, workers: Sequence[EngineWorker]) -> None:
+    def _check_bound(self, workers: Sequence[WorkerProcess]) -> None:
         """Warn of a bound that would replace each worker as soon as it has its model."""
         most, needed = self._settings.recycle_above_bytes, max(w.bytes_at_start for w in workers)
         if most and most < needed:
@@ -147,21 +149,21 @@ class EnginePool:
                 "%sRECYCLE_ABOVE_BYTES replaces nobody: a new worker holds %d bytes", PREFIX, needed
             )
 
-    def _settle(self, loaded: Sequence[Loaded]) -> None:
+    def _adopt_batch_size(self, loaded: Sequence[Ready]) -> None:
         """Take the class count, and the batch size that all workers together measured best."""
         self.classes = loaded[0].classes
-        if self._job.max_batch_size is None:
+        if self._config.max_batch_size is None:
             self.batch_seconds = quickest([one.batch_seconds for one in loaded])
             self.max_batch_size = best_batch_size(self.batch_seconds)
             # A replacement need not measure again: it is ready the sooner.
-            self._job = replace(self._job, max_batch_size=self.max_batch_size)
+            self._config = replace(self._config, max_batch_size=self.max_batch_size)
 
-    def _keep(self, worker: EngineWorker | None) -> None:
+    def _supervise(self, worker: WorkerProcess | None) -> None:
         """Make a place, and keep a worker there."""
-        resident = self._metrics.worker_resident_bytes.labels(str(len(self._places)))
-        self._places.append(asyncio.create_task(self._keep_filled(worker, resident)))
+        resident = self._metrics.worker_resident_bytes.labels(str(len(self._slots)))
+        self._slots.append(asyncio.create_task(self._supervise_slot(worker, resident)))
 
-    async def _keep_filled(self, worker: EngineWorker | None, resident: Gauge) -> None:
+    async def _supervise_slot(self, worker: WorkerProcess | None, resident: Gauge) -> None:
         """Give one place a new worker whenever the old one is lost or has served long."""
         worker = worker or await self._successor()
         while True:
@@ -171,7 +173,7 @@ class EnginePool:
             self._retire(worker)
             worker = successor
 
-    async def _successor(self) -> EngineWorker:
+    async def _successor(self) -> WorkerProcess:
         """Start a worker, again and again with growing pauses, until one has its model."""
         for attempt in itertools.count():
             try:
@@ -180,48 +182,48 @@ class EnginePool:
             except (StartupError, OSError) as error:
                 self._failed_starts += 1
                 log.error("a worker did not start: %s", error)  # noqa: TRY400  (one line)
-                await asyncio.sleep(min(_LONGEST_PAUSE_S, self.first_pause_s * 2**attempt))
+                await asyncio.sleep(min(_MAX_PAUSE_S, self.first_pause_s * 2**attempt))
             else:
                 break
         self._failed_starts = 0
-        self._welcome(worker)
+        self._add_ready(worker)
         return worker
 
-    def _start(self) -> EngineWorker:
-        worker = EngineWorker(self._job, self._settings.batch_timeout_s, self._on_lost)
+    def _start(self) -> WorkerProcess:
+        worker = WorkerProcess(self._config, self._settings.batch_timeout_s, self._on_lost)
         self._started.add(worker)
         return worker
 
-    def _welcome(self, worker: EngineWorker) -> None:
+    def _add_ready(self, worker: WorkerProcess) -> None:
         if not worker.lost:  # again, while others still loaded theirs
             self._serving.add(worker)
             self.give_back(worker)
             self.on_idle()
 
-    def _retire(self, worker: EngineWorker) -> None:
+    def _retire(self, worker: WorkerProcess) -> None:
         worker.retiring = True
         if worker in self._idle:
             self._idle.remove(worker)
             worker.lose("recycle")
 
-    def _on_lost(self, worker: EngineWorker) -> None:
+    def _on_lost(self, worker: WorkerProcess) -> None:
         if worker in self._serving and worker.lost_by != "stop":
             self._metrics.worker_restarts.labels(worker.lost_by).inc()
             log.warning("a worker ended (%s)", worker.lost_by)
         self._serving.discard(worker)
-        burial = asyncio.create_task(self._bury(worker))
-        self._burials.add(burial)
-        burial.add_done_callback(self._burials.discard)
+        reaping = asyncio.create_task(self._reap(worker))
+        self._reaping.add(reaping)
+        reaping.add_done_callback(self._reaping.discard)
 
-    async def _bury(self, worker: EngineWorker) -> None:
+    async def _reap(self, worker: WorkerProcess) -> None:
         await worker.stopped()
         self._started.discard(worker)
 
     async def _stop(self) -> None:
-        tasks = [*self._places, *([self._canaries] if self._canaries else ())]
+        tasks = [*self._slots, *([self._canaries] if self._canaries else ())]
         for task in tasks:
             task.cancel()
         for worker in self._started:  # before any await, as a cancellation may land there
             worker.lose("stop")
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._burials)
+        await asyncio.gather(*self._reaping)

@@ -21,12 +21,12 @@ from app.errors import StartupError, WorkerLost
 from app.images.preprocessing import Pixels
 from app.model.engine import Scores
 from app.workers.child import work
-from app.workers.messages import Job, Loaded
+from app.workers.messages import Ready, WorkerConfig
 
 _spawn = multiprocessing.get_context("spawn")  # Paddle does not survive a fork
 
 
-class EngineWorker:
+class WorkerProcess:
     """One child process with one loaded model; see `batching.Worker`.
 
     Attributes:
@@ -40,9 +40,9 @@ class EngineWorker:
 
     def __init__(
         self,
-        job: Job,
+        config: WorkerConfig,
         batch_timeout_s: float,
-        on_lost: Callable[["EngineWorker"], None],
+        on_lost: Callable[["WorkerProcess"], None],
     ) -> None:
         self.lost = False
         self.lost_by = "crash"
@@ -53,10 +53,10 @@ class EngineWorker:
         self._batch_timeout_s = batch_timeout_s
         self._on_lost = on_lost
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        memory = _spawn.RawArray(ctypes.c_uint8, int(np.prod(job.shape)))
-        self._images = np.frombuffer(memoryview(memory), np.uint8).reshape(job.shape)
+        memory = _spawn.RawArray(ctypes.c_uint8, int(np.prod(config.shape)))
+        self._images = np.frombuffer(memoryview(memory), np.uint8).reshape(config.shape)
         self._connection, theirs = _spawn.Pipe()
-        self._process = _spawn.Process(target=work, args=(theirs, memory, job), daemon=True)
+        self._process = _spawn.Process(target=work, args=(theirs, memory, config), daemon=True)
         self._process.start()
         self._pid = self._process.pid
         theirs.close()
@@ -64,14 +64,14 @@ class EngineWorker:
         # uvloop has made it non-blocking, but a large reply comes in two parts.
         os.set_blocking(self._connection.fileno(), True)
 
-    async def loaded(self, timeout_s: float) -> Loaded:
+    async def loaded(self, timeout_s: float) -> Ready:
         """Wait until the model is loaded and warm.
 
         Raises:
             StartupError: it cannot be loaded, or not in time.
         """
         try:
-            loaded: Loaded = await self._replied(timeout_s)
+            loaded: Ready = await self._replied(timeout_s)
         except WorkerLost as error:
             raise StartupError(f"the worker was lost while it started: {self.lost_by}") from error
         self.bytes_at_start = self.resident_bytes()

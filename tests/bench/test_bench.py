@@ -19,13 +19,13 @@ from PIL import Image
 
 from app.bench.load.answers import Top, Verdict, accuracy, ask_reference, judge
 from app.bench.load.client import Connections, Response
-from app.bench.load.generator import Load, Plan, Sample, arrivals
-from app.bench.load.photos import MEGAPIXELS, Photo, find_photos
+from app.bench.load.generator import LoadGenerator, LoadPlan, Result, arrivals
+from app.bench.load.photos import MEGAPIXELS, PhotoFile, find_photos
 from app.bench.load.target import Target
 from app.bench.load_test import prepared, run_loop
 from app.bench.measure import processes
 from app.bench.measure.launch import running_server
-from app.bench.measure.runner import Run, ToolUse
+from app.bench.measure.runner import Measurement, ToolUse
 from app.bench.measure.stats import Latency, Window, percentile, summarize
 from app.bench.report.charts import Chart, Line, nice_step
 from app.bench.rounds import Round, figures
@@ -89,8 +89,8 @@ def test_verdicts(status: int, body: bytes, verdict: Verdict) -> None:
     assert judge(Response(status, body), Top(3, 0.5)) == verdict
 
 
-def sample(at: float, took: float = 0.1, status: int = 200, reason: str = "") -> Sample:
-    return Sample(at, at, at + took, status, reason, 0)
+def sample(at: float, took: float = 0.1, status: int = 200, reason: str = "") -> Result:
+    return Result(at, at, at + took, status, reason, 0)
 
 
 def test_only_the_window_counts_but_a_wrong_answer_always_does() -> None:
@@ -154,9 +154,11 @@ def test_a_sweep_ends_where_nothing_stands_and_where_everything_does() -> None:
     assert asyncio.run(answers(True)) == 10 * 2**13
 
 
-def a_run(samples: list[Sample], plan: Plan) -> Run:
+def a_run(samples: list[Result], plan: LoadPlan) -> Measurement:
     window = Window(0, 10)
-    return Run(plan, window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None)
+    return Measurement(
+        plan, window, samples, summarize(samples, window), None, ToolUse(0.2, 0.01), None
+    )
 
 
 def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
@@ -167,9 +169,9 @@ def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
         10 * decode_ms,
         engine,
         2 * engine_ms,
-        idle=a_run([sample(1, took=0.021)], Plan(concurrency=1)),
-        run=a_run([sample(1)] * count, Plan()),
-        overload=a_run([*over, *[sample(8)] * (count // 2)], Plan(rate=count / 5)),
+        idle=a_run([sample(1, took=0.021)], LoadPlan(concurrency=1)),
+        run=a_run([sample(1)] * count, LoadPlan()),
+        overload=a_run([*over, *[sample(8)] * (count // 2)], LoadPlan(rate=count / 5)),
         probes_s=[0.001, 0.003],
     )
 
@@ -285,7 +287,9 @@ Reply = tuple[int, bytes] | None  # None: the connection is dropped
 Script = Callable[[str], Awaitable[Reply]]
 
 BLACK, GREY, WHITE = (f"photo-{name}" for name in ("black", "grey", "white"))
-PHOTOS = [Photo(name, name.encode(), class_index=i) for i, name in enumerate((BLACK, GREY, WHITE))]
+PHOTOS = [
+    PhotoFile(name, name.encode(), class_index=i) for i, name in enumerate((BLACK, GREY, WHITE))
+]
 CLASSES = {BLACK: 0, GREY: 1, WHITE: 5}  # the last is not its label
 
 
@@ -334,10 +338,10 @@ class ScriptedServer:
         return head
 
 
-def loaded(server: ScriptedServer, plan: Plan, deadline_ms: int | None = None) -> Run:
+def loaded(server: ScriptedServer, plan: LoadPlan, deadline_ms: int | None = None) -> Measurement:
     """Run the tool against a server in this process."""
 
-    async def run() -> Run:
+    async def run() -> Measurement:
         async with server.running() as target, prepared(target, PHOTOS, deadline_ms) as ready:
             server.script = server.later
             return await ready.run(plan)
@@ -345,7 +349,7 @@ def loaded(server: ScriptedServer, plan: Plan, deadline_ms: int | None = None) -
     return run_loop(run())
 
 
-SHORT = Plan(concurrency=4, seconds=2, warmup_seconds=0.1)
+SHORT = LoadPlan(concurrency=4, seconds=2, warmup_seconds=0.1)
 
 
 def test_a_server_that_is_always_right() -> None:
@@ -403,7 +407,7 @@ def test_a_stall_counts_from_when_requests_should_have_been_sent() -> None:
                 await asyncio.sleep(0.4)
         return await right(photo)
 
-    plan = Plan(rate=200, seconds=0.8, warmup_seconds=0)
+    plan = LoadPlan(rate=200, seconds=0.8, warmup_seconds=0)
     run = loaded(ScriptedServer(stalling), plan)
     times = arrivals(200, 0.8, seed=0)
     assert len(run.samples) == len(times)
@@ -427,7 +431,9 @@ def test_with_too_few_connections_the_wait_for_one_counts() -> None:
             connections = Connections(target, 1)
             cases = await ask_reference(connections, PHOTOS, "")
             server.script = slow
-            load = Load(connections, cases, Plan(rate=1000, seconds=0.01, warmup_seconds=0))
+            load = LoadGenerator(
+                connections, cases, LoadPlan(rate=1000, seconds=0.01, warmup_seconds=0)
+            )
             await load.run(time.perf_counter())
             connections.close()
             return sorted(sample.latency_s for sample in load.samples)

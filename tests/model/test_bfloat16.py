@@ -18,7 +18,7 @@ from app.model.engine import Engine
 from app.model.golden import Golden
 from app.settings import EngineName, Settings
 from app.telemetry.metrics import Metrics
-from app.workers.pool import EnginePool
+from app.workers.pool import WorkerPool
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 NAMES = ("coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
@@ -83,7 +83,7 @@ async def test_a_worker_serves_with_it(small_bundle: Path) -> None:
     bundle = load_bundle(small_bundle)
     photos = list(np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8))
     settings = Settings(engine="paddle-bfloat16", workers=1, max_batch_size=4)
-    async with EnginePool(bundle, settings, Metrics()) as pool:
+    async with WorkerPool(bundle, settings, Metrics()) as pool:
         worker = pool.take()
         assert worker
         scores, _ = await worker.infer(photos)

@@ -216,9 +216,9 @@ def test_a_negative_class_agrees_with_nothing() -> None:
 
 
 def test_the_golden_picture_is_wide_and_high_as_asked() -> None:
-    picture = golden.picture(33, 20)
+    picture = golden.drawn_picture(33, 20)
     assert picture.shape == (20, 33, 3)
     assert picture.dtype == np.uint8
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[-1, -1].tolist() == [255, 255, 255]
-    assert golden.picture(1, 1).shape == (1, 1, 3)
+    assert golden.drawn_picture(1, 1).shape == (1, 1, 3)

@@ -18,7 +18,7 @@ from app.model.bundle import CONFIG, ONNX, load_bundle, sha256
 from app.model.engine import Engine
 from app.settings import EngineName, Settings
 from app.telemetry.metrics import Metrics
-from app.workers.pool import EnginePool
+from app.workers.pool import WorkerPool
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 
@@ -158,7 +158,7 @@ async def test_a_worker_answers_and_loads_its_own_library_only(
     checked = load_bundle(onnx_bundle)
     photos = list(np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8))
     settings = Settings(engine=engine, workers=1, max_batch_size=4)
-    async with EnginePool(checked, settings, Metrics()) as pool:
+    async with WorkerPool(checked, settings, Metrics()) as pool:
         worker = pool.take()
         assert worker
         scores, _ = await worker.infer(photos)  # padded to a batch of 4

@@ -21,8 +21,8 @@ from app.model.bundle import CONFIG, Bundle, load_bundle
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.batch_size import best_batch_size
-from app.workers.pool import EnginePool
-from app.workers.worker import EngineWorker
+from app.workers.pool import WorkerPool
+from app.workers.worker import WorkerProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -34,9 +34,9 @@ def bundle(small_bundle: Path) -> Bundle:
     return load_bundle(small_bundle)
 
 
-def pool_of(bundle: Bundle, metrics: Metrics | None = None, **settings: float) -> EnginePool:
+def pool_of(bundle: Bundle, metrics: Metrics | None = None, **settings: float) -> WorkerPool:
     options = {"workers": 1, "max_batch_size": 4, "batch_timeout_s": 30, **settings}
-    return EnginePool(bundle, Settings.model_validate(options), metrics or Metrics())
+    return WorkerPool(bundle, Settings.model_validate(options), metrics or Metrics())
 
 
 def pids() -> list[int]:
@@ -56,7 +56,7 @@ def waits_for_batches(pid: int) -> bool:
     return os.getpriority(os.PRIO_PROCESS, pid) > own and state == "S"
 
 
-async def taken(pool: EnginePool) -> EngineWorker:
+async def taken(pool: WorkerPool) -> WorkerProcess:
     """Wait for an idle worker and take it."""
     async with asyncio.timeout(60):
         while not (worker := pool.take()):  # noqa: ASYNC110  (a canary may have it)
@@ -222,7 +222,7 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
 
 async def test_where_no_batch_size_is_set_it_is_measured(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=30)
-    async with EnginePool(bundle, settings, Metrics()) as pool:
+    async with WorkerPool(bundle, settings, Metrics()) as pool:
         assert list(pool.batch_seconds) == [1, 2, 4, 8, 16, 32]
         assert all(seconds > 0 for seconds in pool.batch_seconds.values())
         assert pool.max_batch_size == best_batch_size(pool.batch_seconds)
@@ -232,7 +232,7 @@ async def test_where_no_batch_size_is_set_it_is_measured(bundle: Bundle) -> None
 
 async def test_a_batch_over_the_budget_ends_the_measuring(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=1e-9)
-    async with EnginePool(bundle, settings, Metrics()) as pool:
+    async with WorkerPool(bundle, settings, Metrics()) as pool:
         assert list(pool.batch_seconds) == [1]
         assert pool.max_batch_size == 1
 

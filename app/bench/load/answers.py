@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.bench.load.client import Connections, Response
-from app.bench.load.photos import Photo
+from app.bench.load.photos import PhotoFile
 from app.errors import StartupError
 
 _TIMEOUT_S = 30.0
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
 class Case:
     """A photo's request and the answer it must get."""
 
-    photo: Photo
+    photo: PhotoFile
     request: bytes
     expected: Top
 
@@ -67,7 +67,7 @@ def judge(response: Response, expected: Top) -> Verdict:
 
 
 async def ask_reference(
-    connections: Connections, photos: Sequence[Photo], headers: str
+    connections: Connections, photos: Sequence[PhotoFile], headers: str
 ) -> list[Case]:
     """Send each photo once, one at a time, and note the answers.
 
@@ -87,7 +87,7 @@ def accuracy(cases: Sequence[Case]) -> float | None:
     return sum(hits) / len(hits) if hits else None
 
 
-async def _case(connections: Connections, photo: Photo, headers: str) -> Case:
+async def _case(connections: Connections, photo: PhotoFile, headers: str) -> Case:
     request = connections.target.post_photo(photo.data, headers)
     where = f"{photo.name} got no first answer to compare with"
     try:

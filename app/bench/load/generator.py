@@ -15,12 +15,12 @@ from app.bench.load.client import Connections
 from app.errors import StartupError
 
 _TIMEOUT_S = 30.0
-_MOST_ARRIVALS = 1_000_000
+_MAX_ARRIVALS = 1_000_000
 _PAUSE_S = 0.05  # of a closed loop's client after a lost connection
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """How to load: with a rate in requests/s an open loop, else a closed one."""
 
     concurrency: int = 32
@@ -30,7 +30,7 @@ class Plan:
     seed: int = 0
 
 
-class Sample(NamedTuple):
+class Result(NamedTuple):
     """What became of one request. Times are of `time.perf_counter`, in seconds.
 
     Attributes:
@@ -62,18 +62,18 @@ def arrivals(rate: float, seconds: float, seed: int) -> npt.NDArray[np.float64]:
         StartupError: they are more than a million.
     """
     expected = rate * seconds
-    if expected > _MOST_ARRIVALS:
+    if expected > _MAX_ARRIVALS:
         raise StartupError(f"{expected:.0f} requests are too many: lower the rate or the seconds")
     draws = int(expected + 10 * expected**0.5 + 10)  # more than enough
     times = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, draws))
     return np.asarray(times[times < seconds])
 
 
-class Load:
+class LoadGenerator:
     """One run: samples gather in `samples` while it goes on, so that it may be cut short."""
 
-    def __init__(self, connections: Connections, cases: Sequence[Case], plan: Plan) -> None:
-        self.samples: list[Sample] = []
+    def __init__(self, connections: Connections, cases: Sequence[Case], plan: LoadPlan) -> None:
+        self.samples: list[Result] = []
         self._connections = connections
         self._cases = cases
         self._plan = plan
@@ -122,5 +122,5 @@ class Load:
         else:
             status, reason = response.status, judge(response, case.expected).reason
         finished = time.perf_counter()
-        self.samples.append(Sample(intended, sent, finished, status, reason, index))
+        self.samples.append(Result(intended, sent, finished, status, reason, index))
         return status

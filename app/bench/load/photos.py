@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from app.errors import ServiceError, StartupError
 from app.images.formats import sniff
 
-_MOST = 1000
+_MAX = 1000
 MEGAPIXELS = 0.1875  # 500 x 375
 _SHIPPED = (
     "astronaut.png",
@@ -28,7 +28,7 @@ _SHIPPED = (
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoFile:
     """A file to upload; `class_index` is its true class where that is known."""
 
     name: str
@@ -36,7 +36,7 @@ class Photo:
     class_index: int | None = None
 
 
-def find_photos(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[Photo]:
+def find_photos(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[PhotoFile]:
     """Return the images in `folder`, at most 1000, with their classes from its labels.csv.
 
     Without a folder they are pictures that scikit-image ships, as JPEGs of 4 : 3.
@@ -48,29 +48,29 @@ def find_photos(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[Pho
     return _shipped(megapixels) if folder is None else _read(folder)
 
 
-def _read(folder: Path) -> list[Photo]:
+def _read(folder: Path) -> list[PhotoFile]:
     if not folder.is_dir():
         raise StartupError(f"{folder} is not a folder")
     labels = _labels(folder / "labels.csv")
-    photos: list[Photo] = []
+    photos: list[PhotoFile] = []
     for file in sorted(folder.iterdir()):
-        if file.is_file() and len(photos) < _MOST:
+        if file.is_file() and len(photos) < _MAX:
             data = file.read_bytes()
             if _is_image(data):
-                photos.append(Photo(file.name, data, labels.get(file.name)))
+                photos.append(PhotoFile(file.name, data, labels.get(file.name)))
     if not photos:
         raise StartupError(f"{folder}: no images in it")
     return photos
 
 
-def _shipped(megapixels: float) -> list[Photo]:
+def _shipped(megapixels: float) -> list[PhotoFile]:
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
         raise StartupError("name a folder of photos with --images (scikit-image is not installed)")
     folder = Path(package.origin).parent / "data"
     height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
     size = (height * 4 // 3, height)
-    return [Photo(name, _jpeg(folder / name, size)) for name in _SHIPPED]
+    return [PhotoFile(name, _jpeg(folder / name, size)) for name in _SHIPPED]
 
 
 def _jpeg(file: Path, size: tuple[int, int]) -> bytes:

@@ -9,17 +9,17 @@ from itertools import cycle, islice
 
 from PIL.Image import Resampling
 
-from app.bench.load.photos import Photo
+from app.bench.load.photos import PhotoFile
 from app.bench.measure.processes import usage
 from app.errors import ServiceError, StartupError
 from app.host import granted_cores
-from app.images.decoding import decode, picture
+from app.images.decoding import decode, decode_full
 from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Worker
-from app.workers.pool import EnginePool
+from app.workers.pool import WorkerPool
 
 BATCH_SIZES = (1, 2, 4, 8)
 _SECONDS = 1.5  # of each measurement; the kernel counts CPU in steps of 10 ms
@@ -33,7 +33,7 @@ async def idle_workers(bundle: Bundle, settings: Settings) -> AsyncIterator[list
         StartupError: one cannot load the model.
     """
     workers = {"workers": granted_cores(), "max_batch_size": max(BATCH_SIZES)}
-    async with EnginePool(bundle, settings.model_copy(update=workers), Metrics()) as pool:
+    async with WorkerPool(bundle, settings.model_copy(update=workers), Metrics()) as pool:
         yield list(iter(pool.take, None))
 
 
@@ -51,19 +51,19 @@ async def engine_ms(
         raise StartupError(f"the engine alone: {error}") from error
 
 
-def decode_ms(photos: Sequence[Photo], bundle: Bundle, settings: Settings) -> float:
+def decode_ms(photos: Sequence[PhotoFile], bundle: Bundle, settings: Settings) -> float:
     """Return CPU milliseconds a photo."""
     spec, most = bundle.preprocessing, settings.max_pixels
     return _each_ms(photos, lambda data: decode(data, spec, most))
 
 
-def plain_decode_ms(photos: Sequence[Photo], bundle: Bundle, settings: Settings) -> float:
+def plain_decode_ms(photos: Sequence[PhotoFile], bundle: Bundle, settings: Settings) -> float:
     """Return CPU milliseconds a photo where it is decoded whole, and only then made smaller."""
     size, most = bundle.preprocessing.crop, settings.max_pixels
-    return _each_ms(photos, lambda data: picture(data, most).resize(size, Resampling.BILINEAR))
+    return _each_ms(photos, lambda data: decode_full(data, most).resize(size, Resampling.BILINEAR))
 
 
-def _each_ms(photos: Sequence[Photo], do: Callable[[bytes], object]) -> float:
+def _each_ms(photos: Sequence[PhotoFile], do: Callable[[bytes], object]) -> float:
     """Do it for some time, with each photo as often as with the others."""
     count = 0
     end = time.perf_counter() + _SECONDS

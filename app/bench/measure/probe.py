@@ -5,16 +5,16 @@ import time
 from contextlib import suppress
 
 from app.bench.load.client import Connections
-from app.bench.load.generator import Plan
+from app.bench.load.generator import LoadPlan
 from app.bench.load.target import Target
-from app.bench.measure.runner import Bench, Run
+from app.bench.measure.runner import Measurement, Runner
 
 _PROBE_S = 0.05
 
 
 async def probed_run(
-    ready: Bench, plan: Plan, path: str = "/health/live"
-) -> tuple[Run, list[float]]:
+    ready: Runner, plan: LoadPlan, path: str = "/health/live"
+) -> tuple[Measurement, list[float]]:
     """Return the run and how long the probes of its measured time took, in seconds.
 
     A probe whose connection was lost counts with the time until then.

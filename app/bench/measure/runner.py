@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from app.bench.load.answers import Case
 from app.bench.load.client import Connections
-from app.bench.load.generator import Load, Plan, Sample
+from app.bench.load.generator import LoadGenerator, LoadPlan, Result
 from app.bench.measure.processes import Usage, machine_cpu_s, usage
 from app.bench.measure.stats import Summary, Window, ended, summarize
 from app.host import granted_cores
@@ -33,7 +33,7 @@ class ToolUse:
 
 
 @dataclass(frozen=True)
-class Run:
+class Measurement:
     """A run and its figures.
 
     Attributes:
@@ -41,9 +41,9 @@ class Run:
         others_cores: what neither the server nor we used; figures of a busy machine mean little.
     """
 
-    plan: Plan
+    plan: LoadPlan
     window: Window
-    samples: list[Sample]
+    samples: list[Result]
     summary: Summary
     server: ServerUse | None
     tool: ToolUse
@@ -67,7 +67,7 @@ class _Reading(NamedTuple):
     server: Usage | None
 
 
-class Bench:
+class Runner:
     """A server and the photos it is asked for, ready for runs.
 
     Attributes:
@@ -82,9 +82,9 @@ class Bench:
         self.stop = asyncio.Event()
         self._roots = roots
 
-    async def run(self, plan: Plan) -> Run:
+    async def run(self, plan: LoadPlan) -> Measurement:
         """Load the server as planned and measure after the warm-up."""
-        load = Load(self.connections, self.cases, plan)
+        load = LoadGenerator(self.connections, self.cases, plan)
         start = time.perf_counter()
         loading = asyncio.create_task(load.run(start))
         stopping = asyncio.create_task(self.stop.wait())
@@ -108,7 +108,7 @@ async def _wait(stopping: asyncio.Task[Any], moment: float) -> None:
     await asyncio.wait({stopping}, timeout=max(0.0, moment - time.perf_counter()))
 
 
-def _run(plan: Plan, samples: list[Sample], before: _Reading, after: _Reading) -> Run:
+def _run(plan: LoadPlan, samples: list[Result], before: _Reading, after: _Reading) -> Measurement:
     window = Window(before.at, after.at)
     summary = summarize(samples, window)
     answers = round(summary.answers_per_s * window.seconds)
@@ -127,7 +127,7 @@ def _run(plan: Plan, samples: list[Sample], before: _Reading, after: _Reading) -
         cpu_ms_per_request=round(1000 * tool_s / max(1, ended(samples, window)), 4),
         share_of_cores=round(tool_s / window.seconds / granted_cores(), 4),
     )
-    return Run(plan, window, samples, summary, server, tool, others)
+    return Measurement(plan, window, samples, summary, server, tool, others)
 
 
 def _others_cores(before: _Reading, after: _Reading, ours_s: float) -> float | None:

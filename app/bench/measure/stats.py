@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from app.bench.load.generator import Sample
+from app.bench.load.generator import Result
 
 GOODPUT_S = 1.0  # a right answer within this time of the intended send time is good
 WRONG = "wrong"
@@ -91,7 +91,7 @@ def percentile(ordered: Sequence[float], p: float) -> float:
     return ordered[max(rank, 1) - 1]
 
 
-def summarize(samples: Sequence[Sample], window: Window) -> Summary:
+def summarize(samples: Sequence[Result], window: Window) -> Summary:
     """Return the figures of what was sent, and of what came, in the window."""
     sent = [sample for sample in samples if sample.intended in window]
     answers = [s for s in samples if s.status == 200 and s.finished in window]
@@ -116,12 +116,12 @@ def summarize(samples: Sequence[Sample], window: Window) -> Summary:
     )
 
 
-def ended(samples: Iterable[Sample], window: Window) -> int:
+def ended(samples: Iterable[Result], window: Window) -> int:
     """Return how many requests came to an end in the window, whichever."""
     return sum(sample.finished in window for sample in samples)
 
 
-def _rate(samples: Sequence[Sample], window: Window) -> float:
+def _rate(samples: Sequence[Result], window: Window) -> float:
     return round(len(samples) / window.seconds, 2) if window.seconds > 0 else 0.0
 
 
@@ -129,5 +129,5 @@ def _count(keys: Iterable[str]) -> dict[str, int]:
     return dict(Counter(keys).most_common())
 
 
-def _latency(samples: Iterable[Sample]) -> Latency | None:
+def _latency(samples: Iterable[Result]) -> Latency | None:
     return Latency.of(sample.latency_s for sample in samples)

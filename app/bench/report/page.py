@@ -6,15 +6,15 @@ from html import escape
 from string import Template
 from typing import Any
 
-from app.bench.load.generator import Sample
-from app.bench.measure.runner import Run
+from app.bench.load.generator import Result
+from app.bench.measure.runner import Measurement
 from app.bench.measure.stats import percentile
 from app.bench.report.charts import Chart, Line, Point, nice_step
 from app.bench.report.tables import title
 
 _MARKS = (0, 50, 90, 99, 99.9, 99.99)
 _POINTS = 300  # of a curve; more are not seen
-_MOST_BINS = 60
+_MAX_BINS = 60
 
 _PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -47,7 +47,7 @@ $charts
 """)
 
 
-def render(best: Run, runs: Sequence[Run], document: dict[str, Any]) -> str:
+def render(best: Measurement, runs: Sequence[Measurement], document: dict[str, Any]) -> str:
     """Return the page of a run; where it is a sweep's best, with all that were tried."""
     charts = [_latencies(best), _throughput(best), _latency_over_time(best)]
     if "highest_rate" in document:
@@ -63,7 +63,7 @@ def render(best: Run, runs: Sequence[Run], document: dict[str, Any]) -> str:
     )
 
 
-def _about(runs: Sequence[Run], document: dict[str, Any]) -> str:
+def _about(runs: Sequence[Measurement], document: dict[str, Any]) -> str:
     about = f"{document['url']}, {document['photos']} photos"
     if "highest_rate" not in document:
         return about
@@ -72,7 +72,7 @@ def _about(runs: Sequence[Run], document: dict[str, Any]) -> str:
     return f"{about}, sweep of {len(runs)} runs: {found}"
 
 
-def _tiles(run: Run) -> Iterator[tuple[str, str, str]]:
+def _tiles(run: Measurement) -> Iterator[tuple[str, str, str]]:
     summary = run.summary
     yield "right answers/s", f"{summary.right_per_s:.1f}", ""
     yield "right within 1 s, /s", f"{summary.goodput_per_s:.1f}", ""
@@ -88,7 +88,7 @@ def _tiles(run: Run) -> Iterator[tuple[str, str, str]]:
         yield "server memory", f"{server.rss_mb:.0f} MB", ""
 
 
-def _latencies(run: Run) -> Chart:
+def _latencies(run: Measurement) -> Chart:
     """Draw the latency below which each part of the answers stays; the tail is drawn large."""
     ordered = sorted(s.latency_s * 1000 for s in _answers(run))
     nines = math.log10(max(10, len(ordered)))
@@ -101,7 +101,7 @@ def _latencies(run: Run) -> Chart:
     return Chart("Latency by percentile", "ms", [Line("200", "good", curve)], shown)
 
 
-def _throughput(run: Run) -> Chart:
+def _throughput(run: Measurement) -> Chart:
     good: list[Point] = []
     bad: list[Point] = []
     for second, width, bin_ in _bins(run):
@@ -111,7 +111,7 @@ def _throughput(run: Run) -> Chart:
     return Chart("Answers over time", "/s", lines, _seconds(run))
 
 
-def _latency_over_time(run: Run) -> Chart:
+def _latency_over_time(run: Measurement) -> Chart:
     lines: list[Line] = []
     for p, kind in ((99, "bad"), (50, "good")):
         points: list[Point] = []
@@ -122,7 +122,7 @@ def _latency_over_time(run: Run) -> Chart:
     return Chart("Latency over time", "ms", lines, _seconds(run))
 
 
-def _tries(runs: Sequence[Run]) -> Chart:
+def _tries(runs: Sequence[Measurement]) -> Chart:
     points = sorted(
         (run.plan.rate or 0, run.summary.latency_ms.p99) for run in runs if run.summary.latency_ms
     )
@@ -130,15 +130,15 @@ def _tries(runs: Sequence[Run]) -> Chart:
     return Chart("p99 by rate", "ms", [Line("p99", "good", points)], ticks)
 
 
-def _answers(run: Run) -> Iterator[Sample]:
+def _answers(run: Measurement) -> Iterator[Result]:
     return (s for s in run.samples if s.status == 200 and s.intended in run.window)
 
 
-def _bins(run: Run) -> Iterator[tuple[float, float, list[Sample]]]:
+def _bins(run: Measurement) -> Iterator[tuple[float, float, list[Result]]]:
     """Yield (middle, width, what ended in it) of equal parts of the measured time, in seconds."""
-    count = max(1, min(_MOST_BINS, int(run.window.seconds * 2)))
+    count = max(1, min(_MAX_BINS, int(run.window.seconds * 2)))
     width = max(run.window.seconds, 1e-3) / count
-    bins: list[list[Sample]] = [[] for _ in range(count)]
+    bins: list[list[Result]] = [[] for _ in range(count)]
     for sample in run.samples:
         if sample.finished in run.window:
             place = int((sample.finished - run.window.start) / width)
@@ -147,7 +147,7 @@ def _bins(run: Run) -> Iterator[tuple[float, float, list[Sample]]]:
         yield (i + 0.5) * width, width, bin_
 
 
-def _seconds(run: Run) -> list[tuple[float, str]]:
+def _seconds(run: Measurement) -> list[tuple[float, str]]:
     return [(second, f"{second:g} s") for second in _ticks(run.window.seconds)]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from app.bench.load.generator import Plan
-from app.bench.measure.runner import Run
+from app.bench.load.generator import LoadPlan
+from app.bench.measure.runner import Measurement
 from app.bench.measure.stats import Latency
 from app.bench.sweep import stands
 from app.host import granted_cores
@@ -15,14 +15,14 @@ from app.host import granted_cores
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
-def title(plan: Plan) -> str:
+def title(plan: LoadPlan) -> str:
     """Say in a few words how the server is loaded."""
     if plan.rate is None:
         return f"closed loop, {plan.concurrency} connections, {plan.seconds:g} s"
     return f"open loop, {plan.rate:g} requests/s, {plan.seconds:g} s"
 
 
-def figures(run: Run, top1: float | None = None) -> Table:
+def figures(run: Measurement, top1: float | None = None) -> Table:
     """Return rates, errors, costs and, where it is known, the part of labels that were met."""
     table = Table(title=title(run.plan), show_header=False, title_justify="left")
     for name, value in _figures(run):
@@ -32,7 +32,7 @@ def figures(run: Run, top1: float | None = None) -> Table:
     return table
 
 
-def latencies(run: Run) -> Table:
+def latencies(run: Measurement) -> Table:
     """Return milliseconds from the intended send time to the answer."""
     table = Table("ms", title_justify="left")
     for column in _COLUMNS:
@@ -50,7 +50,7 @@ def latencies(run: Run) -> Table:
     return table
 
 
-def tries(runs: Iterable[Run], p99_ms: float) -> Table:
+def tries(runs: Iterable[Measurement], p99_ms: float) -> Table:
     """Return a sweep's runs, a line each, the slowest rate first."""
     stood = f"p99 < {p99_ms:g} ms"
     table = Table("requests/s", "right/s", "p50 ms", "p99 ms", "errors", "others", stood)
@@ -110,7 +110,7 @@ def _waits(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"{refused}; all answered {document['overload_calm_after_s']:.2f} s after its end"
 
 
-def _figures(run: Run) -> Iterator[tuple[str, Text | str]]:
+def _figures(run: Measurement) -> Iterator[tuple[str, Text | str]]:
     summary = run.summary
     yield "requests", f"{summary.requests} in {summary.seconds:.1f} s"
     yield "answers/s", f"{summary.answers_per_s:.1f}, right {summary.right_per_s:.1f}"

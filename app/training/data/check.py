@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import ServiceError
-from app.images.decoding import picture
+from app.images.decoding import decode_full
 from app.images.files import contents
 from app.training.data.dataset import Dataset
 
@@ -95,7 +95,7 @@ def inspect(
     def look(task: Task) -> Look | Broken:
         try:
             data = contents(task.path)
-            image = picture(data, max_pixels)
+            image = decode_full(data, max_pixels)
         except ServiceError as error:
             return Broken(task.path, error)
         same = f"{image.size}".encode() + image.tobytes() if by_pixels else data
@@ -105,7 +105,7 @@ def inspect(
         yield from pool.map(look, photos)
 
 
-def findings(outcomes: Iterable[Look | Broken], parts: Mapping[str, Dataset]) -> Findings:
+def check(outcomes: Iterable[Look | Broken], parts: Mapping[str, Dataset]) -> Findings:
     """Say what is wrong with what was looked at."""
     looks: list[Look] = []
     broken: list[Broken] = []

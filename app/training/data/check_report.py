@@ -13,7 +13,7 @@ from app.training.data.check import Findings, Look
 from app.training.data.dataset import Dataset
 
 _SIDES = "pixels: least / median / most"
-_MOST_ROWS = 50  # of a table of classes; more are not read by anyone
+_MAX_ROWS = 50  # of a table of classes; more are not read by anyone
 
 
 def document(found: Findings, parts: Mapping[str, Dataset]) -> dict[str, Any]:
@@ -90,13 +90,13 @@ def _classes(parts: Mapping[str, Dataset]) -> Table:
     names = {name for data in parts.values() for name in data.classes}
     order = sorted(names, key=lambda name: (*(count[name] for count in counts.values()), name))
     table = Table("class", *parts, caption=_left_out(len(order)))
-    for name in order[:_MOST_ROWS]:
+    for name in order[:_MAX_ROWS]:
         table.add_row(name, *(str(count[name]) for count in counts.values()))
     return table
 
 
 def _left_out(classes: int) -> str | None:
-    return f"and {classes - _MOST_ROWS} classes more" if classes > _MOST_ROWS else None
+    return f"and {classes - _MAX_ROWS} classes more" if classes > _MAX_ROWS else None
 
 
 def _wrong(found: Findings) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from app.training.data.class_names import class_ids, class_name, in_order
 PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _PART_OF = {part: part for part in PARTS} | _OTHER_NAMES
-_MOST_NAMED = 5  # in an error; more are not read by anyone
+_MAX_NAMED = 5  # in an error; more are not read by anyone
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
@@ -89,8 +89,8 @@ def held_out(place: Path) -> Path:
 
 def few(names: Sequence[str]) -> str:
     """Return the names for an error's line, the first few where they are many."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
 
 
 def _part_folders(place: Path) -> dict[str, Path]:

@@ -36,7 +36,7 @@ class View(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Eyes:
+class PhotoReader:
     """How views are made. Cheap to send to another process."""
 
     spec: Preprocessing
@@ -56,7 +56,7 @@ class Eyes:
             data = contents(view.path)
             if view.key is None or self.augmentation is None:
                 return decoding.decode(data, self.spec, self.max_pixels).pixels
-            photo = decoding.picture(data, self.max_pixels, 2 * max(self.spec.crop))
+            photo = decoding.decode_full(data, self.max_pixels, 2 * max(self.spec.crop))
         except ServiceError as error:
             raise StartupError(f"{view.path}: {error}") from error
         return self.augmentation.view(photo, self.spec, np.random.default_rng(view.key))
@@ -68,7 +68,7 @@ class Loader:
     The processes are started anew, not forked: Paddle's threads do not survive a fork.
     """
 
-    def __init__(self, eyes: Eyes, workers: int) -> None:
+    def __init__(self, eyes: PhotoReader, workers: int) -> None:
         self._eyes = eyes
         self._ahead = workers + 1
         self._pool: Executor | None = None

@@ -42,7 +42,7 @@ class Reliability(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Scored:
     """What a classifier said of photos whose classes are known.
 
     Attributes:
@@ -54,7 +54,7 @@ class Evaluated:
     truth: npt.NDArray[np.int64]
 
     @property
-    def said(self) -> Ints:
+    def predicted(self) -> Ints:
         """The likeliest class of each photo, (N,)."""
         return np.asarray(self.scores.argmax(axis=1))
 
@@ -79,17 +79,17 @@ class Evaluated:
     def confusion(self) -> Ints:
         """Return (classes, classes): how many photos of the row's class got the column's."""
         classes = self.scores.shape[1]
-        cells = np.bincount(self.truth * classes + self.said, minlength=classes**2)
+        cells = np.bincount(self.truth * classes + self.predicted, minlength=classes**2)
         return cells.reshape(classes, classes)
 
     def by_class(self) -> ClassScores:
         """Return each class's precision, recall and F1."""
         confusion = self.confusion()
-        right, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+        right, predicted, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
         return ClassScores(
-            precision=right / np.maximum(said, 1),
+            precision=right / np.maximum(predicted, 1),
             recall=right / np.maximum(there, 1),
-            f1=2 * right / np.maximum(said + there, 1),
+            f1=2 * right / np.maximum(predicted + there, 1),
             photos=there,
         )
 
@@ -98,11 +98,11 @@ class Evaluated:
         place = np.minimum((self.confidence * bins).astype(np.int64), bins - 1)
         photos = np.bincount(place, minlength=bins)
         sure = np.bincount(place, self.confidence, bins)
-        right = np.bincount(place, self.said == self.truth, bins)
+        right = np.bincount(place, self.predicted == self.truth, bins)
         some = np.maximum(photos, 1)
         return Reliability(photos, sure / some, right / some)
 
     def mistakes(self) -> Ints:
         """Return the places of the wrong answers, those it was surest of first."""
-        wrong = np.flatnonzero(self.said != self.truth)
+        wrong = np.flatnonzero(self.predicted != self.truth)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]

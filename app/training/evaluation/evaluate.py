@@ -9,9 +9,9 @@ import numpy as np
 
 from app.errors import ServiceError, StartupError
 from app.model.bundle import Bundle
-from app.model.offline import Answer, FileError
+from app.model.offline import FileAnswer, FileError
 from app.training.data.dataset import Sample
-from app.training.evaluation.accuracy import Evaluated, Floats, Ints
+from app.training.evaluation.accuracy import Floats, Ints, Scored
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Evaluation:
     bundle: Bundle
     names: tuple[str, ...]
     samples: tuple[Sample, ...]
-    result: Evaluated
+    result: Scored
     skipped: tuple[FileError, ...]
     seconds: float
 
@@ -70,7 +70,7 @@ class Evaluation:
 def evaluate(
     bundle: Bundle,
     samples: Sequence[Sample],
-    answers: Iterable[Answer | ServiceError],
+    answers: Iterable[FileAnswer | ServiceError],
     *,
     skip_broken: bool,
 ) -> Evaluation:
@@ -82,7 +82,7 @@ def evaluate(
     started = time.perf_counter()
     rows, read, skipped = [], [], []
     for sample, answer in zip(samples, answers, strict=True):
-        if isinstance(answer, Answer):
+        if isinstance(answer, FileAnswer):
             rows.append(answer.scores)
             read.append(sample)
         elif skip_broken:
@@ -95,7 +95,7 @@ def evaluate(
             f"none of the photos can be read; {skipped[0].file}: {skipped[0].detail}"
         )
     seconds = time.perf_counter() - started
-    result = Evaluated(np.stack(rows), np.array([sample.class_id for sample in read]))
+    result = Scored(np.stack(rows), np.array([sample.class_id for sample in read]))
     names = tuple(map(bundle.label, range(len(rows[0]))))
     return Evaluation(bundle, names, tuple(read), result, tuple(skipped), seconds)
 

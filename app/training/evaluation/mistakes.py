@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from app.images.captions import captioned
-from app.images.decoding import picture
+from app.images.decoding import decode_full
 from app.images.files import contents
 from app.training.evaluation.evaluate import Evaluation
 
@@ -33,9 +33,9 @@ def _tile(evaluation: Evaluation, place: int, max_pixels: int) -> Image.Image:
     sample, result = evaluation.samples[place], evaluation.result
     lines = [
         f"{word} {evaluation.names[class_id]}  {result.scores[place, class_id]:.2f}"
-        for word, class_id in (("said", result.said[place]), ("is", sample.class_id))
+        for word, class_id in (("said", result.predicted[place]), ("is", sample.class_id))
     ]
-    photo = picture(contents(sample.path), max_pixels)
+    photo = decode_full(contents(sample.path), max_pixels)
     return captioned(ImageOps.pad(photo, (_SIDE, _SIDE), color="#303646"), lines)
 
 

@@ -16,13 +16,13 @@ try:
 except ImportError as error:
     raise StartupError("figures need matplotlib: run `make .venv/train`") from error
 
-_MOST_NAMES = 40  # on an axis; more cannot be read
+_MAX_NAMES = 40  # on an axis; more cannot be read
 _BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
 
 
 def draw_confusion(confusion: Ints, names: Sequence[str], path: Path) -> None:
     """Draw (classes, classes), a row a true class, in parts of that row."""
-    named = len(names) <= _MOST_NAMES
+    named = len(names) <= _MAX_NAMES
     side = 2 + 0.28 * len(names) if named else 6.5
     figure = Figure((side, side))
     axes = figure.add_axes((0, 0, 1, 1))  # names stand outside; `_save` makes room for them

@@ -45,9 +45,9 @@ def _whole(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _predictions(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
-    names, said = evaluation.names, evaluation.result.said.tolist()
+    names, predicted = evaluation.names, evaluation.result.predicted.tolist()
     for sample, best, scores in zip(
-        evaluation.samples, said, evaluation.result.scores, strict=True
+        evaluation.samples, predicted, evaluation.result.scores, strict=True
     ):
         pair = (f"{scores[class_id]:.6f}" for class_id in (best, sample.class_id))
         yield str(sample.path), names[sample.class_id], names[best], *pair

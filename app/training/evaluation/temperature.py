@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-_LOWEST, _HIGHEST = 0.05, 20.0
+_MIN, _MAX = 0.05, 20.0
 _ROUNDS = 60
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -35,7 +35,7 @@ def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int6
         log_p = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
         return float(-(target * log_p).sum(axis=1).mean())
 
-    low, high = math.log(_LOWEST), math.log(_HIGHEST)
+    low, high = math.log(_MIN), math.log(_MAX)
     for _ in range(_ROUNDS):  # convex in 1 / t, so it has one valley
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         if nll(left) < nll(right):

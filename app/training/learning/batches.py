@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
-class Share(NamedTuple):
+class Shard(NamedTuple):
     """One process's part of each batch, where several train together."""
 
     rank: int = 0
@@ -32,7 +32,7 @@ class Share(NamedTuple):
         return batch[self.rank :: self.world] or batch[:1]
 
 
-class Source(Protocol):
+class Batches(Protocol):
     """Where a phase's batches come from."""
 
     def train(self, epoch: int, skip: int) -> Iterator[Batch]:
@@ -42,13 +42,13 @@ class Source(Protocol):
         """Yield the photos that are held out."""
 
 
-class Plan(NamedTuple):
+class BatchPlan(NamedTuple):
     """Which photos come when; `key` tells this phase's lots from those of others."""
 
     photos: Photos
     batch_size: int
     key: tuple[int, ...]
-    share: Share
+    share: Shard
 
     def epoch(self, epoch: int, skip: int) -> list[list[int]]:
         """Return the batches, as places in `photos.train`."""
@@ -60,10 +60,10 @@ class Plan(NamedTuple):
         return np.array([self.photos.train[i].class_id for i in places], np.int64)
 
 
-class Stream:
+class StreamedBatches:
     """Photos seen anew in every epoch, through the trunk."""
 
-    def __init__(self, plan: Plan, loader: Loader, trunk: Trunk) -> None:
+    def __init__(self, plan: BatchPlan, loader: Loader, trunk: Trunk) -> None:
         self._plan, self._loader, self._trunk = plan, loader, trunk
 
     def train(self, epoch: int, skip: int) -> Iterator[Batch]:
@@ -87,18 +87,20 @@ class Stream:
             yield Batch(self._trunk(images), _labels(chunk))
 
 
-class Cache:
+class CachedFeatures:
     """A stream's photos seen a few times and kept: for a trunk that is the whole backbone.
 
     Epoch e learns from view e modulo `views`.
     """
 
-    def __init__(self, plan: Plan, stream: Stream, views: int, advance: Advance) -> None:
+    def __init__(
+        self, plan: BatchPlan, stream: StreamedBatches, views: int, advance: Advance
+    ) -> None:
         self._plan = plan
         self._views = [self._look(stream, view, advance) for view in range(views)]
         self._validation = list(stream.validation())
 
-    def _look(self, stream: Stream, view: int, advance: Advance) -> Planes:
+    def _look(self, stream: StreamedBatches, view: int, advance: Advance) -> Planes:
         size, count = self._plan.batch_size, len(self._plan.photos.train)
         batches = [range(start, min(start + size, count)) for start in range(0, count, size)]
         features = []

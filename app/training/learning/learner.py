@@ -10,7 +10,7 @@ from paddle import Tensor, amp, distributed
 from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
 from paddle.nn import functional as F  # noqa: N812  (the field's name for it)
 
-from app.training.evaluation.accuracy import Evaluated
+from app.training.evaluation.accuracy import Scored
 from app.training.learning.batches import Batch
 from app.training.learning.ema import Average
 from app.training.learning.losses import Loss
@@ -77,7 +77,7 @@ class Learner:
         self._average.update(self._learning)
         return float(loss), int((logits.argmax(axis=1) == labels).sum())
 
-    def look(self, batches: Iterable[Batch]) -> Score:
+    def evaluate(self, batches: Iterable[Batch]) -> Score:
         """Hold the average network against photos."""
         losses, ranks = [], []
         self._tail.eval()
@@ -86,7 +86,7 @@ class Learner:
                 logits = self._tail(paddle.to_tensor(inputs))
                 own = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")
                 losses.append(own.numpy())
-                ranks.append(Evaluated(logits.numpy(), labels).rank)
+                ranks.append(Scored(logits.numpy(), labels).rank)
         rank = np.concatenate(ranks)
         loss = np.concatenate(losses).mean()
         return self._agreed(Score(float(loss), float((rank < 1).mean()), float((rank < 5).mean())))

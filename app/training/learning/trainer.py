@@ -13,7 +13,14 @@ from app.host import granted_cores
 from app.model.transform_ops import read_transform_ops
 from app.training.data.holdout import Photos
 from app.training.data.loader import Loader
-from app.training.learning.batches import Batch, Cache, Plan, Share, Source, Stream
+from app.training.learning.batches import (
+    Batch,
+    Batches,
+    BatchPlan,
+    CachedFeatures,
+    Shard,
+    StreamedBatches,
+)
 from app.training.learning.interruption import Interruption
 from app.training.learning.learner import Learner, Score
 from app.training.learning.phases import Phase, phases
@@ -27,7 +34,7 @@ _VIEWS = 4  # of each photo that a cache keeps
 
 
 @dataclass
-class Place:
+class Position:
     """Where in the run we are; plain data.
 
     Attributes:
@@ -50,31 +57,31 @@ class Place:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Team(NamedTuple):
+class RunContext(NamedTuple):
     """All that works for a run beside the network."""
 
     run: Run
     loader: Loader
     display: Display
-    share: Share
+    share: Shard
     interruption: Interruption
 
 
 class Trainer:
     """Trains `learner` on `photos` until the phases are over or nothing gets better."""
 
-    def __init__(self, learner: Learner, photos: Photos, team: Team) -> None:
+    def __init__(self, learner: Learner, photos: Photos, team: RunContext) -> None:
         self._learner, self._photos, self._team = learner, photos, team
         self._recipe = team.run.recipe
         self._options = self._recipe.options
         self._phases = phases(self._options)
         self._leads = team.share.rank == 0
-        self.place = Place()
+        self.place = Position()
 
     def resume(self) -> None:
         """Go on from the run's last checkpoint, where there is one."""
         if last := self._team.run.last():
-            self.place = Place(**last.place)
+            self.place = Position(**last.place)
             self._learner.restore(last.groups, self.place.updates)
 
     def save(self) -> None:
@@ -95,7 +102,7 @@ class Trainer:
                 stack.callback(self._log.close)
             while self.place.phase < len(self._phases):
                 self._phase(self._phases[self.place.phase])
-                self.place = Place(
+                self.place = Position(
                     phase=self.place.phase + 1, best=self.place.best, rows=self.place.rows
                 )
                 self.save()
@@ -109,24 +116,24 @@ class Trainer:
             while self.place.epoch < phase.epochs and self.place.stale < self._options.patience:
                 self._epoch(phase, source)
 
-    def _source(self, phase: Phase) -> Source:
+    def _source(self, phase: Phase) -> Batches:
         spec = read_transform_ops(self._recipe.transform_ops)
         options, team, display = self._options, self._team, self._team.display
         ready = trunk(self._learner.network, phase.frozen, spec, options.device, granted_cores())
         key = (options.seed, self.place.phase)
-        plan = Plan(self._photos, options.batch_size, key, team.share)
-        stream = Stream(plan, team.loader, ready)
+        plan = BatchPlan(self._photos, options.batch_size, key, team.share)
+        stream = StreamedBatches(plan, team.loader, ready)
         if not phase.cached:
             return stream
         views = min(_VIEWS, phase.epochs) if options.augment else 1
         with display.bar("reading features", views * len(self._photos.train)):
-            return Cache(plan, stream, views, self._seen)
+            return CachedFeatures(plan, stream, views, self._seen)
 
     def _seen(self, photos: int) -> None:
         self._team.interruption.check()
         self._team.display.advance(photos)
 
-    def _epoch(self, phase: Phase, source: Source) -> None:
+    def _epoch(self, phase: Phase, source: Batches) -> None:
         place, started = self.place, time.monotonic()
         seen_before = place.seen
         for batch in source.train(place.epoch, place.step):
@@ -141,7 +148,7 @@ class Trainer:
             self._team.interruption.check()
         seconds = time.monotonic() - started
         speed = (place.seen - seen_before) * self._team.share.world / seconds
-        self._end_epoch(phase, self._learner.look(source.validation()), speed)
+        self._end_epoch(phase, self._learner.evaluate(source.validation()), speed)
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         place = self.place

@@ -108,7 +108,7 @@ def _check(built: Path, model: nn.Layer, spec: Preprocessing) -> None:
 
 
 def _golden(spec: Preprocessing) -> npt.NDArray[np.uint8]:
-    return golden.picture(*spec.crop)[np.newaxis]  # (1, H, W, 3)
+    return golden.drawn_picture(*spec.crop)[np.newaxis]  # (1, H, W, 3)
 
 
 def _answers(

@@ -64,7 +64,7 @@ SATURATION = (
         "reqps",
         {
             "answered": rate("outcomes_total", 'reason="ok"'),
-            "possible": f"sum({series('drain_rate')})",
+            "possible": f"sum({series('photos_per_second')})",
         },
     ),
 )
