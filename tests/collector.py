@@ -1,4 +1,4 @@
-"""What takes traces by OTLP over HTTP, as a collector does, and keeps them."""
+"""A collector that receives traces by OTLP over HTTP and keeps them."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -21,7 +21,7 @@ def _value(one: KeyValue) -> str | int:
 
 
 class Collector:
-    """Listens on a free port of this machine."""
+    """Receives traces on a free port of this machine."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -41,7 +41,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -56,13 +56,13 @@ class Collector:
         self._server.server_close()
 
     def of_request(self, request_id: str) -> Span | None:
-        """Return the span of the request with this id, None where it has not come."""
+        """Return the span of the request with this id, or None if it has not arrived yet."""
         found = [s for s in self.spans if values(s).get("classifier.request_id") == request_id]
         assert len(found) < 2
         return found[0] if found else None
 
     def below(self, parent: Span) -> dict[str, Span]:
-        """Return a span's children by their names."""
+        """Return the children of a span by their names."""
         children = [s for s in self.spans if s.parent_span_id == parent.span_id]
         assert {child.trace_id for child in children} <= {parent.trace_id}
         return {child.name: child for child in children}

@@ -1,11 +1,11 @@
-"""Commands as a test runs them, in its own process."""
+"""The result of a command that a test runs in its own process."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 
 class Ended(NamedTuple):
-    """What a command has printed, and its exit code."""
+    """The exit code of a command, and its output."""
 
     code: int
     out: str

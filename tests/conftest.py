@@ -1,4 +1,7 @@
-"""The bundles that tests share, read-only (copy one to change it), and the command line."""
+"""The fixtures that all tests share: read-only bundles, and the command line.
+
+A test that changes a bundle must copy it first.
+"""
 
 import sys
 from pathlib import Path
@@ -14,7 +17,8 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "weights" / "MobileNetV2_x1_0_keras
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with 3 labels, crop 64 and randomised weights."""
-    import networks  # noqa: PLC0415  (with Paddle, which costs seconds that most tests need not)
+    # This imports Paddle, which takes seconds, and most tests do not need it.
+    import networks  # noqa: PLC0415
 
     directory = tmp_path_factory.mktemp("bundles") / "small"
     networks.export_small(directory)
@@ -23,7 +27,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_bundle() -> Path:
-    """The real one, as `make weights` builds it."""
+    """The default bundle with real weights, as `make weights` builds it."""
     if not (DEFAULT_BUNDLE / "inference.yml").is_file():
         pytest.fail(f"{DEFAULT_BUNDLE} is not built: run `make weights`")
     return DEFAULT_BUNDLE
@@ -31,13 +35,13 @@ def default_bundle() -> Path:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """The loop that the server runs on."""
+    """The event loop that the server uses."""
     return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `python -m app ...` in this process."""
+    """A function that runs `python -m app ...` in this process and returns what it printed."""
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["app", *map(str, arguments)])
@@ -45,5 +49,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             cli.main()
         return Ended(int(ended.value.code or 0), *capsys.readouterr())
 
-    monkeypatch.setenv("COLUMNS", "1000")  # no path is cut, however long
+    # A terminal this wide does not wrap even a long path.
+    monkeypatch.setenv("COLUMNS", "1000")
     return run

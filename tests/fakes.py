@@ -1,4 +1,4 @@
-"""The one fake of the tests: a pool whose workers do as they are told."""
+"""The only fake of the tests: a worker pool that a test controls."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ from app.workers.interfaces import Worker
 
 
 class FakeWorker:
-    """Class i gets a photo whose first byte is i; batches, gates and failures are on record."""
+    """A worker that returns class i for a photo whose first byte is i. Its pool controls it."""
 
     def __init__(self, pool: "FakePool") -> None:
         self._pool = pool
@@ -36,7 +36,16 @@ class FakeWorker:
 
 
 class FakePool:
-    """What the service sees of its workers; `gate` holds batches back while it is closed."""
+    """A worker pool without processes.
+
+    Attributes:
+        rows_missing: the number of rows by which each answer of a worker is too short.
+        seconds: the inference time that a worker reports.
+        poison: a photo whose first byte is this number fails its whole batch.
+        batches: the first byte of each photo, for every batch so far.
+        failures: errors that the next batches raise, one each.
+        gate: batches wait until this event is set.
+    """
 
     def __init__(self, workers: int = 1, classes: int = 3, max_batch_size: int = 4) -> None:
         self.on_idle: Callable[[], None] = lambda: None
@@ -48,7 +57,7 @@ class FakePool:
         self.hopeless = False
         self.rows_missing = 0
         self.seconds = 0.002
-        self.poison = 66  # a photo of this colour fails its whole batch
+        self.poison = 66
         self.batches: list[list[int]] = []
         self.failures: deque[Exception] = deque()
         self.gate = asyncio.Event()

@@ -1,4 +1,4 @@
-"""A small network whose answers can be told apart, and a bundle of it."""
+"""Small networks whose scores differ between images, and bundles of these networks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +16,9 @@ SIDE = 64
 
 
 def randomise(network: nn.Layer, seed: int = 0) -> None:
-    """Fill in weights and statistics under which every layer matters and logits are of order 1.
+    """Set random weights and statistics, so that every layer matters and logits are of order 1.
 
-    A fresh network in eval mode gives logits of 1e-7: whatever is done to it, answers agree.
+    A fresh network in eval mode gives logits of about 1e-7, so a test could not see an error.
     """
     rng = np.random.default_rng(seed)
     for key, value in network.state_dict().items():
@@ -41,14 +41,14 @@ def small_network(seed: int = 0) -> MobileNetV2:
 
 
 def linear_network(height: int = SIDE, width: int = SIDE) -> nn.Layer:
-    """The quickest to export that tells pictures apart."""
+    """Return a network that exports fast and whose scores differ between pictures."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * height * width, len(LABELS)))
     randomise(network)
     return network
 
 
 def colour_network() -> nn.Layer:
-    """Class 0 is what is rather red, class 1 green, class 2 blue."""
+    """Return a network whose class 0 means a mostly red picture, 1 a green one, 2 a blue one."""
     network = nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten(), nn.Linear(3, len(LABELS)))
     network[2].weight.set_value(2 * np.eye(3, dtype="float32"))
     network[2].bias.set_value(np.zeros(3, "float32"))
@@ -56,7 +56,7 @@ def colour_network() -> nn.Layer:
 
 
 class Dazzled(nn.Layer):
-    """Gives no valid answer to a bright picture."""
+    """A network that gives no valid scores for a bright picture."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,9 +68,11 @@ class Dazzled(nn.Layer):
 
 
 class Mirror(nn.Layer):
-    """Says what it sees: after a softmax, each score is (a byte of the input + 1) / sum.
+    """A network whose scores contain its input.
 
-    One score more, LEVEL / sum, tells the sum, so that the bytes can be read from rounded scores.
+    After the softmax, each score is (one byte of the input + 1) / sum, and one more score is
+    LEVEL / sum. The sum follows from this last score, so a test can compute the bytes from rounded
+    scores.
     """
 
     LEVEL = 1e5
@@ -105,12 +107,12 @@ def small_card(ops: list[dict[str, Any]] | None = None) -> Card:
 
 
 def export_dazzled(directory: Path) -> None:
-    """Write the bundle of a network that fails on bright pictures."""
+    """Write a bundle whose network gives no valid scores for bright pictures."""
     export(Dazzled(), small_card(), directory)
 
 
 def export_small(directory: Path, seed: int = 0) -> MobileNetV2:
-    """Write the bundle and return its network."""
+    """Write a bundle of a small MobileNetV2 and return its network."""
     network = small_network(seed)
     export(network, small_card(), directory)
     return network

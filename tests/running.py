@@ -1,4 +1,4 @@
-"""A real server in a real process, for tests that look at it from outside."""
+"""A real server in its own process, for tests that see it as a client does."""
 
 import json
 import os
@@ -17,15 +17,15 @@ from app.bench.measure.launch import free_port
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
-    """Wait for something in another process."""
+    """Wait until `condition` is true. It asks another process, so the wait polls."""
     end = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < end, "it did not come about"
+        assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.02)
 
 
 class RunningServer:
-    """`python -m app serve` on a free port, with its settings as keywords."""
+    """`python -m app serve` on a free port. Keywords are the settings of the server."""
 
     def __init__(self, model_dir: Path, log: Path, **settings: object) -> None:
         self.port = free_port()
@@ -56,7 +56,7 @@ class RunningServer:
         return self.status("/health/ready") == 200
 
     def status(self, path: str) -> int | None:
-        """Ask on a connection of its own; None where nobody listens."""
+        """Return the status of a GET on a new connection, or None if the server does not listen."""
         try:
             return httpx.get(self.url + path, timeout=10).status_code
         except httpx.TransportError:
@@ -70,29 +70,30 @@ class RunningServer:
         return health
 
     def workers(self) -> list[int]:
-        """Return the process ids of its workers."""
+        """Return the process ids of the server's workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split() if b"spawn_main" in cmdline(int(pid))]
 
     def kill_workers(self) -> None:
-        """Kill them until none serves: new ones may be there before we have looked."""
+        """Kill workers until none serves. The pool starts new workers meanwhile."""
 
         def none_serves() -> bool:
             if self.ready():
                 for pid in self.workers():
-                    with suppress(ProcessLookupError):  # it is dead from the time before
+                    # The last round may have killed this worker already.
+                    with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             return self.status("/health/ready") == 503
 
         until(none_serves)
 
     def logged(self) -> list[dict[str, Any]]:
-        """Return the JSON log lines written so far; of the last, only a part may be there yet."""
+        """Return the complete JSON lines of the log. The server may be writing the last line."""
         whole, _, _ = self.log.read_text().rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
     def line_of(self, request_id: str) -> dict[str, Any]:
-        """Wait for a request's log line."""
+        """Wait for the log line of a request, and return it."""
 
         def found() -> list[dict[str, Any]]:
             return [line for line in self.logged() if line.get("request_id") == request_id]
@@ -103,7 +104,7 @@ class RunningServer:
 
 
 def cmdline(pid: int) -> bytes:
-    """Return how a process was called; nothing where it has ended."""
+    """Return the command line of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""The default bundle on photos that scikit-image and scikit-learn ship, through `prediction`."""
+"""The default bundle on photos that scikit-image and scikit-learn ship, by offline inference."""
 
 from pathlib import Path
 
@@ -13,13 +13,14 @@ from app.model.offline import FilePrediction, predict
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
 
-# Of the exact network, with Pillow's bilinear filter. tests/training/weights/test_keras.py shows
-# that the network is exact.
+# The scores are those of the exact network with Pillow's bilinear filter.
+# tests/training/weights/test_keras.py shows that the network is exact.
 ANSWERS = {
     SKIMAGE / "chelsea.png": {"tiger cat": 0.395, "Egyptian cat": 0.365, "tabby": 0.173},
     SKIMAGE / "coffee.png": {"espresso": 0.874},
     SKIMAGE / "rocket.jpg": {"missile": 0.467},
-    SKIMAGE / "camera.png": {"tripod": 0.983},  # grey
+    # This photo has grey levels only.
+    SKIMAGE / "camera.png": {"tripod": 0.983},
     SKIMAGE / "motorcycle_left.png": {"motor scooter": 0.542},
     SKLEARN / "china.jpg": {"palace": 0.547},
 }

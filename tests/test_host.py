@@ -1,4 +1,4 @@
-"""The cores granted, read from cgroup folders made by hand."""
+"""The granted cores, read from cgroup folders that the tests write."""
 
 import os
 from pathlib import Path
@@ -30,9 +30,11 @@ def v2(cgroup: Path, content: str) -> Path:
     [
         ("200000 100000\n", 2),
         ("25000 50000\n", 1),
-        ("150000 100000\n", 2),  # one and a half: the half is worth a worker
+        # Half a core is enough for another worker.
+        ("150000 100000\n", 2),
         ("10000 100000\n", 1),
-        ("1600000 100000\n", 8),  # no more than the affinity
+        # The affinity grants only 8 cores.
+        ("1600000 100000\n", 8),
         ("max 100000\n", 8),
         ("", 8),
         ("much\n", 8),

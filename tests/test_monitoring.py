@@ -1,4 +1,4 @@
-"""Dashboards and rules: made anew they are the same, and each alert says what to do."""
+"""The dashboards and rules are up to date, and each alert has its entry in the guide."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ SUFFIX = re.compile(r"_(bucket|sum|count|total|info)$")
 
 def test_what_is_made_was_made_anew() -> None:
     for path, text in generate.files().items():
-        assert path.read_text() == text, f"{path.name} is old: run `make dashboards`"
+        assert path.read_text() == text, f"{path.name} is out of date: run `make dashboards`"
 
 
 def test_each_alert_has_its_entry_in_the_guide() -> None:
@@ -36,7 +36,7 @@ def test_each_alert_has_its_entry_in_the_guide() -> None:
 
 
 def test_only_metrics_that_exist_are_asked_for() -> None:
-    """Up to the suffixes that Prometheus knows; `make monitoring` asks a real one."""
+    """The names are compared without their suffixes. `make monitoring` asks a real Prometheus."""
     known = {family.name for family in Metrics().registry.collect()}
     asked = {
         SUFFIX.sub("", name)

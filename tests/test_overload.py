@@ -1,4 +1,4 @@
-"""The overload contract, on the real server with few places: who is refused, how, and when not."""
+"""Overload of a real server that has few permits: which clients it refuses, and with which code."""
 
 import os
 import signal
@@ -21,26 +21,28 @@ CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
 def server(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("overload") / "log"
     settings = {"capacity": CAPACITY, "workers": 1, "max_batch_size": 2, "batch_timeout_s": 60}
-    settings |= {"longest_wait_s": 3600}  # as many places on the slowest machine
+    # On a slow machine, a shorter time would leave fewer permits.
+    settings |= {"longest_wait_s": 3600}
     with RunningServer(small_bundle, log, **settings) as server:
         yield server
 
 
-def told(answer: httpx.Response) -> tuple[int, str]:
-    """Return an answer's status and, of a refusal, its code."""
+def outcome(answer: httpx.Response) -> tuple[int, str]:
+    """Return the status of an answer, and the code of a refusal or "ok"."""
     return answer.status_code, answer.json().get("code", "ok")
 
 
 def test_a_burst_above_capacity_gets_answers_and_refusals_only(server: RunningServer) -> None:
     (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)  # so that all of the burst is there before any is answered
+    # The worker stops, so that all photos of the burst arrive before the first answer.
+    os.kill(worker, signal.SIGSTOP)
     with ThreadPoolExecutor(40) as clients:
         futures = [clients.submit(server.predict, CAT) for _ in range(40)]
         until(lambda: sum(future.done() for future in futures) == 40 - CAPACITY)
         assert server.status("/health/live") == server.status("/health/ready") == 200
         os.kill(worker, signal.SIGCONT)
         answers = [future.result() for future in futures]
-    assert Counter(map(told, answers)) == {
+    assert Counter(map(outcome, answers)) == {
         (200, "ok"): CAPACITY,
         (429, "overloaded"): 40 - CAPACITY,
     }
@@ -52,7 +54,7 @@ def test_more_clients_than_places_are_all_served_in_the_end(server: RunningServe
     def insist(_: int) -> list[tuple[int, str]]:
         answers: list[tuple[int, str]] = []
         while (200, "ok") not in answers:
-            answers.append(told(server.predict(CAT)))
+            answers.append(outcome(server.predict(CAT)))
         return answers
 
     with ThreadPoolExecutor(16) as clients:
@@ -72,7 +74,7 @@ def test_with_every_worker_stopped_callers_get_504_in_time(server: RunningServer
     with ThreadPoolExecutor(CAPACITY) as clients:
         answers = list(clients.map(wait_a_second, range(CAPACITY)))
     os.kill(worker, signal.SIGCONT)
-    assert Counter(map(told, answers)) == {(504, "deadline_exceeded"): CAPACITY}
+    assert Counter(map(outcome, answers)) == {(504, "deadline_exceeded"): CAPACITY}
     assert server.health()["in_flight"] == 0
     until(lambda: server.predict(CAT).status_code == 200)
     assert server.workers() == [worker]
@@ -81,9 +83,12 @@ def test_with_every_worker_stopped_callers_get_504_in_time(server: RunningServer
 def test_a_full_disk_for_logs_does_not_stop_it(small_bundle: Path) -> None:
     server = RunningServer(small_bundle, Path("/dev/full"), workers=1, drain_delay_s=0)
     with ExitStack() as stack:
-        stack.push(server)  # not entered: what it would show of its log on failure has no end
+        # `push` does not enter the server: if the start failed, entering it would read /dev/full,
+        # which never ends.
+        stack.push(server)
         until(server.ready)
-        for _ in range(100):  # more than any buffer before the disk holds
+        # The log of 100 requests is longer than any buffer in front of the disk.
+        for _ in range(100):
             assert server.predict(CAT).status_code == 200
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0

@@ -1,4 +1,4 @@
-"""The comparison with other servers is fair in what a file can say."""
+"""All servers of the comparison are installed with the same versions of the same libraries."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ SAME = ("numpy", "onnxruntime", "paddlepaddle", "pillow")
 
 
 def versions(file: Path) -> set[str]:
-    """Return what a locked set has of the packages that do the work, for Python 3.11."""
+    """Return the versions that a requirements file pins of the packages in SAME, on Python 3.11."""
     lines = [line for line in file.read_text().splitlines() if ">= '3.12'" not in line]
     found = (re.match(rf"({'|'.join(SAME)})==[^ ]+", line) for line in lines)
     return {match.group() for match in found if match}

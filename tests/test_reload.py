@@ -1,4 +1,4 @@
-"""A new bundle takes over from an old one, in a real server under load; a bad one does not."""
+"""Reloads of a real server under load: a new bundle takes over, and a bad bundle does not."""
 
 import io
 import os
@@ -38,35 +38,36 @@ def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Path:
-    """A link to the bundle that is served, as an operator would switch it."""
-    link = tmp_path_factory.mktemp("served") / "current"
-    link.symlink_to(small_bundle)
-    return link
+def link(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Path:
+    """The model directory: a link to the served bundle, which an operator switches."""
+    current = tmp_path_factory.mktemp("served") / "current"
+    current.symlink_to(small_bundle)
+    return current
 
 
 @pytest.fixture(scope="module")
-def shared(place: Path) -> Iterator[RunningServer]:
+def shared(link: Path) -> Iterator[RunningServer]:
     settings = {"workers": 2, "admin_key": KEY, "log_format": "json", "max_batch_size": 4}
     settings |= {"batch_timeout_s": 60, "deadline_s": 60}
-    with RunningServer(place, place.with_name("log"), **settings) as running:
+    with RunningServer(link, link.with_name("log"), **settings) as running:
         yield running
 
 
 @pytest.fixture
-def server(shared: RunningServer, place: Path, small_bundle: Path) -> Iterator[RunningServer]:
-    """The shared server; it serves the small bundle again afterwards."""
+def server(shared: RunningServer, link: Path, small_bundle: Path) -> Iterator[RunningServer]:
+    """The shared server. After the test, it serves the small bundle again."""
     before = version(shared)
     yield shared
-    switch(place, small_bundle)
+    switch(link, small_bundle)
     if version(shared) != before:
-        until(lambda: reload(shared).status_code == 200)  # 409 while the test's own goes on
+        # The answer is 409 while a reload of the test is still running.
+        until(lambda: reload(shared).status_code == 200)
     until(lambda: shared.health()["workers_up"] == 2)
 
 
-def switch(place: Path, directory: Path) -> None:
-    place.unlink()
-    place.symlink_to(directory)
+def switch(link: Path, directory: Path) -> None:
+    link.unlink()
+    link.symlink_to(directory)
 
 
 def reload(server: RunningServer, key: str = KEY) -> httpx.Response:
@@ -78,7 +79,7 @@ def version(server: RunningServer) -> str:
 
 
 def test_a_swap_under_load_loses_nothing(
-    server: RunningServer, place: Path, other_bundle: Path
+    server: RunningServer, link: Path, other_bundle: Path
 ) -> None:
     answers: list[httpx.Response] = []
     over = threading.Event()
@@ -92,7 +93,7 @@ def test_a_swap_under_load_loses_nothing(
     for client in clients:
         client.start()
     before, workers = version(server), set(server.workers())
-    switch(place, other_bundle)
+    switch(link, other_bundle)
     response = reload(server)
     until(lambda: server.health()["workers_up"] == 2)
     over.set()
@@ -107,16 +108,17 @@ def test_a_swap_under_load_loses_nothing(
         for body in (answer.json() for answer in answers)
     }
     assert set(scores) == {before, version(server)}
-    assert len(set(scores.values())) == 2  # each from its own network
+    # Each network has its own scores.
+    assert len(set(scores.values())) == 2
     assert workers.isdisjoint(server.workers())
     metrics = server.client.get("/metrics").text
     assert f'version="{version(server)}"' in metrics
     assert f'version="{before}"' not in metrics
 
 
-def test_a_signal_does_the_same(server: RunningServer, place: Path, other_bundle: Path) -> None:
+def test_a_signal_does_the_same(server: RunningServer, link: Path, other_bundle: Path) -> None:
     before = version(server)
-    switch(place, other_bundle)
+    switch(link, other_bundle)
     server.process.send_signal(signal.SIGHUP)
     until(lambda: version(server) != before)
     assert server.predict(PHOTO).status_code == 200
@@ -125,11 +127,12 @@ def test_a_signal_does_the_same(server: RunningServer, place: Path, other_bundle
 def test_a_signal_during_the_start_does_it_right_after(
     small_bundle: Path, other_bundle: Path, tmp_path: Path
 ) -> None:
-    place = tmp_path / "current"
-    place.symlink_to(small_bundle)
-    server = RunningServer(place, tmp_path / "log", workers=1, log_format="json")
-    until(server.workers)  # it loads the small bundle
-    switch(place, other_bundle)
+    link = tmp_path / "current"
+    link.symlink_to(small_bundle)
+    server = RunningServer(link, tmp_path / "log", workers=1, log_format="json")
+    # The worker loads the small bundle now.
+    until(server.workers)
+    switch(link, other_bundle)
     server.process.send_signal(signal.SIGHUP)
     with server:
         until(lambda: version(server) == load_bundle(other_bundle).version)
@@ -137,14 +140,14 @@ def test_a_signal_during_the_start_does_it_right_after(
 
 
 def test_a_bundle_with_other_answers_is_refused_and_the_old_one_serves_on(
-    server: RunningServer, place: Path, small_bundle: Path, tmp_path: Path
+    server: RunningServer, link: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
     before, scores = version(server), server.predict(PHOTO).json()["predictions"]
     bad = tmp_path / "bad"
     shutil.copytree(small_bundle, bad)
     config = (bad / "inference.yml").read_text(encoding="utf-8")
     (bad / "inference.yml").write_text(config.replace("score: 0.", "score: 1."), encoding="utf-8")
-    switch(place, bad)
+    switch(link, bad)
     response = reload(server)
     assert (response.status_code, response.json()["code"]) == (409, "reload_refused")
     assert "golden answers" in response.json()["detail"]
@@ -154,32 +157,33 @@ def test_a_bundle_with_other_answers_is_refused_and_the_old_one_serves_on(
 
 
 def test_a_bundle_that_is_none_is_refused_by_signal_too(
-    server: RunningServer, place: Path, tmp_path: Path
+    server: RunningServer, link: Path, tmp_path: Path
 ) -> None:
     def refusals() -> int:
         return sum("new bundle is refused" in line["message"] for line in server.logged())
 
     before = refusals()
-    switch(place, tmp_path)
+    switch(link, tmp_path)
     server.process.send_signal(signal.SIGHUP)
     until(lambda: refusals() > before)
     assert server.predict(PHOTO).status_code == 200
 
 
-def test_a_link_that_leads_to_itself_is_refused(server: RunningServer, place: Path) -> None:
-    switch(place, place)
+def test_a_link_that_leads_to_itself_is_refused(server: RunningServer, link: Path) -> None:
+    switch(link, link)
     response = reload(server)
     assert (response.status_code, response.json()["code"]) == (409, "reload_refused")
-    assert response.json()["detail"] == f"{place}: no such model directory"
+    assert response.json()["detail"] == f"{link}: no such model directory"
 
 
 def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(
-    server: RunningServer, place: Path, small_bundle: Path, tmp_path: Path
+    server: RunningServer, link: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
     odd = tmp_path / "odd"
     shutil.copytree(small_bundle, odd)
-    (odd / "inference.yml").write_text('Global: !!int ""')  # on which the YAML reader stumbles
-    switch(place, odd)
+    # PyYAML raises an IndexError for this text.
+    (odd / "inference.yml").write_text('Global: !!int ""')
+    switch(link, odd)
     server.process.send_signal(signal.SIGHUP)
 
     def found() -> list[dict[str, Any]]:
@@ -202,7 +206,8 @@ def test_two_reloads_at_once_are_one(server: RunningServer) -> None:
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(3) as clients:
-        photo = clients.submit(server.predict, PHOTO)  # a reload waits for the old ones' last
+        # The reload waits for this photo, because an old worker has it.
+        photo = clients.submit(server.predict, PHOTO)
         until(lambda: server.health()["in_flight"] == 1)
         reloads = [clients.submit(reload, server) for _ in range(2)]
         ((refused,), _) = wait(reloads, return_when=FIRST_COMPLETED)
@@ -246,7 +251,8 @@ def test_while_it_drains_no_new_bundle_is_started(small_bundle: Path, tmp_path: 
         until(lambda: not server.ready())
         response = reload(server)
         assert (response.status_code, response.json()["code"]) == (503, "draining")
-        server.process.send_signal(signal.SIGTERM)  # enough of it
+        # The second signal ends the drain delay.
+        server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
 
 
@@ -267,5 +273,6 @@ def test_who_is_starting_when_the_end_begins_does_not_take_over(
         until(lambda: not server.ready())
         os.kill(new, signal.SIGCONT)
         assert swap.result().json()["code"] == "draining"
-        server.process.send_signal(signal.SIGTERM)  # enough of it
+        # The second signal ends the drain delay.
+        server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0

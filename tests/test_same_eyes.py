@@ -1,4 +1,4 @@
-"""One photo through `evaluate`, `predict` and HTTP: the same bytes go into the network."""
+"""`evaluate`, `predict` and HTTP give the network the same pixels of a photo, to the byte."""
 
 import json
 from pathlib import Path
@@ -25,16 +25,16 @@ OPS = transform_ops(
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle whose scores tell the bytes it has seen."""
-    place = tmp_path_factory.mktemp("bundles") / "mirror"
+    """A bundle whose scores reveal the pixels that the network has seen."""
+    directory = tmp_path_factory.mktemp("bundles") / "mirror"
     labels = [str(class_id) for class_id in range(3 * SIDE * SIDE + 1)]
-    export(Mirror(), Card("mirror", OPS, labels, {"source": "a test"}), place)
-    return place
+    export(Mirror(), Card("mirror", OPS, labels, {"source": "a test"}), directory)
+    return directory
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A large JPEG that lies on its side, alone in the folder of class 0."""
+    """A large JPEG with an EXIF orientation. It is the only photo in the folder of class 0."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     path = tmp_path / "photos" / "0" / "side.jpg"
@@ -67,9 +67,9 @@ def in_order(predictions: list[dict[str, float]]) -> npt.NDArray[np.float32]:
 
 
 def seen(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return the (H, W, 3) that the mirror saw."""
+    """Return the pixels that the mirror saw, (H, W, 3)."""
     values = scores[:-1].astype(np.float64) * Mirror.LEVEL / scores[-1] - 1
-    assert np.abs(values - values.round()).max() < 0.4, "the scores do not tell the bytes"
+    assert np.abs(values - values.round()).max() < 0.4, "the scores do not reveal the pixels"
     planes = values.round().astype(np.uint8).reshape(3, SIDE, SIDE)
     return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
@@ -94,7 +94,8 @@ def test_the_scores_are_the_same(
     evaluated = by_evaluate(run, default_bundle, photo, tmp_path / "evaluated")
     predicted = by_predict(run, default_bundle, photo, 1000)
     served = by_http(default_bundle, photo, 1000, tmp_path / "log")
-    rounding = 1.1e-6  # to six digits, of what another number of threads adds up
+    # Scores are rounded to six digits, and another number of threads adds numbers in another order.
+    rounding = 1.1e-6
     assert 0.2 < evaluated.max() < 0.9
     assert np.abs(evaluated - served).max() < rounding
     assert np.abs(predicted - served).max() < rounding

@@ -1,4 +1,4 @@
-"""The real service in a real process with real weights, and what is done to it from outside."""
+"""The real service in its own process with real weights, under everything that may go wrong."""
 
 import os
 import random
@@ -46,7 +46,7 @@ def server(
 
 @pytest.fixture(autouse=True)
 def _well_before_and_after(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test does to the shared server, one good photo is answered well afterwards."""
+    """After each test of the shared server, a good photo still gets its right answer."""
     yield
     if "server" in request.fixturenames:
         server: RunningServer = request.getfixturevalue("server")
@@ -63,7 +63,7 @@ def assert_cat(response: httpx.Response) -> None:
 
 
 def form(data: bytes) -> bytes:
-    """Return a whole HTTP request with `data` as its file."""
+    """Return the bytes of an HTTP request whose form has the file `data`."""
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
     body = head + data + b"\r\n--b--\r\n"
     return (
@@ -85,11 +85,12 @@ def test_photos_sent_at_once_get_each_its_own_answer(server: RunningServer) -> N
         for line in text.splitlines()
         if line.startswith(f"classifier_batch_size_{name} ")
     )
-    assert photos > batches  # some of them shared a batch
+    # Some photos shared a batch.
+    assert photos > batches
 
 
 def test_garbage_is_refused_piece_by_piece(server: RunningServer) -> None:
-    rng = random.Random(7)  # noqa: S311  (repeatable)
+    rng = random.Random(7)  # noqa: S311  (the same uploads in every run)
     begins = [b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"RIFF"]
     uploads = [rng.choice(begins) + rng.randbytes(rng.randrange(1, 5000)) for _ in range(50)]
     with ThreadPoolExecutor(8) as clients:
@@ -119,7 +120,8 @@ def test_a_killed_worker_costs_only_its_own_batch(server: RunningServer) -> None
         os.kill(old[0], signal.SIGKILL)
         statuses = [answer.status_code for answer in answers]
     assert set(statuses) <= {200, 503}
-    assert statuses.count(503) <= 8  # at most one batch was in its hands
+    # The killed worker had at most one batch.
+    assert statuses.count(503) <= 8
     until(lambda: server.health()["workers_up"] == 2)
     assert old[0] not in server.workers()
 
@@ -157,7 +159,8 @@ def test_a_log_that_nobody_takes_holds_up_nobody(small_bundle: Path, tmp_path: P
     os.mkfifo(log)
     reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
     with RunningServer(small_bundle, log, workers=1) as server:
-        for _ in range(400):  # of which a pipe holds half
+        # A pipe holds half of these lines.
+        for _ in range(400):
             assert server.client.get("/health/live", timeout=10).status_code == 200
     os.close(reader)
 
@@ -179,7 +182,8 @@ def test_on_sigterm_it_is_first_not_ready_but_serves(small_bundle: Path, tmp_pat
         until(lambda: server.status("/health/ready") == 503)
         assert server.status("/health/live") == 200
         assert server.predict(CAT).status_code == 200
-        server.process.send_signal(signal.SIGTERM)  # enough of it
+        # The second signal ends the drain delay.
+        server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
         assert server.status("/health/live") is None
 
@@ -225,7 +229,8 @@ def test_the_time_to_drain_is_not_cut_to_whole_seconds() -> None:
 
 def test_on_sigterm_during_the_start_it_ends_at_once(default_bundle: Path, tmp_path: Path) -> None:
     server = RunningServer(default_bundle, tmp_path / "log", workers=2)
-    until(lambda: len(server.workers()) == 2)  # they load their models now
+    # The workers load their models now.
+    until(lambda: len(server.workers()) == 2)
     workers = server.workers()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0

@@ -1,4 +1,4 @@
-"""Traces of the real service, as a collector gets them, and their ids in the log."""
+"""Traces of the real service, as a collector receives them, and their ids in the log."""
 
 import os
 import secrets
@@ -46,9 +46,11 @@ def traced(bundle: Path, log: Path, endpoint: str, **variables: str) -> Iterator
             workers=1,
             max_batch_size=2,
             capacity=CAPACITY,
-            longest_wait_s=3600,  # as many places on the slowest machine
+            # On a slow machine, a shorter time would leave fewer permits.
+            longest_wait_s=3600,
             batch_timeout_s=60,
-            canary_interval_s=3600,  # a worker that is stopped holds what the test has sent
+            # A stopped worker must hold photos of the test, not a canary.
+            canary_interval_s=3600,
             drain_delay_s=0,
         ) as server:
             yield server
@@ -74,7 +76,7 @@ def stopped_worker(server: RunningServer) -> Iterator[None]:
 
 
 def wait_for(server: RunningServer, in_flight: int) -> None:
-    """Wait until so many photos are inside, decoded, and the first of them with the worker."""
+    """Wait until `in_flight` photos are decoded, the worker has the first, and the others wait."""
     waiting = f"classifier_queue_depth {in_flight - 1:.1f}\n"
     until(
         lambda: (
@@ -85,7 +87,7 @@ def wait_for(server: RunningServer, in_flight: int) -> None:
 
 
 class Caller:
-    """A request from inside a trace, as another service sends it."""
+    """A client that sends its request as a part of its own trace."""
 
     def __init__(self, flags: str = "01") -> None:
         self.trace_id, self.span_id = secrets.token_hex(16), secrets.token_hex(8)
@@ -100,20 +102,20 @@ class Caller:
 
 
 def span_of(collector: Collector, request_id: str) -> Span:
-    """Wait for the span of a request; it comes after its children."""
+    """Wait for the span of a request, and return it. Its children arrive before it."""
     until(lambda: collector.of_request(request_id), timeout_s=15)
     span = collector.of_request(request_id)
     assert span
     return span
 
 
-def told(span: Span) -> tuple[str, object, object, str]:
-    """Return a span's name, HTTP status, outcome, and its own status."""
-    shown = values(span)
+def summary(span: Span) -> tuple[str, object, object, str]:
+    """Return a span's name, HTTP status, outcome, and span status."""
+    attributes = values(span)
     return (
         span.name,
-        shown["http.response.status_code"],
-        shown["classifier.outcome"],
+        attributes["http.response.status_code"],
+        attributes["classifier.outcome"],
         Status.StatusCode.Name(span.status.code),
     )
 
@@ -124,9 +126,9 @@ def test_a_photos_span_hangs_below_its_callers(server: RunningServer, collector:
     span = span_of(collector, caller.request_id)
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (caller.trace_id, caller.span_id)
     assert span.kind == Span.SPAN_KIND_SERVER
-    assert told(span) == ("POST /predict", 200, "ok", "STATUS_CODE_UNSET")
-    shown = values(span)
-    assert (shown["http.request.method"], shown["http.route"]) == ("POST", "/predict")
+    assert summary(span) == ("POST /predict", 200, "ok", "STATUS_CODE_UNSET")
+    attributes = values(span)
+    assert (attributes["http.request.method"], attributes["http.route"]) == ("POST", "/predict")
     line = server.line_of(caller.request_id)
     assert (line["trace_id"], line["span_id"]) == (caller.trace_id, span.span_id.hex())
 
@@ -140,7 +142,8 @@ def test_its_stages_lie_in_it_as_they_were_measured(
     stages = collector.below(span)
     assert set(stages) == {"decode", "queue", "inference"}
     ends = [span.start_time_unix_nano]
-    for name in ("decode", "queue", "inference"):  # one after the other
+    # The stages follow each other in time.
+    for name in ("decode", "queue", "inference"):
         stage = stages[name]
         assert stage.start_time_unix_nano >= ends[-1]
         ends.append(stage.end_time_unix_nano)
@@ -154,9 +157,9 @@ def test_the_service_has_its_name(server: RunningServer, collector: Collector) -
     caller = Caller()
     caller.predict(server, CAT)
     span_of(collector, caller.request_id)
-    shown = values(collector.resources[-1])
-    assert shown["service.name"] == "photo-classifier"
-    assert shown["telemetry.sdk.language"] == "python"
+    attributes = values(collector.resources[-1])
+    assert attributes["service.name"] == "photo-classifier"
+    assert attributes["telemetry.sdk.language"] == "python"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_a_bad_upload_is_no_failure_of_ours(
     caller = Caller()
     assert caller.predict(server, photo).json()["code"] == code
     span = span_of(collector, caller.request_id)
-    assert told(span) == ("POST /predict", status, code, "STATUS_CODE_UNSET")
+    assert summary(span) == ("POST /predict", status, code, "STATUS_CODE_UNSET")
     assert set(collector.below(span)) == stages
 
 
@@ -193,11 +196,12 @@ def test_photos_of_one_batch_and_one_too_many(server: RunningServer, collector: 
         assert refused.predict(server, CAT).status_code == 429
     assert [answer.result().status_code for answer in answers] == [200] * CAPACITY
     span = span_of(collector, refused.request_id)
-    assert told(span) == ("POST /predict", 429, "overloaded", "STATUS_CODE_UNSET")
+    assert summary(span) == ("POST /predict", 429, "overloaded", "STATUS_CODE_UNSET")
     assert not collector.below(span)
     stages = [collector.below(span_of(collector, caller.request_id)) for caller in callers]
     sizes = [values(stage["inference"])["classifier.batch_size"] for stage in stages]
-    assert sizes == [1, 2, 2]  # the first was in the worker's hands already
+    # The worker had the first photo already when the others arrived.
+    assert sizes == [1, 2, 2]
 
 
 def test_an_answer_too_late_is_a_failure(server: RunningServer, collector: Collector) -> None:
@@ -206,7 +210,7 @@ def test_an_answer_too_late_is_a_failure(server: RunningServer, collector: Colle
         answer = caller.predict(server, CAT, **{"X-Deadline-Ms": "300"})
     assert answer.status_code == 504
     span = span_of(collector, caller.request_id)
-    assert told(span) == ("POST /predict", 504, "deadline_exceeded", "STATUS_CODE_ERROR")
+    assert summary(span) == ("POST /predict", 504, "deadline_exceeded", "STATUS_CODE_ERROR")
 
 
 def test_a_caller_who_hangs_up_has_a_span(server: RunningServer, collector: Collector) -> None:
@@ -218,7 +222,7 @@ def test_a_caller_who_hangs_up_has_a_span(server: RunningServer, collector: Coll
         ):
             client.post("/predict", files={"file": CAT}, headers=caller.headers)
         span = span_of(collector, caller.request_id)
-    assert told(span) == ("POST /predict", 499, "client_closed", "STATUS_CODE_UNSET")
+    assert summary(span) == ("POST /predict", 499, "client_closed", "STATUS_CODE_UNSET")
 
 
 def test_probes_have_no_span_but_their_callers_trace_in_the_log(
@@ -292,18 +296,21 @@ def test_a_dead_collector_does_no_harm(small_bundle: Path, tmp_path: Path, silen
             for _ in range(50):
                 answer = server.predict(CAT)
                 assert answer.status_code == 200
-                assert answer.elapsed.total_seconds() < 5  # the exporter's patience is 10 s
+                # The exporter waits 10 s for the collector.
+                assert answer.elapsed.total_seconds() < 5
             server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(20) == 0  # the SDK's own is half a minute
+            # At the shutdown, the SDK waits 30 s for the collector.
+            assert server.process.wait(20) == 0
             exporter = [line for line in server.logged() if "opentelemetry" in line["logger"]]
     assert len([line for line in exporter if "export" in line["message"]]) <= 1
-    assert len(exporter) <= 3  # that one, and now and then that the queue is full
+    # The other lines may say that the queue is full.
+    assert len(exporter) <= 3
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.fixture
 def without_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no process that is started find the packages of the extra."""
+    """Hide the packages of the extra `otel` from the processes that the test starts."""
     names = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto")
     blocked = f"import sys; sys.modules |= dict.fromkeys({names})"
     (tmp_path / "sitecustomize.py").write_text(blocked)
@@ -323,7 +330,7 @@ def test_without_the_packages_it_serves_and_logs_the_callers_trace(
 
 
 def start_error(bundle: Path, **variables: str) -> str:
-    """Start a server that cannot start; return what it says."""
+    """Run `serve`, which cannot start; return its only line on standard error."""
     command = [sys.executable, "-m", "app", "serve", "--port", "0", "--model-dir", str(bundle)]
     environment = os.environ | {"CLASSIFIER_TRACES": "true"} | variables
     ended = subprocess.run(
@@ -342,13 +349,14 @@ def start_error(bundle: Path, **variables: str) -> str:
 
 @pytest.mark.usefixtures("without_packages")
 def test_without_the_packages_traces_are_an_error_at_the_start(small_bundle: Path) -> None:
-    said = "error: CLASSIFIER_TRACES needs the packages of requirements/otel.txt"
-    assert start_error(small_bundle).startswith(said)
+    expected = "error: CLASSIFIER_TRACES needs the packages of requirements/otel.txt: install them"
+    assert start_error(small_bundle).startswith(expected)
 
 
 def test_a_wrong_setting_of_theirs_is_an_error_at_the_start(small_bundle: Path) -> None:
-    said = start_error(small_bundle, OTEL_BSP_SCHEDULE_DELAY="0")
-    assert said.startswith("error: OpenTelemetry's settings: ")
+    line = start_error(small_bundle, OTEL_BSP_SCHEDULE_DELAY="0")
+    assert line.startswith("error: OpenTelemetry's settings: ")
+    assert line.endswith("; correct its OTEL_ variables")
 
 
 def test_where_they_are_not_wanted_the_packages_are_not_loaded() -> None:

@@ -1,4 +1,4 @@
-"""`train` and `export` as commands."""
+"""The commands `train` and `export`."""
 
 import itertools
 import json
@@ -30,16 +30,16 @@ SMALL = ("--weights", "none", "--scale", 0.25, "--size", 32, "--batch-size", 4)
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of class folders, with a damaged file among the photos."""
-    place = tmp_path_factory.mktemp("photos") / "colours"
-    draw_classes(place, dict.fromkeys(LABELS, 6))
-    damaged = place / "cat" / "damaged.png"
-    damaged.write_bytes((place / "cat" / "0.png").read_bytes()[:500])
-    return place
+    """A folder of class folders, with a damaged file among the photos."""
+    folder = tmp_path_factory.mktemp("photos") / "colours"
+    draw_classes(folder, dict.fromkeys(LABELS, 6))
+    damaged = folder / "cat" / "damaged.png"
+    damaged.write_bytes((folder / "cat" / "0.png").read_bytes()[:500])
+    return folder
 
 
-def typed(output: str, hint: str) -> list[str]:
-    """Return the arguments of the command that was printed behind `hint`, as a shell reads it."""
+def printed_command(output: str, hint: str) -> list[str]:
+    """Return the arguments of the command that was printed behind `hint`, split like in a shell."""
     (line,) = (line for line in output.splitlines() if hint in line)
     program, *words = shlex.split(line.partition(hint)[2])
     assert (program, *words[:2]) == (".venv/bin/python", "-m", "app")
@@ -66,18 +66,19 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     assert "data:image/png;base64," in report
     assert list((folder / "visualdl").glob("vdlrecords.*.log"))
 
-    ended = run(*typed(ended.out, "export it: "))
+    ended = run(*printed_command(ended.out, "export it: "))
     assert ended.code == 0
-    assert typed(ended.out, "serve it: ") == ["serve", "--model-dir", str(folder / "bundle")]
-    figures = json.loads(ended.out.splitlines()[-1])
+    serve = printed_command(ended.out, "serve it: ")
+    assert serve == ["serve", "--model-dir", str(folder / "bundle")]
+    exported = json.loads(ended.out.splitlines()[-1])
     bundle = load_bundle(folder / "bundle")
     assert bundle.labels == tuple(sorted(LABELS))
     assert bundle.name == "MobileNetV2_x0_25"
     assert bundle.preprocessing.crop == (32, 32)
-    assert bundle.provenance["accuracy"] == figures["accuracy"]
-    assert figures["accuracy"]["top1"] == document["val_top1"]
-    assert figures["accuracy"]["photos"] == 3
-    assert bundle.provenance["temperature"] == figures["temperature"] > 0
+    assert bundle.provenance["accuracy"] == exported["accuracy"]
+    assert exported["accuracy"]["top1"] == document["val_top1"]
+    assert exported["accuracy"]["photos"] == 3
+    assert bundle.provenance["temperature"] == exported["temperature"] > 0
 
     ended = run("evaluate", folder / "bundle", folder / "val_list.txt")
     assert json.loads(ended.out.splitlines()[-1])["top1"] == document["val_top1"]
@@ -87,12 +88,12 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
     folder = tmp_path / "run"
     run("train", photos, *SMALL, "--epochs", 2, "--workers", 0, "--output", folder)
     run("export", folder, "--output", tmp_path / "bundle")
-    from app.training.run.folder import Run as TrainingRun  # noqa: PLC0415  (with Paddle)
+    from app.training.run.folder import Run as TrainingRun  # noqa: PLC0415  (it imports Paddle)
 
     bundle = load_bundle(tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     network = TrainingRun(folder).best_network()
-    import paddle  # noqa: PLC0415
+    import paddle  # noqa: PLC0415  (the import takes seconds)
 
     logits = network(paddle.to_tensor(bundle.preprocessing.normalized(image))).numpy()
     odds = np.exp(logits / bundle.provenance["temperature"])
@@ -104,7 +105,7 @@ def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_p
 def test_weights_of_a_run_bring_their_padding_and_preprocessing(
     run: Run, photos: Path, tmp_path: Path
 ) -> None:
-    from app.training.weights.origins import read_file  # noqa: PLC0415  (with Paddle)
+    from app.training.weights.origins import read_file  # noqa: PLC0415  (it imports Paddle)
 
     folder, labels = tmp_path / "run", tmp_path / "labels.txt"
     labels.write_text("\n".join(sorted(LABELS)), "utf-8")
@@ -122,7 +123,7 @@ def test_weights_of_a_run_bring_their_padding_and_preprocessing(
 
 @pytest.fixture
 def child(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A long run, in its second epoch at least, with two processes that read."""
+    """A long run with two reader processes, after the end of its first epoch."""
     options = [*map(str, SMALL), "--epochs", "400", "--workers", "2", "--patience", "400"]
     folder = tmp_path / "a run"
     command = [sys.executable, "-m", "app", "train", str(photos), *options, "--output", str(folder)]
@@ -139,10 +140,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
     number: signal.Signals, child: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "a run"
-    os.killpg(child.pid, number)  # as a terminal does: to all processes of the command
+    # A terminal also sends the signal to all processes of the command.
+    os.killpg(child.pid, number)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert typed(err, "go on with: ") == ["train", "--resume", str(folder)]
+    assert printed_command(err, "go on with: ") == ["train", "--resume", str(folder)]
     assert "Traceback" not in err
     done = (folder / "metrics.jsonl").read_text().count("\n")
     assert 1 <= done < 400
@@ -159,11 +161,11 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["train"], "which photos? .venv/bin/python -m app train DIR"),
         (["train", "missing"], "missing: no such folder"),
-        (["train", "{photos}", "--broken", "fail"], "1 photos cannot be read, the first is"),
+        (["train", "{photos}", "--broken", "fail"], "1 photo cannot be read, first "),
         (["train", "{photos}", "--size", "50"], "--size: Input should be a multiple of 32"),
         (["train", "{photos}", "--freeze", "99"], "--freeze: String should match"),
         (["train", "{photos}", "--epochs", "0", "--warmup-epochs", "0"], "no epochs"),
@@ -179,12 +181,12 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
     ],
 )
 def test_what_cannot_be_is_one_line(
-    run: Run, arguments: list[str], said: str, photos: Path
+    run: Run, arguments: list[str], message: str, photos: Path
 ) -> None:
     code, _, err = run(*(argument.format(photos=photos) for argument in arguments))
     assert code == 1
     assert err.splitlines()[-1].startswith("error: ")
-    assert said in err.splitlines()[-1]
+    assert message in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -207,20 +209,20 @@ def test_what_cannot_be_is_said_before_photos_are_decoded(
 def test_photos_on_both_sides_or_of_two_classes_are_told_of(
     run: Run, photos: Path, tmp_path: Path
 ) -> None:
-    for part, names in (("train", "0123"), ("test", "345")):
-        for label, i in itertools.product(LABELS, names):
+    for part, numbers in (("train", "0123"), ("test", "345")):
+        for label, i in itertools.product(LABELS, numbers):
             (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
             shutil.copy(photos / label / f"{i}.png", tmp_path / part / label)
     short = (*SMALL, "--epochs", 1, "--workers", 0)
     err = run("train", tmp_path, *short, "--output", tmp_path.parent / "leaky").err
-    assert "3 photos are held out and learned from too, which flatters" in err
+    assert "3 photos are held out and also learned from" in err
     assert "two classes" not in err
     for label in LABELS:
         (tmp_path / "test" / label / "3.png").unlink()
     shutil.copy(photos / "cat" / "0.png", tmp_path / "train" / "dog" / "cat.png")
     err = run("train", tmp_path, *short, "--output", tmp_path.parent / "contradictory").err
     assert "held out and" not in err
-    assert "1 photo stands under two classes" in err
+    assert "1 photo is in two classes" in err
 
 
 def test_two_runs_begun_at_once_have_a_folder_each(
@@ -229,7 +231,8 @@ def test_two_runs_begun_at_once_have_a_folder_each(
     monkeypatch.chdir(tmp_path)
     assert [str(free_folder(photos)) for _ in range(2)] == ["runs/colours-1", "runs/colours-2"]
     assert run("train", photos, *SMALL, "--broken", "fail").code == 1
-    assert len(list(Path("runs").iterdir())) == 2  # a run that does not begin has none
+    # A run that does not begin leaves no folder.
+    assert len(list(Path("runs").iterdir())) == 2
 
 
 def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
@@ -238,15 +241,17 @@ def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
     run("train", photos, *SMALL, "--epochs", 1, "--workers", 0, "--output", folder)
     shutil.rmtree(photos)
     ended = run("export", folder, "--output", tmp_path)
-    assert ended == (1, "", f"error: {tmp_path} is there and is no bundle; it is not replaced\n")
+    message = f"{tmp_path} is not a bundle and is not replaced; choose another path"
+    assert ended == (1, "", f"error: {message}\n")
 
 
 def test_the_help_says_how_much_quicker_the_classifier_learns(run: Run) -> None:
-    from app.training.learning.phases import phases  # noqa: PLC0415  (with Paddle)
+    from app.training.learning.phases import phases  # noqa: PLC0415  (it imports Paddle)
 
     head, fine = phases(Options(lr=0.001))
     assert head.rate == pytest.approx(10 * fine.rate)
-    assert "tenfold for the classifier alone" in " ".join(run("train", "--help").out.split())
+    help_text = " ".join(run("train", "--help").out.replace("│", " ").split())
+    assert "ten times as high while only the classifier learns" in help_text
 
 
 def test_photos_to_validate_and_test_only_are_not_learned(run: Run, tmp_path: Path) -> None:
@@ -257,12 +262,12 @@ def test_photos_to_validate_and_test_only_are_not_learned(run: Run, tmp_path: Pa
 
 
 def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path: Path) -> None:
-    place = shutil.copytree(photos, tmp_path / "photos")
+    folder = shutil.copytree(photos, tmp_path / "photos")
     for name in ("bird", "fish"):
-        (place / name).mkdir()
-    (place / "bird" / "only.heic").write_bytes(b"not read")
-    (place / "fish" / "only.jpg").write_bytes(b"no photo")
-    code, _, err = run("train", place, *SMALL, "--output", tmp_path / "run")
+        (folder / name).mkdir()
+    (folder / "bird" / "only.heic").write_bytes(b"not read")
+    (folder / "fish" / "only.jpg").write_bytes(b"no photo")
+    code, _, err = run("train", folder, *SMALL, "--output", tmp_path / "run")
     assert code == 1
     assert err.splitlines()[-1].startswith(
         "error: no photo to learn from that can be read: bird, fish; files count that end with .bmp"
@@ -274,12 +279,12 @@ def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path
 def test_a_name_that_no_list_can_hold_is_one_line(
     run: Run, photos: Path, tmp_path: Path, name: str
 ) -> None:
-    place = shutil.copytree(photos, tmp_path / "photos")
-    (place / "cat" / "1.png").rename(place / "cat" / name)
-    code, _, err = run("train", place, *SMALL, "--output", tmp_path / "run")
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    (folder / "cat" / "1.png").rename(folder / "cat" / name)
+    code, _, err = run("train", folder, *SMALL, "--output", tmp_path / "run")
     assert code == 1
     assert err.splitlines()[-1] == (
-        f"error: {str(place / 'cat' / name)!r}: rename it: "
+        f"error: {str(folder / 'cat' / name)!r}: rename it: "
         "a name with a line break, or not in UTF-8, cannot stand in a list of photos"
     )
     assert not list((tmp_path / "run").glob("*_list.txt"))
@@ -295,7 +300,7 @@ def test_the_numbers_of_a_list_have_no_gap(run: Run, photos: Path, tmp_path: Pat
 
 @pytest.fixture
 def listed(photos: Path, tmp_path: Path) -> Path:
-    """A list as PaddleClas reads it, 2 cats and 2 dogs, and files of labels beside it."""
+    """A list of 2 cats and 2 dogs in PaddleClas's format, with label files beside it."""
     lines = [f"{photos / name / f'{i}.png'} {number}\n" for number, name in enumerate(LABELS[:2])
              for i in (1, 2)]  # fmt: skip
     (tmp_path / "photos.txt").write_text("".join(lines))
@@ -322,31 +327,31 @@ def test_a_list_without_labels_is_told_of_them(run: Run, listed: Path, tmp_path:
     options = (*SMALL, "--epochs", 1, "--workers", 0, "--output", tmp_path / "run")
     ended = run("train", listed, *options)
     assert ended.code == 0
-    assert "the classes have numbers for names; --labels FILE gives them others" in ended.err
+    assert "the class names are numbers; --labels FILE gives the classes other names" in ended.err
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         ("one.txt", "photos.txt: class 1, but the last is 0"),
         ("three.txt", "no photo to learn from that can be read: bird;"),
         ("none.txt", "none.txt: the labels cannot be read"),
     ],
 )
-def test_labels_that_do_not_fit_a_list(run: Run, listed: Path, labels: str, said: str) -> None:
+def test_labels_that_do_not_fit_a_list(run: Run, listed: Path, labels: str, message: str) -> None:
     code, _, err = run("train", listed, "--labels", listed.with_name(labels), *SMALL)
     assert code == 1
-    assert said in err.splitlines()[-1]
+    assert message in err.splitlines()[-1]
 
 
 def test_the_defaults_stand_in_two_places_alike() -> None:
-    import inspect  # noqa: PLC0415
+    import inspect  # noqa: PLC0415  (only this test needs it)
 
-    from app.cli.training import train  # noqa: PLC0415
+    from app.cli.training import train  # noqa: PLC0415  (only this test needs it)
 
-    typed = inspect.signature(train).parameters
+    parameters = inspect.signature(train).parameters
     fields = Options.model_fields
-    assert {name: typed[name].default for name in fields.keys() & typed.keys()} == {
-        name: fields[name].default for name in fields.keys() & typed.keys()
+    assert {name: parameters[name].default for name in fields.keys() & parameters.keys()} == {
+        name: fields[name].default for name in fields.keys() & parameters.keys()
     }
-    assert fields.keys() - typed.keys() == {"max_pixels"}
+    assert fields.keys() - parameters.keys() == {"max_pixels"}

@@ -1,4 +1,4 @@
-"""Connections that would last for ever, on the real server: which end, and who may stay."""
+"""Connections to the real server: it closes those that would never end, and keeps the others."""
 
 import http.client
 import socket
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from running import RunningServer, until
 
-REFUSED = b"POST /predict HTTP/1.1\r\nHost: test\r\n"  # for want of a key
+# The server refuses this request, because it carries no key.
+REFUSED = b"POST /predict HTTP/1.1\r\nHost: test\r\n"
 ALIVE = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
@@ -20,14 +21,15 @@ def server(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "workers": 1,
         "api_keys": "a-key-0123456789",
         "capacity_bytes": 20_000_000,
-        "upload_timeout_s": 5,  # as long as uvicorn waits for a head
+        # The server waits equally long for a request's head: uvicorn's default is 5 s as well.
+        "upload_timeout_s": 5,
     }
     with RunningServer(small_bundle, log, **settings) as server:
         yield server
 
 
 def connect(server: RunningServer, data: bytes, answer: bytes = b"") -> socket.socket:
-    """Send `data` on a new connection and read until `answer` has come."""
+    """Return a new connection on which `data` was sent and `answer` was read."""
     connection = socket.create_connection(("127.0.0.1", server.port), 60)
     connection.sendall(data)
     read(connection, lambda got: answer in got)
@@ -36,17 +38,17 @@ def connect(server: RunningServer, data: bytes, answer: bytes = b"") -> socket.s
 
 
 def read(connection: socket.socket, enough: Callable[[bytes], bool]) -> bytes:
-    """Read until it is enough."""
+    """Read until `enough` accepts the bytes read so far, and return these bytes."""
     got = b""
     while not enough(got):
         piece = connection.recv(65536)
-        assert piece, "the server has closed it"
+        assert piece, "the server has closed the connection"
         got += piece
     return got
 
 
 def ended(connection: socket.socket, more: bytes = b"") -> bool:
-    """Tell if the server has closed it; else send `more`."""
+    """Send `more`, and return whether the server has closed the connection."""
     with suppress(BlockingIOError):
         try:
             if more:
@@ -61,7 +63,9 @@ def ended(connection: socket.socket, more: bytes = b"") -> bool:
 
 def test_who_keeps_the_server_waiting_is_disconnected(server: RunningServer) -> None:
     long, one = REFUSED + b"Content-Length: 100000\r\n\r\n", REFUSED + b"Content-Length: 1\r\n\r\n"
-    cases = {  # what is sent, what is read then, and what is sent again and again after it
+    # Each client sends the first bytes, reads until the second bytes have arrived, and then sends
+    # the third bytes again and again.
+    cases = {
         "silent": (b"", b"", b""),
         "empty lines": (b"", b"", b"\r\n"),
         "half a head": (b"GET / HT", b"", b""),
@@ -72,13 +76,13 @@ def test_who_keeps_the_server_waiting_is_disconnected(server: RunningServer) -> 
         "answered, empty lines": (ALIVE, b"}", b"\r\n"),
     }
     with ExitStack() as stack:
-        callers = {
+        clients = {
             name: (stack.enter_context(connect(server, data, answer)), more)
             for name, (data, answer, more) in cases.items()
         }
 
         def connected() -> list[str]:
-            return [name for name, (caller, more) in callers.items() if not ended(caller, more)]
+            return [name for name, (client, more) in clients.items() if not ended(client, more)]
 
         with suppress(AssertionError):
             until(lambda: not connected())
@@ -108,7 +112,7 @@ def test_what_has_no_end_is_not_read_to_it(
 
 
 def test_who_reads_only_after_sending_is_refused_and_may_stay(server: RunningServer) -> None:
-    """Clients like this one look for an answer when all is sent."""
+    """This client looks for an answer only after it has sent the whole body, as many clients do."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.connect()
     first = connection.sock

@@ -1,4 +1,4 @@
-"""Keys: who has none is told so at once, takes nobody's place, and no key is seen anywhere."""
+"""Keys: a request without a key gets 401 at once and no permit, and no output shows any key."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from fakes import FakePool
 from fastapi.testclient import TestClient
+from posting import assert_problem, png, post, sent_to
 from running import RunningServer, until
-from test_http import assert_problem, png, post, sent_to
 
 from app.main import create_app
-from app.model.bundle import Bundle, load_bundle
+from app.model.bundle import Bundle
 from app.settings import read_settings
+
+pytest_plugins = ["app_fixtures"]
 
 OLD, NEW, ADMIN = "the-old-key-0123456789", "the-new-key-0123456789", "the-admins-key-0123456789"
 STRANGERS = "the-strangers-key-0123456789"
@@ -23,11 +25,6 @@ Serve = Callable[..., AbstractContextManager[TestClient]]
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
-
-
-@pytest.fixture(scope="module")
-def bundle(small_bundle: Path) -> Bundle:
-    return load_bundle(small_bundle)
 
 
 @pytest.fixture
@@ -103,7 +100,8 @@ def test_a_key_is_changed_without_refusing_anyone(serve: Serve) -> None:
 @pytest.mark.anyio
 async def test_a_stranger_is_refused_before_the_upload(bundle: Bundle) -> None:
     app = create_app(read_settings(api_keys=NEW), bundle, lambda *_: FakePool())
-    sent = await sent_to(app, [])  # nothing of the body ever comes
+    # The client sends nothing of the body.
+    sent = await sent_to(app, [])
     assert (sent[0]["status"], b'"unauthorized"' in sent[1]["body"]) == (401, True)
 
 
@@ -161,22 +159,22 @@ def test_openapi_says_who_needs_a_key(
 
 
 def test_no_key_is_seen_anywhere(small_bundle: Path, tmp_path: Path) -> None:
-    """Neither a right one nor a wrong one, which may be right elsewhere."""
+    """This holds for wrong keys as well, because a wrong key may be right for another service."""
     settings = {"api_keys": f"{NEW} {OLD}", "admin_key": ADMIN, "log_level": "debug"}
     with RunningServer(small_bundle, tmp_path / "log", workers=1, **settings) as server:
-        said = [
+        answers = [
             server.client.post(path, headers=bearer(key), files={"file": photo}).text
             for path in ("/predict", "/models/reload")
             for key in (NEW, OLD, ADMIN, STRANGERS)
             for photo in (png(), b"")
         ]
-        said += [
+        answers += [
             server.client.get(path).text for path in ("/", "/health", "/metrics", "/openapi.json")
         ]
-        assert 'classifier_outcomes_total{reason="unauthorized"} 4.0' in said[-2]
+        assert 'classifier_outcomes_total{reason="unauthorized"} 4.0' in answers[-2]
         server.process.terminate()
         until(lambda: server.process.poll() is not None)
         outcomes = [line["outcome"] for line in server.logged() if line.get("path") == "/predict"]
     assert outcomes.count("unauthorized") == 4
-    for text in (*said, server.log.read_text()):
+    for text in (*answers, server.log.read_text()):
         assert not [key for key in (NEW, OLD, ADMIN, STRANGERS) if key in text]

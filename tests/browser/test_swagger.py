@@ -1,7 +1,7 @@
 """Swagger UI in a real browser, offline: a person uploads a photo and reads the answer.
 
-Run by `make browser`. CHROMIUM names another browser than /usr/bin/chromium; SCREENSHOT a file
-that keeps what the person saw.
+`make browser` runs these tests. CHROMIUM names another browser than /usr/bin/chromium. SCREENSHOT
+and SCREENSHOT_KEY name files that keep the page as the person sees it at the end of a test.
 """
 
 import os
@@ -23,7 +23,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-expect.set_options(timeout=60_000)  # the browser may be slow
+# The browser may be slow.
+expect.set_options(timeout=60_000)
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 
@@ -36,7 +37,7 @@ def page() -> Iterator[Page]:
 
 
 def upload(page: Page) -> Locator:
-    """Send the cat by Swagger UI; return the part of the page that shows `/predict`."""
+    """Send the photo of a cat in Swagger UI; return the block of the page for `/predict`."""
     predict = page.locator(".opblock", has_text="/predict").first
     predict.locator(".opblock-summary-control").click()
     predict.get_by_role("button", name="Try it out").click()
@@ -50,7 +51,8 @@ def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_
     page.on("request", lambda request: asked.append(request.url))
     with RunningServer(default_bundle, tmp_path / "log", workers=1) as server:
         page.goto(f"{server.url}/docs")
-        expect(page.locator(".auth-wrapper .authorize")).to_be_visible()  # also without keys
+        # The button is there even if the service asks for no key.
+        expect(page.locator(".auth-wrapper .authorize")).to_be_visible()
         predict = upload(page)
         answer = predict.locator(".live-responses-table")
         expect(answer).to_contain_text("tiger cat")

@@ -1,4 +1,4 @@
-"""Clients of every sort. Each is called again and again until the run is over."""
+"""Clients of every kind. Each is a function that is called again and again until the run ends."""
 
 import http.client
 import io
@@ -14,7 +14,7 @@ from select import select
 
 import skimage
 from PIL import Image
-from tally import Tally, Told
+from tally import Outcome, Tally
 from wire import Answer, abort, ask, connect, form, probe, receive, request
 
 MAX_UPLOAD_BYTES = 1_000_000
@@ -40,20 +40,21 @@ PHOTOS = {
 
 @cache
 def twelve_megapixels() -> bytes:
-    """Return the coffee as a large JPEG."""
+    """Return the photo of a coffee as a JPEG of 12 megapixels."""
     data = io.BytesIO()
     with Image.open(_DATA / "coffee.png") as image:
         image.resize((4000, 3000)).save(data, "JPEG", quality=70)
     return data.getvalue()
 
 
-OK: frozenset[Told] = frozenset({(200, "ok")})
-# What may befall a good photo while workers are being killed, and what lets it through.
-BUSY: frozenset[Told] = frozenset(
+OK: frozenset[Outcome] = frozenset({(200, "ok")})
+# The other answers that a good photo may get while workers are being killed.
+BUSY: frozenset[Outcome] = frozenset(
     {
         (429, "overloaded"),
         (503, "worker_lost"),
-        (503, "not_ready"),  # after two new workers in a row were killed while they started
+        # The service is not ready after two new workers in a row were killed during their start.
+        (503, "not_ready"),
         (504, "deadline_unreachable"),
         (504, "deadline_exceeded"),
     }
@@ -63,7 +64,7 @@ PHOTO = OK | BUSY
 
 @dataclass
 class Client:
-    """What each client knows: where the server is, its own dice, the tally, and when to go."""
+    """A client: the server's port, random numbers, the tally, and the event that ends the run."""
 
     port: int
     rng: random.Random
@@ -71,23 +72,23 @@ class Client:
     over: threading.Event
 
     def photo(self) -> tuple[bytes, str]:
-        """Draw a photo and its class."""
+        """Return a random photo and its class."""
         return self.rng.choice(list(PHOTOS.values()))
 
     def pause(self, longest_s: float) -> None:
-        """Think, but not beyond the end."""
+        """Wait for a random time, but not after the run has ended."""
         self.over.wait(self.rng.uniform(0, longest_s))
 
 
 def good(client: Client) -> None:
-    """Send a photo on a fresh connection."""
+    """Send a photo on a new connection."""
     data, label = client.photo()
     client.tally.answered("good", ask(client.port, form(data)), PHOTO, label)
     client.pause(0.1)
 
 
 def regular(client: Client) -> None:
-    """Send photos on one connection for as long as it is kept."""
+    """Send up to 39 photos on one connection, as long as the server keeps it open."""
     with connect(client.port) as connection:
         for _ in range(client.rng.randrange(1, 40)):
             data, label = client.photo()
@@ -100,7 +101,7 @@ def regular(client: Client) -> None:
 
 
 def hungry(client: Client) -> None:
-    """Send photo after photo on one connection, and pause only when refused."""
+    """Send photo after photo on one connection; pause only after an answer other than 200."""
     with connect(client.port) as connection:
         while not client.over.is_set():
             data, label = client.photo()
@@ -120,7 +121,7 @@ def large(client: Client) -> None:
 
 
 def bad(client: Client) -> None:
-    """Send what is no photo, and be told just why."""
+    """Send an invalid upload, and expect the error that belongs to it."""
     data, _ = client.photo()
     junk = client.rng.randbytes(client.rng.randrange(2, 5000))
     name, body, expected = client.rng.choice(
@@ -139,22 +140,23 @@ def bad(client: Client) -> None:
 
 
 def slow(client: Client) -> None:
-    """Drip a photo, with pauses, until an answer comes; now and then too slowly for a good one."""
+    """Send a photo slowly, with pauses, until an answer comes; sometimes too slowly for a 200."""
     data, label = client.photo()
     whole = request(form(data))
     steps = 12
-    asleep_s = client.rng.choice((0.3, 0.8, 3 * UPLOAD_TIMEOUT_S)) / steps
+    pause_s = client.rng.choice((0.3, 0.8, 3 * UPLOAD_TIMEOUT_S)) / steps
     with connect(client.port) as connection:
         for step in range(steps):
             connection.sendall(whole[len(whole) * step // steps : len(whole) * (step + 1) // steps])
-            client.over.wait(asleep_s)
-            if select([connection], [], [], 0)[0]:  # refused; nobody reads the rest for long
+            client.over.wait(pause_s)
+            # The server has refused already, and reads the rest of the photo only for a short time.
+            if select([connection], [], [], 0)[0]:
                 break
         client.tally.answered("slow", receive(connection), PHOTO | {(408, "upload_timeout")}, label)
 
 
 def impatient(client: Client) -> None:
-    """Wait for a few milliseconds only."""
+    """Send a photo with a deadline of a few milliseconds."""
     data, label = client.photo()
     headers = {"X-Deadline-Ms": str(client.rng.choice((1, 5, 20, 60)))}
     client.tally.answered("impatient", ask(client.port, form(data), headers), PHOTO, label)
@@ -162,12 +164,12 @@ def impatient(client: Client) -> None:
 
 
 def vanishing(client: Client) -> None:
-    """Hang up: half-way, right after sending, or while waiting; politely or with a reset."""
+    """Close the connection during or after sending, or while waiting; normally or with a reset."""
     data, _ = client.photo()
     whole = request(form(data))
-    part = client.rng.choice((0.0, 0.01, 0.5, 0.99, 1.0, 1.0))
+    share = client.rng.choice((0.0, 0.01, 0.5, 0.99, 1.0, 1.0))
     connection = connect(client.port)
-    connection.sendall(whole[: int(len(whole) * part)])
+    connection.sendall(whole[: int(len(whole) * share)])
     if client.rng.random() < 0.5:
         client.pause(0.1)
     client.rng.choice((abort, type(connection).close))(connection)
@@ -176,7 +178,7 @@ def vanishing(client: Client) -> None:
 
 
 def burst(client: Client) -> None:
-    """Send several times as many photos at once as there are places."""
+    """Send three times as many photos at once as the server's capacity."""
     photos = [client.photo() for _ in range(3 * CAPACITY)]
     with ExitStack() as stack:
         connections = [stack.enter_context(connect(client.port)) for _ in photos]
@@ -195,7 +197,7 @@ CROWD: Sequence[Deed] = (
 
 
 def again_and_again(deed: Deed, client: Client) -> None:
-    """Do it until the run is over. Whoever stayed and got no answer is a fault."""
+    """Repeat a deed until the run ends. A client that waits and gets no answer is a fault."""
     while not client.over.is_set():
         try:
             deed(client)
@@ -207,7 +209,7 @@ def again_and_again(deed: Deed, client: Client) -> None:
 
 
 def until_refused(client: Client, keep: bool) -> None:
-    """Send photos, on one connection while it is kept, until nobody listens any more."""
+    """Send photos until the server's port is closed; with `keep`, reuse an open connection."""
     while True:
         try:
             connection = connect(client.port)
@@ -215,14 +217,14 @@ def until_refused(client: Client, keep: bool) -> None:
             return
         try:
             with connection:
-                answer = _drained(client, connection)
+                answer = _ask_in_drain(client, connection)
                 while keep and not answer.closes:
-                    answer = _drained(client, connection)
+                    answer = _ask_in_drain(client, connection)
         except LOST as error:
             client.tally.fault(f"lost in the drain: {error!r}")
 
 
-def _drained(client: Client, connection: socket.socket) -> Answer:
+def _ask_in_drain(client: Client, connection: socket.socket) -> Answer:
     data, label = client.photo()
     connection.sendall(request(form(data)))
     answer = receive(connection)
@@ -231,7 +233,10 @@ def _drained(client: Client, connection: socket.socket) -> Answer:
 
 
 def probe_until_refused(client: Client) -> None:
-    """Ask for health on ever new connections: hundreds a second, so some are just arriving."""
+    """Probe liveness until the port is closed, on hundreds of new connections per second.
+
+    Some connections are therefore just being opened when the port closes.
+    """
     while True:
         try:
             status = probe(client.port, "/health/live")

@@ -1,7 +1,7 @@
-"""Clients of every sort at once, each in a thread, and when they and the server are at rest again.
+"""Clients of every kind at once, each in a thread, and the check that the server is idle again.
 
-What the dice say is seeded (CHAOS_SEED), so a run can be had again as far as two cores' timing
-allows.
+The random numbers are seeded (CHAOS_SEED). A run can therefore be repeated, as far as the timing of
+two cores allows.
 """
 
 import os
@@ -20,7 +20,7 @@ JOIN_S = 90
 
 
 def client(server: RunningServer, number: int, tally: Tally, over: threading.Event) -> Client:
-    rng = random.Random(f"{SEED}/{number}")  # noqa: S311  (repeatable)
+    rng = random.Random(f"{SEED}/{number}")  # noqa: S311  (the numbers must be repeatable, not secret)
     return Client(server.port, rng, tally, over)
 
 
@@ -32,7 +32,7 @@ def start(*works: Callable[[], None]) -> list[threading.Thread]:
 
 
 def join(threads: Sequence[threading.Thread]) -> None:
-    """Every caller who stayed got something by now: nobody is forgotten inside."""
+    """Wait until all threads have ended. The server answers every client that waits for it."""
     for thread in threads:
         thread.join(JOIN_S)
     assert not any(thread.is_alive() for thread in threads)
@@ -45,10 +45,10 @@ def run(
     faults: bool = False,
     deeds: Sequence[Deed] = CROWD,
 ) -> float:
-    """Let all clients loose, and the faults; return the seconds of the slowest health probe."""
+    """Run all clients, and faults if wanted; return the seconds of the slowest health probe."""
     over = threading.Event()
     prober = Prober(server.port, tally, over)
-    rng = random.Random(SEED)  # noqa: S311
+    rng = random.Random(SEED)  # noqa: S311  (the numbers must be repeatable, not secret)
     crowd = [
         partial(again_and_again, deed, client(server, number, tally, over))
         for number, deed in enumerate(deeds)
@@ -63,7 +63,7 @@ def run(
 
 
 def settled(server: RunningServer) -> bool:
-    """Two workers serve, nothing is inside, and no process is there that should not be."""
+    """Tell whether two workers serve, no photo is in flight, and no other child process is left."""
     health = server.health()
     commands = list(children(server.process.pid))
     workers = sum("spawn_main" in command for command in commands)
@@ -71,5 +71,6 @@ def settled(server: RunningServer) -> bool:
     return (
         (health["workers_up"], health["in_flight"], workers) == (2, 0, 2)
         and trackers <= 1
-        and len(commands) == workers + trackers  # a zombie has no command line
+        # A zombie is one of the commands, but its command line is empty.
+        and len(commands) == workers + trackers
     )

@@ -1,4 +1,4 @@
-"""What is done to the workers, and what is seen of the server's process from outside."""
+"""Faults of the workers, and what can be seen of the server's process from outside."""
 
 import os
 import random
@@ -15,11 +15,11 @@ from wire import probe
 
 
 def strike(server: RunningServer, rng: random.Random, tally: Tally) -> None:
-    """Kill or stop one worker, while another may be serving, loading or just dead.
+    """Kill or stop one worker, while another one may be serving, loading or just dead.
 
-    It waits while none is up: a service whose workers are all killed again while they load is
-    rightly called hopeless after five times. And only a worker that serves is stopped: one that
-    loads is given two minutes.
+    Without a serving worker, nothing happens: if all workers are killed during their start five
+    times in a row, the service rightly calls itself hopeless. A worker is stopped only if all of
+    them serve, because the service waits two minutes for a worker that loads.
     """
     up = server.health()["workers_up"]
     workers = server.workers()
@@ -36,20 +36,24 @@ def strike(server: RunningServer, rng: random.Random, tally: Tally) -> None:
 def strike_now_and_then(
     server: RunningServer, rng: random.Random, tally: Tally, over: threading.Event
 ) -> None:
-    """Strike at random moments until the run is over."""
+    """Strike at random moments until the run ends."""
     while not over.wait(rng.uniform(0.5, 3)):
         strike(server, rng, tally)
 
 
 class Prober:
-    """Asks /health/live ten times a second on fresh connections; keeps the slowest answer."""
+    """A prober of /health/live, ten times a second on new connections.
+
+    Attributes:
+        slowest_s: the time of the slowest answer.
+    """
 
     def __init__(self, port: int, tally: Tally, over: threading.Event) -> None:
         self.slowest_s = 0.0
         self._port, self._tally, self._over = port, tally, over
 
     def run(self) -> None:
-        """Probe until the run is over."""
+        """Probe until the run ends."""
         while not self._over.wait(0.1):
             started = time.monotonic()
             try:
@@ -69,18 +73,19 @@ def children(pid: int) -> Iterator[str]:
         try:
             parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
             command = (folder / "cmdline").read_bytes().decode()
+        # The process has just ended.
         except OSError:
-            continue  # it has just ended
+            continue
         if int(parent) == pid:
             yield command
 
 
 def descriptors(pid: int) -> int:
-    """Return how many descriptors a process has open."""
+    """Return the number of file descriptors that a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory that a process holds."""
+    """Return the resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

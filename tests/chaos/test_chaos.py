@@ -1,7 +1,7 @@
-"""A bounded run of everything at once: `make chaos`, `make chaos SECONDS=15`.
+"""Chaos for a limited time: `make chaos`, `make chaos SECONDS=15`.
 
-The real server with real weights; clients good, bad, slow, impatient and vanishing; bursts above
-its capacity; and all the while workers are killed and stopped.
+The real server with real weights serves good, bad, slow, impatient and vanishing clients, and
+bursts above its capacity. All the time, its workers are killed and stopped.
 """
 
 import os
@@ -39,12 +39,13 @@ SETTINGS = {
     "canary_interval_s": 1,
     "drain_delay_s": 600,
 }
-# A lost worker's shared memory is kept for the next one, and a few blocks of it (two descriptors
-# each) are the more the more of them were being replaced at once. A leak is four a worker.
+# The server keeps a lost worker's blocks of shared memory (two descriptors each) for the next
+# worker. It holds a few more blocks if more workers were replaced at once. A leak would be four
+# descriptors per lost worker.
 SPARE_DESCRIPTORS = 8
-# Python and glibc keep freed memory for the next upload. How much lies about depends on which
-# threads decoded what last: two runs of the same load differ by some 20 MB. A leak of one
-# megabyte an upload or a frame, a few thousand times, would be gigabytes.
+# Python and glibc keep freed memory for the next upload. Its amount depends on the threads that
+# decoded last and on their photos: two runs of the same load differ by some 20 MB. A leak of one
+# megabyte per upload or per frame, a few thousand times, would be gigabytes.
 SPARE_BYTES = 60_000_000
 WARM_UP_S = 5
 
@@ -122,7 +123,8 @@ def test_on_sigterm_under_load_no_request_is_lost(server: RunningServer) -> None
     until(lambda: server.status("/health/ready") == 503)
     before = tally.answers.total()
     until(lambda: tally.answers.total() > before + 50)
-    server.process.send_signal(signal.SIGTERM)  # now the port closes
+    # The second signal closes the port.
+    server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
     join(threads)
     print("\nSIGTERM under load", tally.table(), sep="\n")

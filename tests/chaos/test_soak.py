@@ -1,7 +1,8 @@
 """Half an hour of load: `make soak`, `make soak MINUTES=1`.
 
-The server as it is by default, with real weights, under a mixed crowd that keeps both cores busy.
-The first of six parts fills what Python, glibc and Paddle keep; after it nothing may grow.
+The server with default settings and real weights serves a mixed crowd that keeps both cores busy.
+In the first of six periods, Python, glibc and Paddle fill the memory that they keep. After that,
+memory must not grow.
 """
 
 import os
@@ -14,14 +15,15 @@ from running import RunningServer, until
 from tally import Tally
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0.5"))
-PARTS = 6
+PERIODS = 6
 SETTINGS = {
     "workers": 2,
     "max_upload_bytes": MAX_UPLOAD_BYTES,
     "upload_timeout_s": UPLOAD_TIMEOUT_S,
 }
 DEEDS: tuple[Deed, ...] = (*CROWD, *[hungry] * 16, large)
-SPARE_BYTES = 60_000_000  # as in test_chaos
+# test_chaos.py explains this number.
+SPARE_BYTES = 60_000_000
 
 
 def test_under_a_mixed_load_memory_does_not_grow(default_bundle: Path, tmp_path: Path) -> None:
@@ -29,18 +31,19 @@ def test_under_a_mixed_load_memory_does_not_grow(default_bundle: Path, tmp_path:
     with RunningServer(default_bundle, tmp_path / "log", **SETTINGS) as server:
         pids = [server.process.pid, *server.workers()]
         resident: list[list[int]] = []
-        for part in range(PARTS):
-            run(server, tally, 60 * MINUTES / PARTS, deeds=DEEDS)
+        for period in range(PERIODS):
+            run(server, tally, 60 * MINUTES / PERIODS, deeds=DEEDS)
             until(lambda: settled(server))
             resident.append([resident_bytes(pid) for pid in pids])
             shown = ", ".join(f"{size / 1e6:.0f}" for size in resident[-1])
-            minute = MINUTES * (part + 1) / PARTS
+            minute = MINUTES * (period + 1) / PERIODS
             print(
                 f"\n  minute {minute:.1f}: {shown} MB, {descriptors(pids[0])} descriptors", end=""
             )
         print("", tally.table(), sep="\n")
         assert not tally.wrong
-        assert [server.process.pid, *server.workers()] == pids  # none was lost
+        # The server has lost no worker.
+        assert [server.process.pid, *server.workers()] == pids
     first, *later = resident
     for sizes in later:
         assert all(now < then + SPARE_BYTES for now, then in zip(sizes, first, strict=True))

@@ -1,4 +1,4 @@
-"""HTTP by hand: a client that can stop in the middle, and that costs the two cores little."""
+"""HTTP on bare sockets: a client that can stop in the middle of a request and costs little CPU."""
 
 import http.client
 import json
@@ -7,12 +7,20 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TIMEOUT_S = 60  # far beyond the server's own deadline: who waits so long was forgotten
+# This is far beyond the server's own deadline. After it, the server has forgotten the client.
+TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a caller got: its status, its code ("ok" for a photo's answer) and its best label."""
+    """The server's answer.
+
+    Attributes:
+        status: the HTTP status.
+        code: the code of a problem; "ok" for a 200.
+        label: the label of the best prediction; None without predictions.
+        closes: True if the server closes the connection after this answer.
+    """
 
     status: int
     code: str
@@ -21,13 +29,13 @@ class Answer:
 
 
 def form(data: bytes, field: str = "file") -> bytes:
-    """Return a multipart body with `data` in one of its fields."""
+    """Return a multipart body with `data` in the given field."""
     head = f'--b\r\nContent-Disposition: form-data; name="{field}"; filename="f"\r\n\r\n'
     return head.encode() + data + b"\r\n--b--\r\n"
 
 
 def request(body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
-    """Return a whole request to /predict."""
+    """Return the bytes of a whole request to /predict."""
     lines = [
         "POST /predict HTTP/1.1",
         "Host: test",
@@ -39,15 +47,19 @@ def request(body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
 
 
 def connect(port: int) -> socket.socket:
-    """Open a connection; ConnectionRefusedError where nobody listens."""
+    """Open a connection and return it.
+
+    Raises:
+        ConnectionRefusedError: no process listens on the port.
+    """
     return socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
 
 
 def receive(connection: socket.socket) -> Answer:
-    """Read one answer.
+    """Read one answer and return it.
 
     Raises:
-        OSError, http.client.HTTPException: there came none.
+        OSError, http.client.HTTPException: no complete answer came.
     """
     response = http.client.HTTPResponse(connection)
     response.begin()
@@ -59,20 +71,20 @@ def receive(connection: socket.socket) -> Answer:
 
 
 def ask(port: int, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-    """Send one request on a connection of its own and read its answer."""
+    """Send one request on a new connection and return its answer."""
     with connect(port) as connection:
         connection.sendall(request(body, headers))
         return receive(connection)
 
 
 def abort(connection: socket.socket) -> None:
-    """Close with a reset, as the network of somebody who enters a tunnel."""
+    """Close a connection with a reset, as happens to a phone that loses its network in a tunnel."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def probe(port: int, path: str) -> int:
-    """Return the status of a GET on a connection of its own."""
+    """Return the status of a GET on a new connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)

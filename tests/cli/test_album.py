@@ -1,4 +1,4 @@
-"""`predict --save`: the label on a copy of the photo, readable, upright, never over a photo."""
+"""`predict --save`: labelled copies are readable and upright, and never overwrite a photo."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ FONT = Path(skimage.__file__).parents[1] / "matplotlib/mpl-data/fonts/ttf/DejaVu
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A PNG, and in a folder below one of the same name and a JPEG that lies on its side."""
+    """A PNG, a damaged PNG, and a subfolder with another `cat.png` and a JPEG on its side."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     shutil.copy(CHELSEA, folder / "cat.png")
@@ -35,7 +35,8 @@ def test_a_picture_for_each_photo(
 ) -> None:
     before = {path: path.read_bytes() for path in photos.rglob("*.*")}
     saved = tmp_path / "saved"
-    assert run("predict", photos, "--model-dir", small_bundle, "--save", saved).code == 1  # damaged
+    # The exit code is 1, because one photo is damaged.
+    assert run("predict", photos, "--model-dir", small_bundle, "--save", saved).code == 1
     written = sorted(str(path.relative_to(saved)) for path in saved.rglob("*.*"))
     assert written == ["cat.png", "more/cat.png", "more/side.jpg"]
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
@@ -44,7 +45,8 @@ def test_a_picture_for_each_photo(
         changed = ImageChops.difference(picture, photo.convert("RGB")).getbbox()
         left, top, right, bottom = changed or (0, 0, 0, 0)
         assert (left, right, bottom) == (0, *photo.size)
-        assert top > 0.8 * photo.height  # the rest is as it was
+        # Only the label at the bottom differs from the photo.
+        assert top > 0.8 * photo.height
     with Image.open(saved / "more" / "side.jpg") as picture:
         assert picture.format == "JPEG"
         assert picture.size == (300, 451)
@@ -53,7 +55,8 @@ def test_a_picture_for_each_photo(
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_name_and_format_stay(run: Run, small_bundle: Path, tmp_path: Path, kind: str) -> None:
-    photo = tmp_path / "photos" / "Kätzchen.1"  # a name that tells no format
+    # The ending of this name does not show the format.
+    photo = tmp_path / "photos" / "Kätzchen.1"
     photo.parent.mkdir()
     Image.open(CHELSEA).save(photo, kind)
     assert run("predict", photo, "--model-dir", small_bundle, "--save", tmp_path).code == 0
@@ -81,7 +84,7 @@ def test_a_font_brings_its_letters() -> None:
     boxes = {letters: captioned(blank, [letters]).tobytes() for letters in drawn}
     assert len(set(drawn.values())) == 2
     assert len(set(boxes.values())) == 1
-    with pytest.raises(StartupError, match="not a font"):
+    with pytest.raises(StartupError, match="is not a readable font file"):
         captioned(blank, ["cat"], CHELSEA)
 
 

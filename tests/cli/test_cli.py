@@ -1,21 +1,25 @@
-"""The command line: what it prints, and that a known failure is one line and exit code 1."""
+"""The command line: its output, its help, and one line with exit code 1 for a known failure."""
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import skimage
+import typer
 import yaml
 from commands import Run
 from PIL import Image
 
+from app import __version__, cli
 from app.training.weights import fetch
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +28,7 @@ CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two photos, one of them in a subfolder, a damaged one and no photo at all."""
+    """A photo, another one in a subfolder, a damaged photo, and a file that is not a photo."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(np.zeros((80, 90, 3), np.uint8)).save(folder / "black.png")
@@ -32,6 +36,47 @@ def photos(tmp_path: Path) -> Path:
     (folder / "damaged.png").write_bytes((folder / "black.png").read_bytes()[:50])
     (folder / "notes.txt").write_text("no photo")
     return folder
+
+
+def test_the_version(run: Run) -> None:
+    assert run("--version") == (0, f"photo-classifier {__version__}\n", "")
+
+
+def all_commands() -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command, and () for the program itself."""
+    groups: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(cli.app))]
+    for words, command in groups:
+        yield words
+        for name, inner in getattr(command, "commands", {}).items():
+            groups.append(((*words, name), inner))
+
+
+@pytest.mark.parametrize("words", list(all_commands()), ids=" ".join)
+def test_every_help_ends_with_examples_to_copy(
+    monkeypatch: pytest.MonkeyPatch, run: Run, words: tuple[str, ...]
+) -> None:
+    """An example stands on one line even at 80 columns, and its options exist."""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(*words, "--help")
+    assert code == 0
+    *_, examples = re.split(r"^ Examples?:\s*\n", out, flags=re.MULTILINE)
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    assert 1 <= len(lines) <= 2
+    for line in lines:
+        assert line.startswith(".venv/bin/python -m app ")
+        arguments = shlex.split(line)[3:]
+        assert tuple(arguments[: len(words)]) == words
+        command: Any = typer.main.get_command(cli.app)
+        while hasattr(command, "commands"):
+            command = command.commands[arguments.pop(0)]
+        if arguments != ["--help"]:
+            command.make_context("app", arguments)
+
+
+def test_the_help_of_serve_says_where_the_other_settings_stand(run: Run) -> None:
+    out = run("serve", "--help").out
+    assert "environment variables that begin with CLASSIFIER_" in out
+    assert "docs/settings.md" in out
 
 
 def test_a_photo(run: Run, default_bundle: Path) -> None:
@@ -104,20 +149,24 @@ def test_the_summary(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["weights", "build", "nothing"], "no origin 'nothing'; sources.toml has MobileNetV2_x1_0"),
         (["weights", "build", "paddleclas:ResNet18"], "paddleclas:ResNet18 needs its parameters"),
         (["weights", "import", "missing.h5"], "missing.h5 is not Keras's MobileNetV2"),
         (["weights", "import", "missing.pdparams"], "missing.pdparams cannot be read"),
-        (["predict", "a.png", "--model-dir", "missing"], "missing: no such model directory"),
+        (
+            ["predict", "a.png", "--model-dir", "missing"],
+            "missing: no such model directory; run make weights, or name another one with",
+        ),
+        (["predict", "requirements"], "no photo was found; name a photo or a folder"),
     ],
 )
-def test_a_known_failure_is_one_line(run: Run, arguments: list[str], said: str) -> None:
+def test_a_known_failure_is_one_line(run: Run, arguments: list[str], message: str) -> None:
     code, out, err = run(*arguments)
     assert code == 1
     assert out == ""
-    assert err.startswith(f"error: {said}")
+    assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
 
 
@@ -140,20 +189,20 @@ def test_an_origin_out_of_reach_is_an_error_line(run: Run, monkeypatch: pytest.M
     assert "weights import FILE" in err
 
 
-def one_label_more(config: Any) -> None:  # noqa: ANN401  (YAML)
+def one_label_more(config: Any) -> None:  # noqa: ANN401  (YAML values have any type)
     config["PostProcess"]["Topk"]["label_list"].append("one more")
 
 
-def an_unknown_op(config: Any) -> None:  # noqa: ANN401  (YAML)
+def an_unknown_op(config: Any) -> None:  # noqa: ANN401  (YAML values have any type)
     config["PreProcess"]["transform_ops"].append({"Rotate": None})
 
 
-def another_hash(config: Any) -> None:  # noqa: ANN401  (YAML)
+def another_hash(config: Any) -> None:  # noqa: ANN401  (YAML values have any type)
     config["Provenance"]["sha256"]["inference.pdiparams"] = "0" * 64
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (one_label_more, "4 labels, but the network has 3 classes"),
         (an_unknown_op, "unknown transform op 'Rotate'"),
@@ -163,13 +212,13 @@ def another_hash(config: Any) -> None:  # noqa: ANN401  (YAML)
     ids=["labels", "op", "hash", "empty"],
 )
 def test_a_bundle_of_no_use_is_not_served(
-    change: Callable[[Any], None], said: str, small_bundle: Path, tmp_path: Path
+    change: Callable[[Any], None], message: str, small_bundle: Path, tmp_path: Path
 ) -> None:
     bundle = shutil.copytree(small_bundle, tmp_path / "bundle")
     config = yaml.safe_load((bundle / "inference.yml").read_text("utf-8"))
     change(config)
     (bundle / "inference.yml").write_text(yaml.safe_dump(config), "utf-8")
-    assert_not_served(said, str(bundle))
+    assert_not_served(message, str(bundle))
 
 
 def test_a_missing_bundle_is_not_served(tmp_path: Path) -> None:
@@ -177,16 +226,16 @@ def test_a_missing_bundle_is_not_served(tmp_path: Path) -> None:
 
 
 def test_with_an_unknown_setting_nothing_is_served(small_bundle: Path) -> None:
-    said = "CLASSIFIER_PROT is not a setting"
-    assert_not_served(said, str(small_bundle), {"CLASSIFIER_PROT": "80"})
+    message = "CLASSIFIER_PROT is not a setting; did you mean CLASSIFIER_PORT?"
+    assert_not_served(message, str(small_bundle), {"CLASSIFIER_PROT": "80"})
 
 
 def test_without_its_file_onnx_runtime_serves_nothing(small_bundle: Path) -> None:
-    said = f"{small_bundle} has no inference.onnx: run `.venv/bin/python -m app weights onnx"
-    assert_not_served(said, str(small_bundle), {"CLASSIFIER_ENGINE": "onnxruntime"})
+    message = f"{small_bundle} has no inference.onnx: run `.venv/bin/python -m app weights onnx"
+    assert_not_served(message, str(small_bundle), {"CLASSIFIER_ENGINE": "onnxruntime"})
 
 
-def assert_not_served(said: str, model_dir: str, env: dict[str, str] | None = None) -> None:
+def assert_not_served(message: str, model_dir: str, env: dict[str, str] | None = None) -> None:
     command = [sys.executable, "-m", "app", "serve", "--port", "0", "--model-dir", model_dir]
     ended = subprocess.run(
         command, cwd=ROOT, env=os.environ | (env or {}), capture_output=True, text=True, check=False
@@ -195,4 +244,4 @@ def assert_not_served(said: str, model_dir: str, env: dict[str, str] | None = No
     assert "Traceback" not in ended.stdout + ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
-    assert said in line
+    assert message in line

@@ -1,4 +1,4 @@
-"""docker-compose.yml for real: gated start, scraped, and an alert when the service is gone."""
+"""docker-compose.yml on a real Docker: the order of the start, metrics, and an alert."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ MONITORING = ROOT / "k8s" / "monitoring"
 
 
 class Stack:
-    """The service and Prometheus, started together under a project name of their own."""
+    """The service and Prometheus, which compose runs under a project name for tests."""
 
     def __init__(self, override: Path) -> None:
         self.ports = {"HTTP_PORT": free_port(), "PROMETHEUS_PORT": free_port()}
@@ -30,15 +30,15 @@ class Stack:
         options = ("--project-name", "imagecheck", *self._files)
         return run(*compose(), *options, *command, **self.ports)
 
-    def ask(self, path: str) -> Any:  # noqa: ANN401  (JSON)
-        """Return what Prometheus tells; nothing while it starts."""
+    def ask(self, path: str) -> Any:  # noqa: ANN401  (the result is any JSON value)
+        """Return the data of Prometheus's answer; empty while Prometheus starts."""
         try:
             return httpx.get(f"{self.prometheus}/{path}").raise_for_status().json()["data"]
         except httpx.HTTPError:
             return {}
 
     def health(self) -> list[str]:
-        """Return the state of what Prometheus scrapes."""
+        """Return the health of each target that Prometheus scrapes."""
         return [target["health"] for target in self.ask("targets").get("activeTargets", [])]
 
     def firing(self) -> set[str]:
@@ -49,7 +49,7 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """The real files, but for the rules' patience: minutes are too long for a test."""
+    """The real files, but alerts fire after 5 s, because minutes are too long for a test."""
     hasty = tmp_path / "rules.yml"
     rules = (MONITORING / "prometheus" / "rules.yml").read_text()
     hasty.write_text(re.sub(r"( for:) \w+", r"\1 5s", rules))
@@ -66,7 +66,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def test_prometheus_scrapes_the_service_and_tells_when_it_is_gone(stack: Stack) -> None:
-    # Prometheus waits until the service is healthy: the very first question is answered.
+    # Compose starts Prometheus only when the service is healthy, so the first request is answered.
     assert best_label(stack.url) == "tiger cat"
     until(lambda: stack.health() == ["up"])
     until(lambda: stack.ask("query?query=classifier_in_flight").get("result"))
@@ -97,7 +97,8 @@ def test_keys_come_from_the_environment_if_they_are_there() -> None:
         found: dict[str, str | None] = yaml.safe_load(text)["services"]["classifier"]["environment"]
         return found
 
-    assert environment().get("CLASSIFIER_API_KEYS") is None  # so the container has none
+    # Without the variable, compose sets no key in the container.
+    assert environment().get("CLASSIFIER_API_KEYS") is None
     assert environment(CLASSIFIER_API_KEYS="one,two")["CLASSIFIER_API_KEYS"] == "one,two"
     assert environment(CLASSIFIER_ADMIN_KEY="three")["CLASSIFIER_ADMIN_KEY"] == "three"
 
@@ -105,9 +106,9 @@ def test_keys_come_from_the_environment_if_they_are_there() -> None:
 def test_what_is_mounted_exists() -> None:
     services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     mounts = [mount for service in services.values() for mount in service.get("volumes", [])]
-    places = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith("./")]
-    assert len(places) == 5
-    assert all(place.exists() for place in places)
+    paths = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert len(paths) == 5
+    assert all(path.exists() for path in paths)
 
 
 def test_the_service_has_time_to_drain() -> None:

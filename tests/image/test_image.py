@@ -1,4 +1,4 @@
-"""The image under the limits of a small pod: what it holds, that it serves and how it ends."""
+"""The image with the limits of a small pod: its files, how it serves, and how it stops."""
 
 import io
 import time
@@ -16,12 +16,12 @@ from running import until
 
 from app import __version__
 
-# Asked of the image's own Python.
+# The image's own Python prints which of these modules it can import.
 IMPORTABLE = """
 import importlib.util as u
 print(*(name for name in {names} if u.find_spec(name)))
 """
-# Where the image's user could write, if the root were not read-only.
+# The image's own Python prints the folders that its user could write to.
 WRITABLE = """
 import os, pathlib
 print(*(p for p in ("/", "/srv", "/srv/app", "/opt/venv", "/etc") if os.access(p, os.W_OK)))
@@ -30,7 +30,7 @@ print(*(p for p in ("/", "/srv", "/srv/app", "/opt/venv", "/etc") if os.access(p
 
 @pytest.fixture(scope="module")
 def container() -> Iterator[Container]:
-    """One for all tests that do not end it."""
+    """One container for all tests that do not stop it."""
     running = Container()
     try:
         running.wait_healthy()
@@ -57,10 +57,11 @@ def test_it_lives_through_a_burst(container: Container) -> None:
     costly = _costly()
     with ThreadPoolExecutor(48) as crowd, httpx.Client(base_url=container.url, timeout=60) as http:
         answers = list(crowd.map(lambda i: _status(http, photos[i % len(photos)]), range(200)))
-        # And the costliest that is let in, more of them at once than the memory could hold.
+        # Six of the costliest photos that are admitted come at once: too many for the memory.
         answers += crowd.map(lambda _: _status(http, costly), range(6))
     print(f"\n{dict(Counter(answers))}; memory {_memory(container)}")
-    assert set(answers) <= {200, 429, 504}  # it says so where it cannot keep up
+    # If the service cannot keep up, it refuses or reports a missed deadline.
+    assert set(answers) <= {200, 429, 504}
     assert answers.count(200) >= 50
     assert best_label(container.url) == "tiger cat"
     assert inspect(container.id, ".State.OOMKilled") is False

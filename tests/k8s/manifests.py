@@ -1,4 +1,4 @@
-"""The manifests as kustomize renders them, and the parts that tests look at."""
+"""The manifests as kustomize renders them, and the objects that tests check."""
 
 import json
 import os
@@ -18,54 +18,54 @@ Object = dict[str, Any]
 
 
 def render(folder: Path) -> tuple[Object, ...]:
-    """Return the objects that kustomize makes of a folder."""
+    """Return the objects that kustomize renders from a folder."""
     text = subprocess.check_output([KUBECTL, "kustomize", str(folder)], text=True)
     return tuple(yaml.safe_load_all(text))
 
 
 @cache
 def rendered(overlay: str) -> tuple[Object, ...]:
-    """Return the objects of an overlay."""
+    """Return the objects of an overlay; the overlay is rendered only once."""
     return render(K8S / "overlays" / overlay)
 
 
 def with_component(name: str, folder: Path) -> tuple[Object, ...]:
-    """Return the objects of the overlay `cpu` with a component, put together in `folder`."""
+    """Return the objects of the overlay `cpu` with a component; `folder` gets the kustomization."""
     k8s = Path(os.path.relpath(K8S, folder.resolve()))
-    parts = {
+    kustomization = {
         "resources": [str(k8s / "overlays/cpu")],
         "components": [str(k8s / "components" / name)],
     }
-    (folder / "kustomization.yaml").write_text(json.dumps(parts))
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
     return render(folder)
 
 
 def only(overlay: str, kind: str) -> Object:
-    """Return the one object of a kind."""
+    """Return the only object of a kind."""
     (found,) = (one for one in rendered(overlay) if one["kind"] == kind)
     return found
 
 
 def pod(overlay: str) -> Object:
-    """Return the spec of the pods."""
+    """Return the spec of an overlay's pods."""
     spec: Object = only(overlay, "Deployment")["spec"]["template"]["spec"]
     return spec
 
 
 def container(overlay: str) -> Object:
-    """Return the one container of a pod."""
+    """Return the only container of an overlay's pods."""
     (found,) = pod(overlay)["containers"]
     return dict(found)
 
 
 def read(path: str) -> Object:
-    """Return a file that kustomize has no part in."""
+    """Return the object of a file that no overlay contains."""
     found: Object = yaml.safe_load((K8S / path).read_text())
     return found
 
 
 def kserve() -> Object:
-    """Return what KServe makes pods of; all but its own keys is a pod's spec."""
+    """Return the pod spec in the InferenceService, without the keys that are KServe's own."""
     predictor: Object = read("kserve/inferenceservice.yaml")["spec"]["predictor"]
     own = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout")
     return {key: value for key, value in predictor.items() if key not in own}

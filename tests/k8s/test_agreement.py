@@ -1,4 +1,4 @@
-"""What the manifests say of the service is what the code does."""
+"""The manifests agree with the code: settings, paths, ports, limits and metrics."""
 
 import json
 import math
@@ -29,7 +29,7 @@ from app.telemetry.metrics import Metrics
 
 DOCKERFILE = ROOT / "Dockerfile"
 PATHS = {getattr(route, "path", "") for route in health.router.routes}
-# Beyond the lame duck and the drain: for workers to stop and the process to end.
+# After the drain, the workers and the process need this time to stop.
 SPARE_S = 10
 
 
@@ -61,11 +61,13 @@ def assert_agrees(spec: Object, own: Settings) -> None:
     user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE.read_text(), re.MULTILINE)
     assert user
     security = spec["securityContext"]
-    assert [security["runAsUser"], security["runAsGroup"]] == [int(part) for part in user.groups()]
-    # Memory for decoding: 16 bytes a pixel (WebP, alpha) beside the workers' 0.9 GB.
+    assert [security["runAsUser"], security["runAsGroup"]] == [
+        int(number) for number in user.groups()
+    ]
+    # Decoding takes up to 16 bytes per pixel (WebP with alpha), beside the workers' 0.9 GB.
     memory = size(served["resources"]["limits"]["memory"])
     assert own.decoder_count * own.max_pixels * 16 < memory - 0.9e9
-    # Not ready by then on every node: endpoints and proxies follow the probe.
+    # Within this delay, the readiness probe fails, and all nodes' endpoints and proxies follow.
     assert own.drain_delay_s > served["readinessProbe"]["periodSeconds"]
 
 
@@ -104,7 +106,8 @@ def test_kserve_runs_the_same_container() -> None:
     ours = container("prometheus")
     for key in ("image", "resources", "securityContext", "volumeMounts"):
         assert theirs[key] == ours[key], key
-    assert [one for one in theirs["env"] if "valueFrom" in one] == ours["env"]  # keys
+    # These variables hold the keys.
+    assert [one for one in theirs["env"] if "valueFrom" in one] == ours["env"]
 
 
 def test_the_documented_secret_is_what_the_pods_read(overlay: str, tmp_path: Path) -> None:
@@ -137,7 +140,8 @@ def test_the_operator_finds_the_service() -> None:
     (endpoint,) = monitor["endpoints"]
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]
     assert endpoint["path"] in {getattr(route, "path", "") for route in metrics.router.routes}
-    assert service["metadata"]["name"] == "photo-classifier"  # the job that the alerts name
+    # The alerts select the series of the job with this name.
+    assert service["metadata"]["name"] == "photo-classifier"
 
 
 def test_the_service_leads_to_the_container(overlay: str) -> None:
@@ -156,14 +160,15 @@ def test_the_last_pod_is_never_evicted(overlay: str, pods: int, evictable: int) 
 def test_a_rollout_takes_no_pod_away_first(overlay: str) -> None:
     spec = only(overlay, "Deployment")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    assert "replicas" not in spec  # the autoscaler's
+    # The autoscaler sets the number of replicas.
+    assert "replicas" not in spec
 
 
 def test_the_ingress_lets_pass_what_the_service_takes() -> None:
     ingress = read("components/ingress/ingress.yaml")
     megabytes = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
-    most = read_settings().max_body_bytes
-    assert most < int(megabytes.rstrip("m")) * 2**20 < 1.2 * most
+    max_bytes = read_settings().max_body_bytes
+    assert max_bytes < int(megabytes.rstrip("m")) * 2**20 < 1.2 * max_bytes
     (rule,) = ingress["spec"]["rules"]
     backend = rule["http"]["paths"][0]["backend"]["service"]
     service = only("cpu", "Service")
@@ -200,8 +205,8 @@ def test_keda_scales_as_the_autoscaler_does() -> None:
 
 
 def target(metric: dict[str, Any]) -> float:
-    part = metric["pods"] if metric["type"] == "Pods" else metric["resource"]
-    return milli(part["target"]["averageValue"])
+    source = metric["pods"] if metric["type"] == "Pods" else metric["resource"]
+    return milli(source["target"]["averageValue"])
 
 
 def milli(quantity: str) -> float:
@@ -209,6 +214,6 @@ def milli(quantity: str) -> float:
 
 
 def size(quantity: str) -> int:
-    """Return bytes, of 1536Mi or 4Gi."""
+    """Return the bytes of a quantity such as 1536Mi or 4Gi."""
     number, unit = int(quantity[:-2]), quantity[-2:]
     return number * {"Mi": 2**20, "Gi": 2**30}[unit]

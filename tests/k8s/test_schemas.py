@@ -1,4 +1,4 @@
-"""Every object is of the form that the API server wants, down to the last key."""
+"""Every object passes the schema of the API server, which allows no unknown key."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ CUSTOM = {
 
 
 def check(thing: Object) -> None:
-    """Hold an object against its schema."""
+    """Validate an object against its schema."""
     if thing["kind"] in CUSTOM:
         jsonschema.validate(thing, CUSTOM[thing["kind"]])
     else:

@@ -1,4 +1,4 @@
-"""The pods pass the strictest of Kubernetes's pod security standards, and are bounded."""
+"""The pods pass Kubernetes's strictest pod security standard and have resource limits."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ def spec(request: pytest.FixtureRequest) -> Object:
 
 
 def test_restricted(spec: Object) -> None:
-    """The fields that the standard "restricted" asks for, or forbids."""
+    """The pods have all fields that the standard "restricted" requires, and no forbidden ones."""
     (container,) = spec["containers"]
     security = container["securityContext"]
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -37,7 +37,8 @@ def test_read_only_but_for_tmp(spec: Object) -> None:
 
 def test_no_token_and_no_variables_of_other_services(spec: Object) -> None:
     assert spec["automountServiceAccountToken"] is False
-    assert spec["enableServiceLinks"] is False  # CLASSIFIER_PORT could be one of them
+    # Kubernetes would set CLASSIFIER_PORT for a service with the name "classifier".
+    assert spec["enableServiceLinks"] is False
 
 
 def test_keys_come_from_a_secret_that_may_be_missing(spec: Object) -> None:

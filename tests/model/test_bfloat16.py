@@ -1,4 +1,4 @@
-"""bfloat16: filters whose rounding cancels, and a network that answers nearly as in float32."""
+"""bfloat16: filters whose rounding errors cancel, and answers close to those of float32."""
 
 import shutil
 from dataclasses import replace
@@ -23,7 +23,8 @@ from app.workers.pool import WorkerPool
 PHOTOS = Path(skimage.__file__).parent / "data"
 NAMES = ("coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
 needs_bfloat16 = pytest.mark.skipif(
-    not paddle.base.core.supports_bfloat16_fast_performance(), reason="not for this processor"
+    not paddle.base.core.supports_bfloat16_fast_performance(),
+    reason="this processor has no bfloat16",
 )
 Floats = npt.NDArray[np.float32]
 
@@ -42,7 +43,8 @@ def test_every_weight_becomes_one_of_its_neighbours_in_bfloat16() -> None:
     got = rounded(weights)
     assert got.shape == weights.shape
     assert got.dtype == np.float32
-    assert not (got.view(np.uint32) & np.uint32(0xFFFF)).any()  # eight significant bits
+    # bfloat16 keeps the upper 16 bits of a float32.
+    assert not (got.view(np.uint32) & np.uint32(0xFFFF)).any()
     apart = np.abs(got.view(np.uint32).astype(np.int64) - weights.view(np.uint32))
     assert apart.max() < 2**16
     assert (got != nearest(weights)).any()
@@ -56,7 +58,7 @@ def test_what_bfloat16_has_already_stays() -> None:
 def test_on_pixels_that_are_alike_the_errors_cancel() -> None:
     weights = filters()
     random = np.random.default_rng(2)
-    photos = random.normal(size=(200, 1)) + 0.2 * random.normal(size=(200, 9))  # of nine pixels
+    photos = random.normal(size=(200, 1)) + 0.2 * random.normal(size=(200, 9))  # (photos, pixels)
 
     def error(others: Floats) -> float:
         difference = (others - weights).reshape(-1, 9)
@@ -74,7 +76,8 @@ def test_clear_photos_get_the_same_answers(default_bundle: Path) -> None:
     scores = Engine(bundle, engine="paddle-bfloat16").infer(images)
     assert scores.dtype == np.float32
     assert scores.argmax(1).tolist() == expected.argmax(1).tolist()
-    assert 1e-4 < np.abs(scores - expected).max() < 0.1  # really other arithmetic, and near
+    # The arithmetic really is another one, and its scores are close.
+    assert 1e-4 < np.abs(scores - expected).max() < 0.1
 
 
 @needs_bfloat16

@@ -1,4 +1,4 @@
-"""Bundles of dummy bytes: what is read, what is refused, and that the reason names the file."""
+"""Bundles of dummy bytes: their content, the refused ones, and errors that name the file."""
 
 import hashlib
 from pathlib import Path
@@ -131,15 +131,14 @@ def test_a_path_that_the_system_refuses_is_named(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     parameters = write(tmp_path) / "inference.pdiparams"
     parameters.unlink()
-    parameters.symlink_to(
-        "/proc/self/mem"
-    )  # a regular file whose first byte gives EIO, even to root
+    # This is a regular file whose first byte gives EIO, even to root.
+    parameters.symlink_to("/proc/self/mem")
     with pytest.raises(BundleError, match="Input/output error"):
         load_bundle(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (b"a: [", "not valid YAML"),
         (b"\xff\xfe\xfa", "not valid YAML"),
@@ -149,14 +148,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (b"[" * 3000, "nested too deeply"),
     ],
 )
-def test_a_config_that_is_none_is_refused(tmp_path: Path, text: bytes, says: str) -> None:
+def test_a_config_that_is_none_is_refused(tmp_path: Path, text: bytes, message: str) -> None:
     (write(tmp_path) / "inference.yml").write_bytes(text)
-    with pytest.raises(BundleError, match=rf"inference\.yml: {says}$"):
+    with pytest.raises(BundleError, match=rf"inference\.yml: {message}$"):
         load_bundle(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("section", "content", "says"),
+    ("section", "content", "message"),
     [
         ("PreProcess", None, "PreProcess.transform_ops is missing"),
         ("PreProcess", {"transform_ops": "none"}, "PreProcess.transform_ops is missing"),
@@ -171,11 +170,11 @@ def test_a_config_that_is_none_is_refused(tmp_path: Path, text: bytes, says: str
     ],
 )
 def test_a_section_that_is_not_understood_is_refused_in_one_line(
-    tmp_path: Path, section: str, content: object, says: str
+    tmp_path: Path, section: str, content: object, message: str
 ) -> None:
     with pytest.raises(BundleError) as caught:
         load(tmp_path, **{section: content})
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(f"{tmp_path / 'inference.yml'}: ")
     assert "\n" not in str(caught.value)
 

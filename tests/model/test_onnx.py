@@ -1,4 +1,4 @@
-"""ONNX Runtime as the engine: the same answers as Paddle, from the same bundle, without Paddle."""
+"""The engine ONNX Runtime gives the same answers as Paddle from the same bundle, without Paddle."""
 
 import json
 import multiprocessing
@@ -23,12 +23,12 @@ from app.workers.pool import WorkerPool
 PHOTOS = Path(skimage.__file__).parent / "data"
 
 
-def with_onnx(bundle: Path, place: Path) -> Path:
-    """Return a copy of the bundle that has the file for ONNX Runtime too."""
-    pytest.importorskip("paddle2onnx", reason="not for this Python")
-    from app.training.network.onnx import add_onnx  # noqa: PLC0415  (with Paddle)
+def with_onnx(bundle: Path, directory: Path) -> Path:
+    """Return a copy of the bundle that also has the file for ONNX Runtime."""
+    pytest.importorskip("paddle2onnx", reason="paddle2onnx has no wheel for this Python")
+    from app.training.network.onnx import add_onnx  # noqa: PLC0415  (imports Paddle)
 
-    copy = shutil.copytree(bundle, place)
+    copy = shutil.copytree(bundle, directory)
     assert add_onnx(copy) == copy / ONNX
     return copy
 
@@ -40,7 +40,7 @@ def onnx_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def bundle(onnx_bundle: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy that a test may change."""
     return shutil.copytree(onnx_bundle, tmp_path / "bundle")
 
 
@@ -70,7 +70,8 @@ def test_the_rest_of_the_bundle_stays_and_the_hash_is_recorded(
     small_bundle: Path, onnx_bundle: Path
 ) -> None:
     before, after = (
-        yaml.safe_load((place / CONFIG).read_text("utf-8")) for place in (small_bundle, onnx_bundle)
+        yaml.safe_load((bundle / CONFIG).read_text("utf-8"))
+        for bundle in (small_bundle, onnx_bundle)
     )
     assert after["Provenance"]["sha256"].pop(ONNX) == sha256(onnx_bundle / ONNX)
     assert after == before
@@ -83,7 +84,7 @@ def test_the_rest_of_the_bundle_stays_and_the_hash_is_recorded(
 
 
 def test_the_bundle_may_be_a_link(bundle: Path) -> None:
-    from app.training.network.onnx import add_onnx  # noqa: PLC0415  (with Paddle)
+    from app.training.network.onnx import add_onnx  # noqa: PLC0415  (imports Paddle)
 
     (bundle / ONNX).unlink()
     link = bundle.with_name("current")
@@ -102,16 +103,16 @@ def test_another_network_in_its_place_is_noticed(bundle: Path) -> None:
 
 
 def test_a_bundle_without_the_file_says_how_to_get_it(small_bundle: Path, tmp_path: Path) -> None:
-    place = shutil.copytree(small_bundle, tmp_path / "a bundle")
-    said = rf"has no {ONNX}: run `\.venv/bin/python -m app weights onnx '{place}'` once"
-    with pytest.raises(StartupError, match=said):
-        Engine(load_bundle(place), engine="onnxruntime")
+    directory = shutil.copytree(small_bundle, tmp_path / "a bundle")
+    message = rf"has no {ONNX}: run `\.venv/bin/python -m app weights onnx '{directory}'` once"
+    with pytest.raises(StartupError, match=message):
+        Engine(load_bundle(directory), engine="onnxruntime")
 
 
 def test_without_paddle2onnx_it_says_how_to_get_it(
     small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.training.network.onnx import add_onnx  # noqa: PLC0415  (with Paddle)
+    from app.training.network.onnx import add_onnx  # noqa: PLC0415  (imports Paddle)
 
     monkeypatch.setitem(sys.modules, "paddle2onnx", None)
     with pytest.raises(StartupError, match=r"not installed: run `make \.venv/onnx`, on Python 3"):
@@ -143,7 +144,7 @@ def test_where_the_library_is_missing_it_is_named(
 
 
 def mapped(process: multiprocessing.process.BaseProcess) -> str:
-    """Return what files the process has loaded."""
+    """Return the list of files that the process has mapped into its memory."""
     return Path(f"/proc/{process.pid}/maps").read_text()
 
 
@@ -161,7 +162,8 @@ async def test_a_worker_answers_and_loads_its_own_library_only(
     async with WorkerPool(checked, settings, Metrics()) as pool:
         worker = pool.take()
         assert worker
-        scores, _ = await worker.infer(photos)  # padded to a batch of 4
+        # The worker pads these three photos to a batch of 4.
+        scores, _ = await worker.infer(photos)
         (child,) = multiprocessing.active_children()
         loaded = mapped(child)
     np.testing.assert_allclose(scores, Engine(checked).infer(np.stack(photos)), atol=1e-4)
@@ -170,7 +172,7 @@ async def test_a_worker_answers_and_loads_its_own_library_only(
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
-    """Run `python -m app ...` in this process; return the exit code and what it printed."""
+    """Run `python -m app ...` in this process; return its exit code and its output."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["app", *arguments])
         with pytest.raises(SystemExit) as ended:

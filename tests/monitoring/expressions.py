@@ -1,4 +1,4 @@
-"""Every expression that a dashboard or a rule asks Prometheus, and the series in it."""
+"""Every expression that a dashboard or a rule sends to Prometheus, and its series."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import promql_parser
 import yaml
 
 MONITORING = Path(__file__).parents[2] / "k8s/monitoring"
-# What Grafana puts in place of its variables. A day's history is a few seconds here.
+# The values that Grafana puts in for its variables. A day's history is shortened to a few seconds.
 SUBSTITUTES = {
     "$__rate_interval": "10s",
     "$__interval": "1s",
@@ -20,14 +20,14 @@ SUBSTITUTES = {
 
 
 class Expression(NamedTuple):
-    """One expression, and where it stands."""
+    """One expression, with the name of its panel or rule."""
 
-    place: str
+    name: str
     text: str
 
 
 def panels() -> list[Expression]:
-    """Return what the dashboards ask, with Grafana's variables put in."""
+    """Return the expressions of all dashboards, with values for Grafana's variables."""
     return [
         Expression(f"{file.stem}: {panel['title']}: {target['refId']}", filled(target["expr"]))
         for file in sorted(MONITORING.glob("grafana/dashboards/*.json"))
@@ -37,13 +37,13 @@ def panels() -> list[Expression]:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Return the alerts and the recording rules."""
+    """Return all alerts and recording rules."""
     groups = yaml.safe_load((MONITORING / "prometheus/rules.yml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
 def filled(expression: str) -> str:
-    """Put in what Grafana would."""
+    """Return an expression with values for Grafana's variables."""
     for variable, value in SUBSTITUTES.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression, expression
@@ -51,7 +51,7 @@ def filled(expression: str) -> str:
 
 
 def selectors(expression: str) -> set[str]:
-    """Return the series that an expression starts from, without their shift in time."""
+    """Return the selectors of an expression's series, without `offset`."""
     found: set[str] = set()
 
     def note(node: object) -> bool:

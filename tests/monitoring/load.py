@@ -1,4 +1,4 @@
-"""Half a minute of everything that an operator would rather not see, and good photos between."""
+"""A load with everything that an operator does not like to see, and good photos in between."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ UNREADABLE = [b"no photo", PHOTOS[0][:5000], b"", b"x" * 2_000_000]
 
 
 def provoke(server: RunningServer, seconds: float, capacity: int) -> None:
-    """Send good and bad photos, now more than there are places, and kill workers."""
+    """Send good and bad photos, sometimes more than the capacity, and kill workers."""
     over = threading.Event()
     deeds: Sequence[Callable[[int], object]] = (
         *[lambda turn: _send(server, PHOTOS[turn % len(PHOTOS)])] * 2,
@@ -56,7 +56,7 @@ def _burst(server: RunningServer, photos: int) -> None:
 
 
 def _kill(server: RunningServer) -> None:
-    """Kill all workers once all are there, with whatever is in their hands."""
+    """Kill all workers if all of them serve, even with batches in progress."""
     health = server.health()
     if health["workers_up"] == health["workers"]:
         for pid in server.workers():

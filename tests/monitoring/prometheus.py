@@ -1,4 +1,4 @@
-"""A real Prometheus that watches one service, every second."""
+"""A real Prometheus that scrapes one service every second."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ RULES = Path(__file__).parents[2] / "k8s/monitoring/prometheus/rules.yml"
 
 
 class RunningPrometheus:
-    """Debian's `prometheus` on a free port, with our rules."""
+    """Debian's program `prometheus` on a free port, with our rules."""
 
     def __init__(self, folder: Path, target_port: int) -> None:
         address = f"127.0.0.1:{free_port()}"
@@ -45,11 +45,11 @@ class RunningPrometheus:
         self.process.wait()
 
     def now(self, expression: str) -> list[dict[str, Any]]:
-        """Return the series of an expression at this moment; an error fails the test."""
+        """Return the series of an expression at this moment. An error fails the test."""
         return self._ask("/query", query=expression)
 
     def lately(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
-        """Return the series of an expression, a value a second."""
+        """Return the series of an expression from `start` to `end`, one value per second."""
         return self._ask("/query_range", query=expression, start=start, end=end, step=1)
 
     def _ask(self, path: str, **parameters: str | float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What Prometheus would see on good days and bad ones, in promtool's notation, a value a minute."""
+"""Good days and bad days as series in promtool's notation, with one value per minute."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ FOREVER = 1700  # minutes
 
 
 def series(name: str, labels: str = "") -> str:
-    """Return a series as one pod has it."""
+    """Return the name of a series as one pod has it."""
     return f'{name}{{job="photo-classifier",instance="a"{labels and ","}{labels}}}'
 
 
@@ -72,13 +72,21 @@ HEALTHY: dict[str, str] = {
 }
 
 
-SELDOM = " ".join(f"{count}x9" for count in range(FOREVER // 10))  # once in ten minutes
+# This counter grows once in ten minutes.
+SELDOM = " ".join(f"{count}x9" for count in range(FOREVER // 10))
 QUIET = {predict(200): SELDOM, QUICK: SELDOM, ANSWERED: SELDOM}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A day, by what is different from a healthy one: at which minute, which alerts fire."""
+    """A day on which some series differ from those of a healthy day.
+
+    Attributes:
+        name: the name of the test.
+        different: the series that differ.
+        minute: the minute at which the alerts are checked.
+        fires: the alerts that fire then.
+    """
 
     name: str
     different: Series
@@ -91,7 +99,7 @@ def fires(alert: str, name: str, minute: int, different: Series) -> Scenario:
 
 
 def _then(before: float, after: float, minute: int) -> str:
-    """Return a counter that grows otherwise from a minute on."""
+    """Return a counter whose growth per minute changes at `minute`."""
     return f"0+{before}x{minute} {before * minute + after}+{after}x{FOREVER - minute}"
 
 

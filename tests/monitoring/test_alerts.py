@@ -1,4 +1,4 @@
-"""Each alert fires when it should, alone, and is silent otherwise: promtool plays the days."""
+"""Each alert fires alone on its bad day and is silent otherwise. promtool plays the days."""
 
 import subprocess
 from pathlib import Path
@@ -11,12 +11,12 @@ RULES = Path(__file__).parents[2] / "k8s/monitoring/prometheus/rules.yml"
 
 
 def promtool(*arguments: object, given: str | None = None) -> str:
-    """Run promtool, and return what it has to say; an error fails the test with it."""
+    """Run promtool and return its output. An error fails the test and shows the output."""
     command = ["promtool", *map(str, arguments)]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    return said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
 
 
 def test_the_rules_are_well_formed() -> None:

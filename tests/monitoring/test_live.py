@@ -1,6 +1,6 @@
-"""Every expression of every panel and alert, asked of a real Prometheus beside the real service.
+"""A real Prometheus scrapes the real service and answers every panel's and rule's expression.
 
-Half a minute of load: good photos, bad ones, more than there are places, and killed workers.
+The load takes half a minute: good photos, bad ones, bursts above the capacity, and killed workers.
 """
 
 import math
@@ -28,7 +28,7 @@ SETTINGS = {
 RULES = [Expression(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
 ALERTS = [Expression(rule["alert"], rule["expr"]) for rule in rules() if "alert" in rule]
 PROVOKED = {"ClassifierWorkerCrashLoop", "ClassifierRefuses"}
-# What else such half a minute may bring, on a machine that is busy with it.
+# Other alerts that this load may cause on a busy machine.
 MAY_BE = {
     "ClassifierFailsFast",
     "ClassifierFailsSlowly",
@@ -42,7 +42,7 @@ MAY_BE = {
 
 @dataclass(frozen=True)
 class Watched:
-    """A service, its Prometheus, and the time of the load."""
+    """A service, its Prometheus, and the start and end of the load in seconds since the epoch."""
 
     server: RunningServer
     prometheus: RunningPrometheus
@@ -60,29 +60,29 @@ def watched(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         start = time.time()
         provoke(server, SECONDS, CAPACITY)
         end = time.time()
-        # The last kill may have been the last deed: no alert is due to that once all are back.
+        # The load may have ended with a kill. No alert fires for it once all workers are back.
         until(lambda: server.health()["workers_up"] == SETTINGS["workers"])
         until(lambda: prometheus.now("classifier_ready == 1"))
         yield Watched(server, prometheus, start, end)
 
 
 def values(series: list[dict[str, Any]]) -> list[float]:
-    """Return the numbers in it, without those that are none."""
+    """Return all values of the series except NaN."""
     numbers = (float(value) for one in series for _, value in one["values"])
     return [number for number in numbers if not math.isnan(number)]
 
 
 def test_the_metrics_are_well_formed(watched: Watched) -> None:
-    said = promtool("check", "metrics", given=watched.server.client.get("/metrics").text)
-    assert said == ""
+    output = promtool("check", "metrics", given=watched.server.client.get("/metrics").text)
+    assert output == ""
 
 
-@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel.place)
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel.name)
 def test_no_panel_is_empty(watched: Watched, panel: Expression) -> None:
     assert values(watched.prometheus.lately(panel.text, watched.start, watched.end))
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.place)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_no_rule_is_built_on_a_series_that_does_not_exist(
     watched: Watched, rule: Expression
 ) -> None:
@@ -91,7 +91,7 @@ def test_no_rule_is_built_on_a_series_that_does_not_exist(
 
 
 def test_just_what_was_provoked_is_seen(watched: Watched) -> None:
-    found = {alert.place for alert in ALERTS if watched.prometheus.now(filled(alert.text))}
+    found = {alert.name for alert in ALERTS if watched.prometheus.now(filled(alert.text))}
     print("\nseen:", *sorted(found))
     assert found >= PROVOKED
     assert found <= PROVOKED | MAY_BE
@@ -101,4 +101,4 @@ def test_with_the_service_gone_it_is_missed(watched: Watched) -> None:
     watched.server.process.kill()
     expected = {"ClassifierAbsent", "ClassifierTargetDown"}
     ask = watched.prometheus.now
-    until(lambda: expected <= {alert.place for alert in ALERTS if ask(filled(alert.text))})
+    until(lambda: expected <= {alert.name for alert in ALERTS if ask(filled(alert.text))})

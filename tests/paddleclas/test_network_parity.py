@@ -1,6 +1,7 @@
-"""Our network against PaddleClas's own. Run with `make paddleclas`; see norecursedirs in pyproject.
+"""Our network compared with PaddleClas's own. `make paddleclas` runs these tests.
 
-This folder must not become a package: its name is that of the library it imports.
+pyproject.toml excludes this folder in `norecursedirs`. The folder must not become a package,
+because it has the name of the library that its tests import.
 """
 
 from pathlib import Path
@@ -29,7 +30,8 @@ each_scale = pytest.mark.parametrize("scale", OFFICIAL_SCALES)
 
 
 def build_reference(scale: float, prefix_name: str = "") -> nn.Layer:
-    with unique_name.guard():  # else PaddleClas can build only one a process
+    # Without the guard, PaddleClas can build only one network per process.
+    with unique_name.guard():
         network: nn.Layer = BUILDERS[scale](prefix_name=prefix_name)
     return network
 
@@ -76,7 +78,8 @@ def test_their_weights_give_their_logits_in_our_network(scale: float, tmp_path: 
     load(theirs, ours, tmp_path / "theirs.pdparams")
 
     expected = logits(theirs)
-    assert expected.std() > 1  # so the tolerance below means something
+    # Only with logits of this spread is the tolerance below a strict one.
+    assert expected.std() > 1
     assert np.abs(logits(ours) - expected).max() < 1e-5
 
 

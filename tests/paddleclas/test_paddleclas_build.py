@@ -1,4 +1,7 @@
-"""`weights build paddleclas:NETWORK` where PaddleClas is. (A second test_build.py mypy refuses.)"""
+"""`weights build paddleclas:NETWORK` with PaddleClas installed.
+
+The file is not named test_build.py because mypy refuses a second module of that name.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""From a photo to the network's input and its answer, against PaddleClas's own deployment."""
+"""The network's input and answer for a photo, compared with PaddleClas's own deployment."""
 
 import io
 from pathlib import Path
@@ -38,7 +38,7 @@ def transform_ops(backend: str, interpolation: str = "bilinear") -> list[dict[st
 
 
 def noise(width: int, height: int) -> Pixels:
-    """The picture on which two ways of resizing differ most."""
+    """Return noise, on which two ways of resizing differ most."""
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -59,7 +59,7 @@ def bundle_for(directory: Path, ops: list[dict[str, Any]]) -> Path:
 
 
 def grey_levels(directory: Path, pixels: Pixels) -> npt.NDArray[np.float64]:
-    """How far apart the two inputs of the network are, (3, H, W), in steps of 0..255."""
+    """Return the difference of the network's two inputs, (3, H, W), in grey levels of 0 to 255."""
     bundle = load_bundle(directory)
     ours = bundle.preprocessing.normalized(
         decode(png(pixels), bundle.preprocessing, 10_000_000).pixels[np.newaxis]
@@ -92,7 +92,7 @@ def test_pillows_bicubic_is_theirs_to_a_grey_level(tmp_path: Path) -> None:
 
 
 def test_one_backend_is_not_the_other(tmp_path: Path) -> None:
-    """So that the tests above can fail."""
+    """This test shows that the tests above can fail."""
     directory = bundle_for(tmp_path / "bundle", transform_ops("pil"))
     config = (directory / "inference.yml").read_text("utf-8")
     ours = load_bundle(directory)
@@ -106,7 +106,10 @@ def test_one_backend_is_not_the_other(tmp_path: Path) -> None:
 
 
 class TheirPredictor(ClsPredictor):  # type: ignore[misc]
-    """Theirs but for enable_memory_optim: with it, Paddle 3.3.1 loads no inference.json at all."""
+    """PaddleClas's predictor without its memory optimisation.
+
+    With enable_memory_optim, Paddle 3.3.1 cannot load an inference.json.
+    """
 
     def create_paddle_predictor(self, args: dict[str, Any], _: None = None) -> tuple[Any, Config]:
         config = Config(args["inference_model_dir"], "inference")
@@ -118,9 +121,12 @@ def test_their_predictor_serves_our_bundle(tmp_path: Path) -> None:
     export(small_network(), Card("small", transform_ops("pil"), LABELS, {}), tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
     config = yaml.safe_load((bundle.directory / "inference.yml").read_text("utf-8"))
-    config["PostProcess"]["main_indicator"] = "Topk"  # as the configurations they deploy with
+    # PaddleClas's own configurations for deployment have this entry.
+    config["PostProcess"]["main_indicator"] = "Topk"
     config["Global"] = AttrDict(inference_model_dir=str(bundle.directory), use_fp16=False)
-    pixels = smooth(256, 256)  # resizing has its tests above; a random network exaggerates
+    # A photo of this size is not resized: a random network would exaggerate the differences of
+    # resizing, which the tests above check.
+    pixels = smooth(256, 256)
 
     theirs = TheirPredictor(config).predict([pixels])[0]
 

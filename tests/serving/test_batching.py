@@ -1,4 +1,4 @@
-"""The batcher: who shares a batch with whom, and that every caller gets an end."""
+"""The batcher: which photos share a batch, and that each photo gets an answer or an error."""
 
 import asyncio
 import time
@@ -120,7 +120,8 @@ async def test_a_failed_batch_fails_its_callers_and_no_others(
     await settle()
     pool.gate.set()
     await blocker
-    pool.failures += [failure] * 3  # together, and each by itself
+    # The batch fails once as a whole, and then each of its two photos fails alone.
+    pool.failures += [failure] * 3
     results = await asyncio.gather(*doomed, return_exceptions=True)
     assert [type(result) for result in results] == [expected, expected]
     pool.failures.clear()
@@ -158,7 +159,8 @@ async def test_an_idle_worker_waits_for_a_batch_to_fill_only_if_told_to() -> Non
     queue = batcher(pool, max_wait_s=3600)
     futures = [queue.submit(photo(number)) for number in range(3)]
     await settle()
-    assert pool.batches == []  # they wait for one more
+    # The three photos wait for a fourth.
+    assert pool.batches == []
     futures.append(queue.submit(photo(3)))
     assert await winners(futures) == [0, 1, 2, 3]
     assert pool.batches == [[0, 1, 2, 3]]

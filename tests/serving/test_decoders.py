@@ -1,4 +1,4 @@
-"""Decoding beside the event loop: who waits for it in vain is let go, and costs nothing more."""
+"""The decoder threads: a cancelled upload is not decoded, and the event loop always goes on."""
 
 import asyncio
 import io
@@ -22,7 +22,7 @@ from app.serving.decoders import Decoders
 
 
 def slow_photo() -> bytes:
-    """Draw a small file of 16 megapixels with alpha, which takes part of a second to decode."""
+    """Return a small PNG file of 16 megapixels with alpha; its decoding takes part of a second."""
     file = io.BytesIO()
     Image.new("RGBA", (4000, 4000), (1, 2, 3, 4)).save(file, "PNG")
     return file.getvalue()
@@ -35,7 +35,8 @@ SLOW = slow_photo()
 async def test_what_was_cancelled_before_its_turn_is_not_decoded(small_bundle: Path) -> None:
     spec = load_bundle(small_bundle).preprocessing
     decoders = Decoders(1, 10**8)
-    started = time.process_time()  # a machine that is busy or stands still adds nothing to it
+    # CPU time, because a machine that is busy or suspended adds nothing to it.
+    started = time.process_time()
     await decoders.submit(SLOW, spec)
     one = time.process_time() - started
     running, *waiting = [decoders.submit(SLOW, spec) for _ in range(20)]
@@ -58,19 +59,23 @@ async def test_the_rate_is_that_of_all_threads(small_bundle: Path) -> None:
 
 
 def longest_hold(photo: bytes, spec: Preprocessing) -> float:
-    """Return the largest part of a decode, by its CPU time, in which no other thread had a turn."""
+    """Return the largest share of a decode's CPU time in which no other thread could run."""
     thread = threading.Thread(target=decode, args=(photo, spec, 10**8))
     thread.start()
     clock, turns = time.pthread_getcpuclockid(thread.ident or 0), [0.0]
     while thread.is_alive():
-        with suppress(OSError):  # it has just ended
+        # The thread may have ended since the check, and its clock with it.
+        with suppress(OSError):
             turns.append(time.clock_gettime(clock))
         thread.join(0.001)
     return max(after - before for before, after in pairwise(turns)) / turns[-1]
 
 
 def test_a_photo_with_alpha_does_not_stop_the_event_loop(small_bundle: Path) -> None:
-    """Laid on white by a function that keeps Python's lock, 50 megapixels stopped it for 0.4 s."""
+    """A function that keeps Python's lock once laid alpha on white.
+
+    Because of it, a photo of 50 megapixels stopped the event loop for 0.4 s.
+    """
     spec = load_bundle(small_bundle).preprocessing
     assert min(longest_hold(SLOW, spec) for _ in range(3)) < 0.15
 
@@ -92,12 +97,13 @@ def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
         late = [seconds for status, seconds in answers if status != httpx.codes.OK]
         assert {status for status, _ in answers} <= {200, 504}
         assert len(late) > 10
-        assert max(late) < 5  # to decode them all takes longer
+        # The decoder needs more than 5 s for all 40 photos.
+        assert max(late) < 5
         assert server.health()["in_flight"] == 0
 
 
 def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path) -> None:
-    """Several large ones in the same threads left all that they had taken with the server."""
+    """Several large photos in the same threads once left all their memory with the server."""
     large = io.BytesIO()
     Image.new("RGBA", (5000, 5000), (1, 2, 3, 4)).save(large, "WEBP", lossless=True, method=0)
     with RunningServer(small_bundle, tmp_path / "log", workers=1, decoders=2) as server:

@@ -1,4 +1,4 @@
-"""The event loop's lag is measured: a stall shows, a quiet loop does not."""
+"""The lag of the event loop: the metric shows a stall, and a quiet loop has no lag."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ def value(metrics: Metrics, suffix: str) -> float:
 
 async def observed(metrics: Metrics, count: float) -> None:
     async with asyncio.timeout(30):
-        while value(metrics, "_count") < count:  # noqa: ASYNC110  (a histogram tells nobody)
+        while value(metrics, "_count") < count:  # noqa: ASYNC110  (a histogram has no event)
             await asyncio.sleep(0.01)
 
 
 def stall() -> None:
-    """Hold the event loop, as a decode would that someone put into it by mistake."""
+    """Block the event loop, as a decode in the server's process would."""
     time.sleep(0.4)
 
 
@@ -32,7 +32,8 @@ async def test_a_stall_of_the_event_loop_is_seen() -> None:
     async with watched(metrics.loop_lag_seconds):
         await observed(metrics, 1)
         before, count = value(metrics, "_sum"), value(metrics, "_count")
-        stall()  # it is in a wait already
+        # The watcher waits for its next wake-up already, so it wakes late.
+        stall()
         await observed(metrics, count + 1)
         assert value(metrics, "_sum") - before > 0.25
 

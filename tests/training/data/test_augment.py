@@ -1,4 +1,4 @@
-"""Training views: parts of the photo, decided by their key alone."""
+"""Random views of a photo lie within it, and their key alone decides them."""
 
 import math
 from itertools import chain, pairwise
@@ -34,10 +34,8 @@ def test_of_a_strip_the_middle_square_is_seen() -> None:
 
 
 def test_a_view_has_the_input_size_and_is_mirrored_half_the_time() -> None:
-    slope = np.tile(
-        np.arange(0, 240, 2, dtype=np.uint8)[None, :, None], (90, 1, 3)
-    )  # dark to bright
-    photo = Image.fromarray(slope)
+    dark_to_bright = np.tile(np.arange(0, 240, 2, dtype=np.uint8)[None, :, None], (90, 1, 3))
+    photo = Image.fromarray(dark_to_bright)
     views = [Augmentation(0.5).view(photo, SPEC, np.random.default_rng((1, i))) for i in range(40)]
     assert {view.shape for view in views} == {(48, 64, 3)}
     mirrored = sum(bool(view[:, 0].mean() > view[:, -1].mean()) for view in views)

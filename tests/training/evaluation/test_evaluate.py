@@ -1,4 +1,4 @@
-"""`evaluate`: known mistakes are counted, drawn and named; classes are found by name and number."""
+"""`evaluate` counts and draws known mistakes, and finds classes by name and by number."""
 
 import csv
 import json
@@ -22,25 +22,25 @@ from app.training.network.export import export
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It knows colours: cat is red, dog green, Gänseblümchen blue."""
-    place = tmp_path_factory.mktemp("bundles") / "colours"
-    export(colour_network(), small_card(), place)
-    return place
+    """A bundle that classifies colours: a cat is red, a dog green, a Gänseblümchen blue."""
+    folder = tmp_path_factory.mktemp("bundles") / "colours"
+    export(colour_network(), small_card(), folder)
+    return folder
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """4 cats, 2 dogs, 3 daisies, and a green photo that lies with the cats."""
-    place = tmp_path / "photos"
-    draw_classes(place, {"cat": 4, "dog": 2, "Gänseblümchen": 3})
-    draw(place / "cat" / "green.png", COLOURS["dog"], 99)
-    return place
+def photos(tmp_path: Path) -> Path:
+    """4 cats, 2 dogs, 3 daisies, and a green photo in the folder of the cats."""
+    photos = tmp_path / "photos"
+    draw_classes(photos, {"cat": 4, "dog": 2, "Gänseblümchen": 3})
+    draw(photos / "cat" / "green.png", COLOURS["dog"], 99)
+    return photos
 
 
 def document(ended: Ended) -> dict[str, Any]:
     assert ended.code == 0, ended.err
-    figures: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
-    return figures
+    metrics: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
+    return metrics
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -48,25 +48,25 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_figures(run: Run, bundle: Path, place: Path) -> None:
-    ended = run("evaluate", bundle, place)
-    figures = document(ended)
-    assert figures["bundle"] == "small"
-    assert (figures["photos"], figures["classes"], figures["skipped"]) == (10, 3, [])
-    assert (figures["top1"], figures["top5"]) == (0.9, 1)
-    assert figures["recall"] == pytest.approx((4 / 5 + 1 + 1) / 3, abs=1e-6)
-    assert figures["precision"] == pytest.approx((1 + 2 / 3 + 1) / 3, abs=1e-6)
-    assert 0 < figures["calibration_error"] < 0.5
-    assert figures["images_per_s"] > 1
+def test_figures(run: Run, bundle: Path, photos: Path) -> None:
+    ended = run("evaluate", bundle, photos)
+    metrics = document(ended)
+    assert metrics["bundle"] == "small"
+    assert (metrics["photos"], metrics["classes"], metrics["skipped"]) == (10, 3, [])
+    assert (metrics["top1"], metrics["top5"]) == (0.9, 1)
+    assert metrics["recall"] == pytest.approx((4 / 5 + 1 + 1) / 3, abs=1e-6)
+    assert metrics["precision"] == pytest.approx((1 + 2 / 3 + 1) / 3, abs=1e-6)
+    assert 0 < metrics["calibration_error"] < 0.5
+    assert metrics["images_per_s"] > 1
     dog = next(line for line in ended.out.splitlines() if "dog" in line)
     assert [cell.strip() for cell in dog.split("│")[2:6]] == ["2", "0.667", "1.000", "0.800"]
 
 
-def test_files(run: Run, bundle: Path, place: Path, tmp_path: Path) -> None:
+def test_files(run: Run, bundle: Path, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "out"
-    figures = document(run("evaluate", bundle, place, "--output", output))
+    metrics = document(run("evaluate", bundle, photos, "--output", output))
     whole = json.loads((output / "evaluation.json").read_text("utf-8"))
-    assert {key: whole[key] for key in figures} == figures
+    assert {key: whole[key] for key in metrics} == metrics
     assert sum(whole["reliability"]["photos"]) == 10
     cat = rows(output / "classes.csv")[0]
     assert ",".join(cat) == "class_id,class,photos,precision,recall,f1"
@@ -86,18 +86,19 @@ def test_files(run: Run, bundle: Path, place: Path, tmp_path: Path) -> None:
     assert scores.sum(axis=1) == pytest.approx(1)
 
 
-def test_pictures(run: Run, bundle: Path, place: Path, tmp_path: Path) -> None:
+def test_pictures(run: Run, bundle: Path, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    document(run("evaluate", bundle, place, "--output", output))
+    document(run("evaluate", bundle, photos, "--output", output))
     for name in ("confusion.png", "reliability.png"):
         with Image.open(output / name) as picture:
             assert min(picture.size) > 200
             assert len(np.unique(np.asarray(picture.convert("L")))) > 20
     with Image.open(output / "mistakes.png") as sheet:
-        assert sheet.size == (236, 236)  # one mistake, one tile
-        assert np.asarray(sheet)[90, 118].argmax() == 1  # green
-    (place / "cat" / "green.png").unlink()
-    document(run("evaluate", bundle, place, "--output", output))
+        # One mistake is one tile, and its photo is green.
+        assert sheet.size == (236, 236)
+        assert np.asarray(sheet)[90, 118].argmax() == 1
+    (photos / "cat" / "green.png").unlink()
+    document(run("evaluate", bundle, photos, "--output", output))
     assert not (output / "mistakes.png").exists()
 
 
@@ -111,43 +112,43 @@ def test_long_names_are_drawn_whole(tmp_path: Path) -> None:
 
 
 def test_figures_without_matplotlib_say_how_to_get_it(
-    run: Run, bundle: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, bundle: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     for name in ("plots", "report"):
         monkeypatch.delitem(sys.modules, f"app.training.evaluation.{name}", raising=False)
-    code, out, err = run("evaluate", bundle, place, "--output", tmp_path / "out")
+    code, out, err = run("evaluate", bundle, photos, "--output", tmp_path / "out")
     assert (code, out) == (1, "")
-    assert err == "error: figures need matplotlib: run `make .venv/train`\n"
+    assert err == "error: plots need matplotlib: run `make .venv/train`\n"
     assert not (tmp_path / "out").exists()
 
 
-def test_broken_photos_are_skipped_by_name(run: Run, bundle: Path, place: Path) -> None:
-    (place / "dog" / "broken.png").write_bytes((place / "dog" / "0.png").read_bytes()[:3000])
-    ended = run("evaluate", bundle, place)
-    figures = document(ended)
-    assert figures["photos"] == 10
-    assert [(Path(row["file"]).name, row["code"]) for row in figures["skipped"]] == [
+def test_broken_photos_are_skipped_by_name(run: Run, bundle: Path, photos: Path) -> None:
+    (photos / "dog" / "broken.png").write_bytes((photos / "dog" / "0.png").read_bytes()[:3000])
+    ended = run("evaluate", bundle, photos)
+    metrics = document(ended)
+    assert metrics["photos"] == 10
+    assert [(Path(row["file"]).name, row["code"]) for row in metrics["skipped"]] == [
         ("broken.png", "broken_image")
     ]
     assert "broken.png: The PNG image is truncated" in ended.out
 
 
-def test_names_that_are_not_utf8(run: Run, bundle: Path, place: Path, tmp_path: Path) -> None:
-    (place / "cat" / "green.png").rename(place / "cat" / "gr\udcfcn.png")
-    (place / "dog" / "caf\udce9.png").write_bytes(b"no photo")
-    figures = document(run("evaluate", bundle, place, "--output", tmp_path / "out"))
+def test_names_that_are_not_utf8(run: Run, bundle: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "cat" / "green.png").rename(photos / "cat" / "gr\udcfcn.png")
+    (photos / "dog" / "caf\udce9.png").write_bytes(b"no photo")
+    metrics = document(run("evaluate", bundle, photos, "--output", tmp_path / "out"))
     whole = json.loads((tmp_path / "out" / "evaluation.json").read_text("utf-8"))
-    assert whole["skipped"] == figures["skipped"]
-    assert Path(figures["skipped"][0]["file"]).read_bytes() == b"no photo"
+    assert whole["skipped"] == metrics["skipped"]
+    assert Path(metrics["skipped"][0]["file"]).read_bytes() == b"no photo"
     assert "gr\\udcfcn.png,cat,dog" in (tmp_path / "out" / "predictions.csv").read_text("utf-8")
 
 
-def test_or_fatal_by_choice(run: Run, bundle: Path, place: Path) -> None:
-    (place / "dog" / "broken.png").write_bytes(b"no photo")
-    code, _, err = run("evaluate", bundle, place, "--broken", "fail")
+def test_or_fatal_by_choice(run: Run, bundle: Path, photos: Path) -> None:
+    (photos / "dog" / "broken.png").write_bytes(b"no photo")
+    code, _, err = run("evaluate", bundle, photos, "--broken", "fail")
     assert code == 1
-    assert err.startswith(f"error: {place / 'dog' / 'broken.png'}: The file is not an image")
+    assert err.startswith(f"error: {photos / 'dog' / 'broken.png'}: The file is not an image")
     assert err.count("\n") == 1
 
 
@@ -156,15 +157,15 @@ def test_nothing_that_can_be_read_is_one_line(run: Run, bundle: Path, tmp_path: 
     (tmp_path / "cat" / "broken.png").write_bytes(b"no photo")
     code, _, err = run("evaluate", bundle, tmp_path)
     assert code == 1
-    assert "none of the photos can be read" in err
+    assert "no photo can be read" in err
 
 
-def test_a_list_file_and_the_test_part(run: Run, bundle: Path, place: Path) -> None:
-    (place / "list.txt").write_text("cat/0.png 0\ncat/green.png 0\ndog/0.png 1\n")
-    assert document(run("evaluate", bundle, place / "list.txt"))["top1"] == 0.666667
-    both = place.parent / "both"
+def test_a_list_file_and_the_test_part(run: Run, bundle: Path, photos: Path) -> None:
+    (photos / "list.txt").write_text("cat/0.png 0\ncat/green.png 0\ndog/0.png 1\n")
+    assert document(run("evaluate", bundle, photos / "list.txt"))["top1"] == 0.666667
+    both = photos.parent / "both"
     both.mkdir()
-    place.rename(both / "test")
+    photos.rename(both / "test")
     draw_classes(both / "train", {"cat": 1})
     assert document(run("evaluate", bundle, both))["photos"] == 10
 
@@ -175,11 +176,11 @@ def test_a_list_file_and_the_test_part(run: Run, bundle: Path, place: Path) -> N
 def test_a_folder_bears_a_synonym_or_a_number(
     run: Run, bundle: Path, tmp_path: Path, label: str, folder: str
 ) -> None:
-    place = relabelled(bundle, tmp_path / "bundle", ["cat", label, "daisy"])
+    other = relabelled(bundle, tmp_path / "bundle", ["cat", label, "daisy"])
     for i in range(3):
         draw(tmp_path / "photos" / folder / f"{i}.png", COLOURS["dog"], i)
-    figures = document(run("evaluate", place, tmp_path / "photos"))
-    assert (figures["top1"], figures["classes"]) == (1, 1)
+    metrics = document(run("evaluate", other, tmp_path / "photos"))
+    assert (metrics["top1"], metrics["classes"]) == (1, 1)
 
 
 @pytest.mark.parametrize("folder", ["3", "hound"])
@@ -189,7 +190,10 @@ def test_a_folder_that_is_no_class_is_one_line(
     draw(tmp_path / "photos" / folder / "0.png", COLOURS["dog"], 0)
     code, _, err = run("evaluate", bundle, tmp_path / "photos")
     assert code == 1
-    assert err == f"error: {tmp_path / 'photos'}: no class is called {folder!r}\n"
+    assert err == (
+        f"error: {tmp_path / 'photos'}: no class is called {folder!r}: "
+        "rename the folder to a label or a number\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,34 +202,34 @@ def test_a_folder_that_is_no_class_is_one_line(
 def test_a_folder_that_is_two_classes_is_one_line(
     run: Run, bundle: Path, tmp_path: Path, labels: list[str]
 ) -> None:
-    place = relabelled(bundle, tmp_path / "bundle", labels)
+    other = relabelled(bundle, tmp_path / "bundle", labels)
     draw(tmp_path / "photos" / "crane" / "0.png", COLOURS["dog"], 0)
-    code, _, err = run("evaluate", place, tmp_path / "photos")
+    code, _, err = run("evaluate", other, tmp_path / "photos")
     assert code == 1
     assert err == (
         f"error: {tmp_path / 'photos'}: 'crane' may be class 0 ({labels[0]}) or 2 ({labels[2]}): "
-        "give every folder its class's number for a name\n"
+        "rename every folder to the number of its class\n"
     )
 
 
 def test_a_whole_label_is_meant_before_a_synonym(run: Run, bundle: Path, tmp_path: Path) -> None:
-    place = relabelled(bundle, tmp_path / "bundle", ["mouth organ, harp", "harp", "daisy"])
+    other = relabelled(bundle, tmp_path / "bundle", ["mouth organ, harp", "harp", "daisy"])
     draw(tmp_path / "photos" / "harp" / "0.png", COLOURS["dog"], 0)
-    assert document(run("evaluate", place, tmp_path / "photos"))["top1"] == 1
+    assert document(run("evaluate", other, tmp_path / "photos"))["top1"] == 1
 
 
 def test_a_model_without_labels_is_asked_by_number(run: Run, bundle: Path, tmp_path: Path) -> None:
-    place = relabelled(bundle, tmp_path / "bundle", [])
+    other = relabelled(bundle, tmp_path / "bundle", [])
     draw(tmp_path / "photos" / "2" / "0.png", COLOURS["Gänseblümchen"], 0)
-    assert document(run("evaluate", place, tmp_path / "photos"))["top1"] == 1
+    assert document(run("evaluate", other, tmp_path / "photos"))["top1"] == 1
 
 
-def relabelled(bundle: Path, place: Path, labels: list[str]) -> Path:
-    shutil.copytree(bundle, place)
-    config = yaml.safe_load((place / "inference.yml").read_text("utf-8"))
+def relabelled(bundle: Path, folder: Path, labels: list[str]) -> Path:
+    shutil.copytree(bundle, folder)
+    config = yaml.safe_load((folder / "inference.yml").read_text("utf-8"))
     config["PostProcess"]["Topk"]["label_list"] = labels
-    (place / "inference.yml").write_text(yaml.safe_dump(config), "utf-8")
-    return place
+    (folder / "inference.yml").write_text(yaml.safe_dump(config), "utf-8")
+    return folder
 
 
 def test_the_default_bundle_knows_photos_of_imagenet_classes(
@@ -235,5 +239,5 @@ def test_the_default_bundle_knows_photos_of_imagenet_classes(
     for folder, photo in {"tiger cat": "chelsea.png", "espresso": "coffee.png"}.items():
         (tmp_path / folder).mkdir()
         shutil.copy(data / photo, tmp_path / folder)
-    figures = document(run("evaluate", default_bundle, tmp_path))
-    assert (figures["photos"], figures["top1"]) == (2, 1)
+    metrics = document(run("evaluate", default_bundle, tmp_path))
+    assert (metrics["photos"], metrics["top1"]) == (2, 1)

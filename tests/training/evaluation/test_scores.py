@@ -1,4 +1,4 @@
-"""Figures of an evaluation, held against scikit-learn's."""
+"""The metrics of an evaluation, compared with those of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ CLASSES = 7
 
 @pytest.fixture(scope="module")
 def evaluated() -> Scored:
-    """Scores of a classifier that is often right; class 5 has no photos, class 6 is never said."""
+    """A classifier that is often right; class 5 has no photos, and class 6 is never predicted."""
     rng = np.random.default_rng(0)
     truth = rng.choice([0, 1, 2, 3, 4, 6], 500)
     logits = rng.normal(size=(500, CLASSES)) + 2 * np.eye(CLASSES)[truth]
@@ -52,16 +52,17 @@ def test_reliability(evaluated: Scored) -> None:
     right = evaluated.predicted == evaluated.truth
     expected = calibration_curve(right, evaluated.confidence, n_bins=10)
     reliability = evaluated.reliability(10)
-    there = reliability.photos > 0
+    filled = reliability.photos > 0
     assert reliability.photos.sum() == len(right)
-    assert reliability.accuracy[there] == pytest.approx(expected[0])
-    assert reliability.confidence[there] == pytest.approx(expected[1])
+    assert reliability.accuracy[filled] == pytest.approx(expected[0])
+    assert reliability.confidence[filled] == pytest.approx(expected[1])
 
 
 def test_the_calibration_error_by_hand() -> None:
     scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [1.0, 0.0]], np.float32)
     evaluated = Scored(scores, np.array([0, 1, 1, 0]))
-    # bins 0.9 (half right), 0.6 (right), 1.0 (right): (2 * 0.4 + 0.4 + 0) / 4
+    # The gaps are 0.4 for the two photos of score 0.9, of which one is right, 0.4 for the photo of
+    # score 0.6 and 0 for the photo of score 1.0. Their mean over the four photos is 0.3.
     assert evaluated.reliability().error == pytest.approx(0.3)
 
 

@@ -1,4 +1,4 @@
-"""The temperature that is fitted is the one that is there to be found."""
+"""The fitted temperature is the one with which the logits were made."""
 
 import numpy as np
 import paddle
@@ -15,7 +15,8 @@ def test_a_known_temperature_is_found_again(true: float) -> None:
     honest = rng.normal(0, 2, (4000, 5))
     p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
     labels = np.array([rng.choice(5, p=row) for row in p])
-    logits = (honest * true + rng.normal(0, 9, (4000, 1))).astype("float32")  # a constant a row
+    constants = rng.normal(0, 9, (4000, 1))
+    logits = (honest * true + constants).astype("float32")
     assert fit_temperature(logits, labels) == pytest.approx(true, rel=0.08)
 
 
@@ -24,7 +25,8 @@ def test_where_every_photo_is_right_it_is_still_no_certainty() -> None:
     labels = np.arange(3).repeat(10)
     scaled = logits / fit_temperature(logits, labels)
     scores = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
-    assert scores.max() == pytest.approx(31 / 32, abs=1e-3)  # Platt's target
+    # With 30 photos, Platt's target is 31 / 32.
+    assert scores.max() == pytest.approx(31 / 32, abs=1e-3)
 
 
 def test_the_last_layer_takes_the_temperature_in() -> None:

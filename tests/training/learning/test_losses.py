@@ -1,4 +1,4 @@
-"""Losses against their definitions, written out in numpy."""
+"""The losses are compared with their definitions, written out in numpy."""
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,10 @@ def test_poly1_is_cross_entropy_and_epsilon_times_what_p_t_lacks(epsilon: float)
 
 
 def test_poly1_is_the_first_term_of_the_taylor_series_more() -> None:
-    """-log p = sum of (1 - p)^j / j; Poly-1 changes the factor of j = 1 and no other."""
+    """-log p = sum of (1 - p)^j / j, and Poly-1 changes only the factor of the term j = 1."""
     terms = [(1 - P_T) ** j / j for j in range(1, 400)]
-    near = P_T > 0.05  # where so many terms are enough
+    # For smaller probabilities, 400 terms are not enough.
+    near = P_T > 0.05
     series = np.sum([3 * terms[0], *terms[1:]], axis=0)
     for i in np.flatnonzero(near):
         logits, labels = paddle.to_tensor(LOGITS[i : i + 1]), paddle.to_tensor(LABELS[i : i + 1])
@@ -56,4 +57,5 @@ def test_balanced_weights_make_all_classes_count_alike() -> None:
     weights = balanced_weights(LABELS.tolist(), 4)
     counts = np.bincount(LABELS)
     assert np.allclose(weights * counts, len(LABELS) / 4)
-    assert balanced_weights([0, 0], 2)[1] == 1.0  # no photo of it: nothing to divide by
+    # Class 1 has no photo here, so its count is taken as 1 instead of 0.
+    assert balanced_weights([0, 0], 2)[1] == 1.0

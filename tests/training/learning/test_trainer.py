@@ -1,4 +1,4 @@
-"""Training itself, small: by heart, to the bit, from any width, and stopped at any step."""
+"""Small training runs: they learn, are reproducible to the bit, and can be stopped and resumed."""
 
 import itertools
 import os
@@ -32,17 +32,17 @@ SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=3, w
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes that differ in colour, 5 photos each to learn from and 3 held out."""
-    place = tmp_path_factory.mktemp("photos") / "colours"
-    draw_classes(place / "train", COUNTS)
-    draw_classes(place / "test", dict.fromkeys(LABELS, 3), first_seed=100)
-    return place
+    """Three classes that differ in colour, each with 5 training photos and 3 held-out photos."""
+    folder = tmp_path_factory.mktemp("photos") / "colours"
+    draw_classes(folder / "train", COUNTS)
+    draw_classes(folder / "test", dict.fromkeys(LABELS, 3), first_seed=100)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """What there is to choose where the network begins with weights."""
-    file = tmp_path_factory.mktemp("weights") / "known.pdparams"
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """The options of a run that starts from a file of weights."""
+    file = tmp_path_factory.mktemp("weights") / "pretrained.pdparams"
     network = MobileNetV2(7, 0.25)
     randomise(network)
     paddle.save(network.state_dict(), str(file))
@@ -52,28 +52,31 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 
 def state(folder: Path) -> dict[str, bytes]:
-    """All arrays of a run's last checkpoint, and the best weights."""
+    """Return all arrays of a run's last checkpoint, and its best weights.
+
+    The position is left out, because it holds the measured speed, which differs between runs.
+    """
     with np.load(folder / "last.npz") as arrays:
         kept = {name: arrays[name].tobytes() for name in arrays.files if name != "place"}
     return kept | {"best": (folder / "best.pdparams").read_bytes()}
 
 
 def test_eight_photos_are_learnt_by_heart_from_scratch(tmp_path: Path) -> None:
-    """They are of one colour, and their noise is all there is to know them by."""
+    """The photos have the same colour, so the network can tell them apart only by their noise."""
     for i in range(8):
         draw(tmp_path / f"{i}.png", (120, 120, 120), seed=i)
     lines = "".join(f"{i}.png {i % 4}\n" for i in range(8))
     (tmp_path / "train_list.txt").write_text(8 * lines)
     (tmp_path / "val_list.txt").write_text(lines)
     changes = {"size": 64, "epochs": 12, "batch_size": 8, "augment": False}
-    _, place = train(tmp_path, SCRATCH.model_copy(update=changes), tmp_path / "run")
-    first, last = place.rows[0], place.rows[-1]
+    _, position = train(tmp_path, SCRATCH.model_copy(update=changes), tmp_path / "run")
+    first, last = position.rows[0], position.rows[-1]
     assert last["loss"] < first["loss"] / 2
     assert last["top1"] == last["val_top1"] == 1
 
 
 def stop_after(checks: int) -> Callable[[Interruption], None]:
-    """Return a `check` that hears a real Ctrl-C at its so many-th call."""
+    """Return a replacement of `check` that gets a real SIGINT in call number `checks`."""
     calls = 0
     check = Interruption.check
 
@@ -90,30 +93,36 @@ def stop_after(checks: int) -> Callable[[Interruption], None]:
 def test_resume_from_scratch_equals_not_stopping(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped within the first epoch, and at the end of the second."""
+    """The run is stopped in the first epoch, resumed, and stopped again at the second's end."""
     assert_resumes(photos, SCRATCH, (3, 5), tmp_path, monkeypatch)
 
 
 def test_resume_with_known_weights_equals_not_stopping(
-    known: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped as the classifier learns, behind 8 looks at features, and in fine-tuning."""
-    assert_resumes(photos, known, (10, 17), tmp_path, monkeypatch)
+    """The run is stopped in the classifier's phase and again in fine-tuning.
+
+    The first 8 checks come while the features are computed.
+    """
+    assert_resumes(photos, pretrained, (10, 17), tmp_path, monkeypatch)
 
 
 def test_resume_between_two_phases_equals_not_stopping(
-    known: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost as fine-tuning takes its first step, behind 8 looks and 8 steps of the classifier."""
+    """The run fails in the first step of fine-tuning, so the last checkpoint lies between phases.
+
+    16 checks come before: 8 while the features are computed, and 8 for the classifier's steps.
+    """
     with monkeypatch.context() as patch:
-        patch.setattr(Interruption, "check", lost_after(17))
+        patch.setattr(Interruption, "check", failing_at(17))
         with pytest.raises(MemoryError):
-            train(photos, known, tmp_path / "parts")
-    assert_ends_alike(photos, known, tmp_path)
+            train(photos, pretrained, tmp_path / "stopped")
+    assert_ends_alike(photos, pretrained, tmp_path)
 
 
-def lost_after(checks: int) -> Callable[[Interruption], None]:
-    """Return a `check` that fails at its so many-th call, so that nothing is saved any more."""
+def failing_at(checks: int) -> Callable[[Interruption], None]:
+    """Return a replacement of `check` that fails in call number `checks`; nothing is saved then."""
     calls = itertools.count(1)
 
     def failing(_: Interruption) -> None:
@@ -134,19 +143,19 @@ def assert_resumes(
         for number, checks in enumerate(stops):
             patch.setattr(Interruption, "check", stop_after(checks))
             begin = partial(train, photos, options) if number == 0 else resume
-            with pytest.raises(StartupError, match=r"train --resume .*parts$"):
-                begin(tmp_path / "parts")
+            with pytest.raises(StartupError, match=r"train --resume .*stopped$"):
+                begin(tmp_path / "stopped")
     assert_ends_alike(photos, options, tmp_path)
 
 
 def assert_ends_alike(photos: Path, options: Options, tmp_path: Path) -> None:
-    """Go on with the run `parts`, and hold it against one that is not stopped."""
+    """Resume the run `stopped`, and compare its result with a run that is not stopped."""
     _, whole = train(photos, options, tmp_path / "whole")
-    _, parts = resume(tmp_path / "parts")
-    for row in whole.rows + parts.rows:
+    _, resumed = resume(tmp_path / "stopped")
+    for row in whole.rows + resumed.rows:
         del row["photos_per_s"]
-    assert parts.rows == whole.rows
-    assert state(tmp_path / "parts") == state(tmp_path / "whole")
+    assert resumed.rows == whole.rows
+    assert state(tmp_path / "stopped") == state(tmp_path / "whole")
 
 
 def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path) -> None:
@@ -156,15 +165,16 @@ def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path
     assert state(tmp_path / "one") != state(tmp_path / "other")
 
 
-def test_two_processes_learn_as_one(known: Options, photos: Path, tmp_path: Path) -> None:
-    """Each takes half of every batch: 16 photos in steps of 4."""
+def test_two_processes_learn_as_one(pretrained: Options, photos: Path, tmp_path: Path) -> None:
+    """Each process learns from half of every batch; the 16 photos make 4 batches of 4."""
     photos = shutil.copytree(photos, tmp_path / "photos")
     draw(photos / "train" / "cat" / "more.png", (200, 60, 40), seed=99)
     one, two = tmp_path / "one", tmp_path / "two"
     changes = {"freeze": "18", "warmup_epochs": 1}
-    train(photos, known.model_copy(update=changes), one)
-    options = ["--weights", known.weights, "--scale", "0.25", "--size", "64", "--batch-size", "4"]
-    options += ["--freeze", "18", "--warmup-epochs", "1", "--epochs", "2", "--workers", "0"]
+    train(photos, pretrained.model_copy(update=changes), one)
+    options = ["--weights", pretrained.weights, "--scale", "0.25", "--size", "64"]
+    options += ["--batch-size", "4", "--freeze", "18", "--warmup-epochs", "1", "--epochs", "2"]
+    options += ["--workers", "0"]
     launch = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
     launch += ["--log_dir", str(tmp_path / "log"), str(ROOT / "app" / "__main__.py")]
     subprocess.run(
@@ -178,8 +188,8 @@ def test_two_processes_learn_as_one(known: Options, photos: Path, tmp_path: Path
         np.testing.assert_allclose(got[key].numpy(), value.numpy(), atol=1e-4, err_msg=key)
 
 
-def test_only_what_is_not_frozen_learns(known: Options, photos: Path, tmp_path: Path) -> None:
-    train(photos, known.model_copy(update={"freeze": "18"}), tmp_path / "run")
+def test_only_what_is_not_frozen_learns(pretrained: Options, photos: Path, tmp_path: Path) -> None:
+    train(photos, pretrained.model_copy(update={"freeze": "18"}), tmp_path / "run")
     before = MobileNetV2(7, 0.25)
     randomise(before)
     after = Run(tmp_path / "run").best_network().state_dict()
@@ -196,17 +206,17 @@ def test_only_what_is_not_frozen_learns(known: Options, photos: Path, tmp_path: 
 @pytest.mark.parametrize("scale", OFFICIAL_SCALES)
 def test_every_width_learns_from_scratch(scale: float, photos: Path, tmp_path: Path) -> None:
     changes = {"scale": scale, "epochs": 1, "batch_size": 15, "loss": "poly1"}
-    run, place = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
-    assert len(place.rows) == 1
+    run, position = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
+    assert len(position.rows) == 1
     assert run.best_network().conv1._conv.weight.shape[0] == int(32 * scale)
 
 
 def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None:
-    # So small a rate moves nothing that a float can hold.
+    # With such a small rate, the changes of the weights are lost when they are rounded to float32.
     changes = {"lr": 1e-30, "epochs": 9, "patience": 2, "weight_decay": 0.0, "ema": 0.0}
-    _, place = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
-    assert len(place.rows) < 9
-    assert [row["best"] for row in place.rows[-2:]] == [False, False]
+    _, position = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
+    assert len(position.rows) < 9
+    assert [row["best"] for row in position.rows[-2:]] == [False, False]
 
 
 def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> None:

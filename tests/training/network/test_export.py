@@ -1,4 +1,4 @@
-"""Exported bundles, each held against its network through the engine, in this process."""
+"""Exported bundles are compared with their networks through the engine, in this process."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from networks import (
     transform_ops,
 )
 from paddle import Tensor, device, nn
-from paddle.nn import functional as F  # noqa: N812
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 from paddle.static import InputSpec
 from PIL.Image import Resampling
 
@@ -33,14 +33,19 @@ from app.model.engine import Engine
 from app.training.network.export import export
 from app.training.network.folding import folded
 
+TESTS = Path(__file__).parents[2]
+
 Images = npt.NDArray[np.uint8]
 Scores = npt.NDArray[np.float32]
 
 
 def pictures(height: int, width: int) -> Images:
-    """Coarse squares of random colours: of fine noise, a network sees the mean."""
+    """Return coarse squares of random colours, (3, height, width, 3).
+
+    The squares are coarse, because a network averages fine noise and then cannot tell it apart.
+    """
     colours = np.random.default_rng(1).integers(0, 256, (3, height // 16, width // 16, 3), np.uint8)
-    return colours.repeat(16, axis=1).repeat(16, axis=2)  # (3, height, width, 3)
+    return colours.repeat(16, axis=1).repeat(16, axis=2)
 
 
 IMAGES = pictures(SIDE, SIDE)
@@ -49,7 +54,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @pytest.fixture
 def bundle(small_bundle: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy of the small bundle that a test may change."""
     return shutil.copytree(small_bundle, tmp_path / "bundle")
 
 
@@ -78,7 +83,7 @@ def edit(directory: Path, change: Callable[[Any], object]) -> None:
 
 
 def save_graph(directory: Path, layer: nn.Layer) -> None:
-    """Put another graph in the bundle, as another tool would: nothing is recorded of it."""
+    """Put another graph into the bundle, and remove its hashes, which other tools do not write."""
     spec = InputSpec([None, 3, SIDE, SIDE], "float32", name="x")
     layer.eval()
     paddle.jit.save(layer, str(directory / "inference"), input_spec=[spec])
@@ -91,7 +96,8 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_the_bundle_answers_as_the_network(small_bundle: Path) -> None:
     expected = probabilities(small_network(), IMAGES)
-    assert np.ptp(expected, axis=0).max() > 0.1  # the images can be told apart
+    # The network's scores differ between the images.
+    assert np.ptp(expected, axis=0).max() > 0.1
     np.testing.assert_allclose(answers(small_bundle), expected, atol=1e-4)
 
 
@@ -106,7 +112,8 @@ def test_folding_leaves_the_network_as_it_is_and_its_answers_alike() -> None:
     assert after.keys() == before.keys()
     assert all(np.array_equal(after[key], before[key]) for key in before)
     assert not any(isinstance(layer, nn.BatchNorm) for layer in lean.sublayers())
-    assert lean.conv2._first_block._expand_conv  # it does something here
+    # The first block's expansion is still there, because it changes its input in this network.
+    assert lean.conv2._first_block._expand_conv
 
 
 def test_an_expansion_that_does_nothing_is_left_out() -> None:
@@ -168,7 +175,7 @@ def test_labels_that_do_not_fit_leave_the_old_bundle(bundle: Path) -> None:
 
 
 class Fickle(nn.Layer):
-    """Gives other logits once it is traced, by `shift`, 2 * `shift`."""
+    """Its exported graph adds 0, `shift` and 2 * `shift` to the logits of the three classes."""
 
     def __init__(self, shift: float) -> None:
         super().__init__()
@@ -183,13 +190,14 @@ class Fickle(nn.Layer):
 
 
 @pytest.mark.parametrize(
-    ("shift", "said"), [(1, "golden answers"), (0.005, r"answers differently, by up to 0\.00")]
+    ("shift", "message"),
+    [(1, "golden answers"), (0.005, r"differ from the original's by up to 0\.00")],
 )
 def test_a_network_that_exports_otherwise_leaves_the_old_bundle(
-    shift: float, said: str, bundle: Path
+    shift: float, message: str, bundle: Path
 ) -> None:
     before = contents(bundle)
-    with pytest.raises(StartupError, match=said):
+    with pytest.raises(StartupError, match=message):
         export(Fickle(shift), small_card(), bundle)
     assert contents(bundle) == before
     assert list(bundle.parent.iterdir()) == [bundle]
@@ -198,7 +206,7 @@ def test_a_network_that_exports_otherwise_leaves_the_old_bundle(
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch], ids=["folder", "file"])
 def test_what_is_no_bundle_is_not_replaced(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "mine")
-    with pytest.raises(StartupError, match="is no bundle"):
+    with pytest.raises(StartupError, match="is not a bundle"):
         export_small(tmp_path / "mine")
     assert (tmp_path / "mine").exists()
 
@@ -242,12 +250,12 @@ OLDER = "import sys, networks; networks.export_small(networks.Path(sys.argv[1]))
 
 def test_the_older_graph_file_gives_the_same_answers(small_bundle: Path, tmp_path: Path) -> None:
     # Paddle reads the flag when it is imported, so another process has to export.
-    env = {**os.environ, "FLAGS_enable_pir_api": "0", "PYTHONPATH": str(Path(__file__).parent)}
-    place = tmp_path / "older"
-    subprocess.run([sys.executable, "-c", OLDER, str(place)], env=env, check=True)
-    assert (place / "inference.pdmodel").exists()
-    assert not (place / "inference.json").exists()
-    np.testing.assert_allclose(answers(place), answers(small_bundle), atol=1e-5)
+    env = {**os.environ, "FLAGS_enable_pir_api": "0", "PYTHONPATH": str(TESTS)}
+    older = tmp_path / "older"
+    subprocess.run([sys.executable, "-c", OLDER, str(older)], env=env, check=True)
+    assert (older / "inference.pdmodel").exists()
+    assert not (older / "inference.json").exists()
+    np.testing.assert_allclose(answers(older), answers(small_bundle), atol=1e-5)
 
 
 def test_other_preprocessing_is_kept(tmp_path: Path) -> None:
@@ -271,7 +279,7 @@ class Sum(nn.Layer):
 
 
 @pytest.mark.parametrize(
-    ("layers", "said"),
+    ("layers", "message"),
     [
         ([], r"shape \(1, 3, 64, 64\), not \(N, classes\)"),
         ([Sum()], r"shape \(1,\), not \(N, classes\)"),
@@ -280,10 +288,10 @@ class Sum(nn.Layer):
     ids=["map", "number", "no batch"],
 )
 def test_an_output_without_classes_is_a_startup_error(
-    bundle: Path, layers: list[nn.Layer], said: str
+    bundle: Path, layers: list[nn.Layer], message: str
 ) -> None:
     save_graph(bundle, nn.Sequential(nn.Conv2D(3, 3, 1), *layers))
-    with pytest.raises(StartupError, match=said):
+    with pytest.raises(StartupError, match=message):
         Engine(load_bundle(bundle))
 
 
@@ -306,7 +314,7 @@ def test_a_damaged_file_is_a_startup_error(bundle: Path, name: str, content: byt
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(device.is_compiled_with_cuda(), reason="there may be a GPU")
+@pytest.mark.skipif(device.is_compiled_with_cuda(), reason="this machine may have a GPU")
 def test_no_gpu_is_one_clear_line(small_bundle: Path) -> None:
     with pytest.raises(StartupError, match=r"^device is gpu, but .* without CUDA$"):
         Engine(load_bundle(small_bundle), "gpu")

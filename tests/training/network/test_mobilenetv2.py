@@ -1,4 +1,4 @@
-"""The network against paddle.vision's own MobileNetV2, and against itself turned round."""
+"""The network is compared with paddle.vision's own MobileNetV2, and with itself rotated."""
 
 import re
 
@@ -7,7 +7,7 @@ import paddle
 import pytest
 from networks import randomise
 from paddle import Tensor, nn
-from paddle.nn import functional as F  # noqa: N812
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 from paddle.vision.models import mobilenet_v2
 
 from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
@@ -21,14 +21,18 @@ def image() -> Tensor:
 
 
 def make_identity(network: MobileNetV2) -> None:
-    """Let the expansion that only our network has pass its input, which is in [0, 6], unchanged."""
+    """Set the weights of the expansion that only our network has, so that it changes nothing.
+
+    The input of the expansion lies in [0, 6].
+    """
     state = network.state_dict()
     channels = state[f"{IDENTITY}._conv.weight"].shape[0]
     state[f"{IDENTITY}._conv.weight"].set_value(np.eye(channels, dtype="float32")[..., None, None])
     state[f"{IDENTITY}._batch_norm.weight"].set_value(np.ones(channels, "float32"))
     state[f"{IDENTITY}._batch_norm.bias"].set_value(np.zeros(channels, "float32"))
     state[f"{IDENTITY}._batch_norm._mean"].set_value(np.zeros(channels, "float32"))
-    epsilon = 1e-5  # Paddle adds it to the variance
+    # Paddle's batch normalisation adds this epsilon to the variance.
+    epsilon = 1e-5
     state[f"{IDENTITY}._batch_norm._variance"].set_value(np.full(channels, 1 - epsilon, "float32"))
 
 
@@ -48,16 +52,22 @@ def test_gives_the_logits_of_paddle_vision(image: Tensor) -> None:
     for target, value in zip(theirs.state_dict().values(), values, strict=True):
         target.set_value(value)
     theirs.eval()
+    # In float32, the order of a processor's additions changes the logits by up to 1e-4.
+    ours.to(dtype="float64")
+    theirs.to(dtype="float64")
+    image = image.astype("float64")
 
     logits = ours(image)
 
-    assert float(logits.std()) > 1  # so the tolerance below means something
+    # The logits are far larger than the tolerance, and differ between the two images.
+    assert float(logits.std()) > 1
     assert largest_difference(logits[0], logits[1]) > 0.1
     assert largest_difference(logits, theirs(image)) < 1e-5
 
 
 def test_has_the_papers_parameters_and_one_expansion_more() -> None:
-    expansion = 32 * 32 + 2 * 32  # 1x1 convolution, scale and offset
+    convolution, scale_and_offset = 32 * 32, 2 * 32
+    expansion = convolution + scale_and_offset
     assert trainable(mobilenet_v2()) == 3_504_872
     assert trainable(MobileNetV2()) == 3_504_872 + expansion
 
@@ -66,13 +76,13 @@ def test_stages_have_the_shapes_of_table_2() -> None:
     network = MobileNetV2(class_num=17)
     shapes: dict[str, list[int]] = {}
 
-    def note(layer: nn.Layer, _: Tensor, output: Tensor) -> Tensor:
+    def record(layer: nn.Layer, _: Tensor, output: Tensor) -> Tensor:
         shapes[names[id(layer)]] = output.shape[1:]
         return output
 
     names = {id(layer): name for name, layer in network.named_children()}
     for layer in network.children():
-        layer.register_forward_post_hook(note)
+        layer.register_forward_post_hook(record)
     network.eval()
     network(paddle.zeros([1, 3, 224, 224]))
 
@@ -115,20 +125,22 @@ def test_logits_are_the_classifier_on_the_features(image: Tensor) -> None:
 def test_bottom_right_pads_only_there(image: Tensor) -> None:
     network = MobileNetV2(class_num=5, scale=0.25, padding="bottom-right")
     convolution = network.conv1._conv
-    padded = F.pad(image, [0, 1, 0, 1])  # left, right, top, bottom
+    left, right, top, bottom = 0, 1, 0, 1
+    padded = F.pad(image, [left, right, top, bottom])
     explicit = F.conv2d(padded, convolution.weight, stride=2)
     assert convolution(image).shape == [2, 8, 48, 48]
     assert largest_difference(convolution(image), explicit) < 1e-6
 
 
 def test_bottom_right_is_symmetric_turned_by_180_degrees(image: Tensor) -> None:
-    """Holds for the whole network only if each convolution with stride 2, and no other, differs."""
+    """The whole network passes only if all convolutions with stride 2, and no others, differ."""
     bottom_right = MobileNetV2(class_num=5, scale=0.25, padding="bottom-right")
     symmetric = MobileNetV2(class_num=5, scale=0.25)
     randomise(bottom_right)
     symmetric.set_state_dict(bottom_right.state_dict())
     symmetric.eval()
-    image = image.astype("float64")  # in float32 the order of summation costs 5e-5
+    # In float32, another order of summation changes the logits by 5e-5.
+    image = image.astype("float64")
     for network in (bottom_right, symmetric):
         network.to(dtype="float64")
     expected = bottom_right(image)
@@ -151,7 +163,8 @@ def test_keys_and_names_are_those_of_paddleclas() -> None:
     assert names[f"{block}._linear_conv._batch_norm._mean"] == "conv5_4_linear_bn_mean"
     assert names["conv9._batch_norm._variance"] == "conv9_bn_variance"
     assert (names["out.weight"], names["out.bias"]) == ("fc10_weights", "fc10_offset")
-    # 53 convolutions with their normalisations (5 values each) and the classifier's 2.
+    # There are 53 convolutions with 5 tensors each, including their normalisation, and the
+    # classifier has 2 tensors.
     assert len(names) == len(set(names.values())) == 53 * 5 + 2
     assert not [key for key in names if re.search(r"pool|stages|others", key)]
 

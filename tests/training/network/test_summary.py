@@ -1,4 +1,4 @@
-"""The costs against figures worked out by hand and published ones."""
+"""The costs are compared with numbers worked out by hand, and with published numbers."""
 
 import io
 
@@ -37,7 +37,8 @@ def test_the_papers_network_costs_what_the_paper_says() -> None:
     assert total.name == ""
     assert total.output == (1000,)
     assert total.parameters == 3_504_872
-    assert total.multiply_adds == pytest.approx(300e6, rel=0.005)  # "300M" in table 4
+    # Table 4 of the paper says "300M".
+    assert total.multiply_adds == pytest.approx(300e6, rel=0.005)
 
 
 def test_ours_costs_one_expansion_more() -> None:
@@ -57,7 +58,8 @@ def test_frozen_layers_have_no_trainable_parameters() -> None:
 
 def test_leaves_the_network_as_it_was() -> None:
     network = MobileNetV2(class_num=5, scale=0.25)
-    network.conv1.eval()  # as fine-tuning keeps a frozen part
+    # Fine-tuning keeps the frozen part in eval mode.
+    network.conv1.eval()
     before = {key: value.numpy().copy() for key, value in network.state_dict().items()}
 
     costs(network, 32)
@@ -82,7 +84,7 @@ def test_prints_a_row_a_block_with_totals() -> None:
     assert ["Total", "3,505,960", "313,619,328"] in rows
     blocks = [row for row in rows if row[1:2] == ["bottleneck"]]
     assert len(blocks) == 17
-    # The rows are the whole network: nothing is left out, nothing counted twice.
+    # The rows add up to the whole network, so no layer is left out or counted twice.
     numbers = [row for row in rows if row and row[0][:4] in {"conv", "pool", "out"}]
     assert sum(int(row[-2].replace(",", "")) for row in numbers) == 3_505_960
     assert sum(int(row[-1].replace(",", "")) for row in numbers) == 313_619_328

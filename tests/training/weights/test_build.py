@@ -1,4 +1,4 @@
-"""From an origin's file to a bundle, against a server on this machine."""
+"""Origins' files are built into bundles; a server on this machine has the files."""
 
 import logging
 import signal
@@ -27,7 +27,8 @@ from app.training.weights.sources import DEFAULT, read_sources
 
 NAME = "MobileNetV2_x0_25"
 FILE = f"{NAME}_pretrained.pdparams"
-ACCURACY = {  # FACTS: as PaddleClas and Keras publish them, in percent
+# Top-1 and top-5 accuracy in percent, as PaddleClas and Keras publish them.
+ACCURACY = {
     DEFAULT: (71.3, 90.1),
     "MobileNetV2_x0_25": (53.21, 76.52),
     "MobileNetV2_x0_5": (65.03, 85.72),
@@ -60,7 +61,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A server and the folder that it serves, with an official file as PaddleClas has it."""
+    """A server's URL and its folder, which has a file in the form of PaddleClas's official ones."""
     folder = tmp_path_factory.mktemp("origin")
     save(MobileNetV2(1000, 0.25), folder / FILE)
     handler = partial(Handler, directory=str(folder))
@@ -98,10 +99,10 @@ def write_sources(folder: Path, url: str, more: str = "") -> Path:
 def test_an_official_file_becomes_a_bundle(
     sources: Path, origin: tuple[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = build(NAME, sources_file=sources)
-    bundle = load_bundle(place)
+    directory = build(NAME, sources_file=sources)
+    bundle = load_bundle(directory)
     digest = sha256(origin[1] / FILE)
-    assert place == sources.parent / NAME
+    assert directory == sources.parent / NAME
     assert bundle.name == NAME
     assert bundle.labels == tuple(read_labels(IMAGENET_LABELS))
     assert bundle.provenance["fetched_sha256"] == digest
@@ -112,9 +113,9 @@ def test_an_official_file_becomes_a_bundle(
     assert bundle.preprocessing.resize_short == 256
     assert caplog.record_tuples == [
         (
-            "app.training.weights.build",
+            "app.training.weights.origins",
             logging.WARNING,
-            f"{NAME} is not pinned: whatever came was taken, SHA-256 {digest}",
+            f"{NAME} is not pinned: its file is not checked; its SHA-256 is {digest}",
         )
     ]
 
@@ -132,7 +133,8 @@ def test_an_official_file_becomes_a_bundle(
 @pytest.mark.parametrize("scale", OFFICIAL_SCALES)
 def test_the_width_is_read_from_the_shapes(scale: float, labels: Path, tmp_path: Path) -> None:
     network, file = MobileNetV2(3, scale), tmp_path / "some.pdparams"
-    save(network, file, "float16" if scale == 0.25 else "float32")  # mixed precision leaves those
+    # Training with mixed precision can save parameters in float16.
+    save(network, file, "float16" if scale == 0.25 else "float32")
     bundle = load_bundle(import_file(file, labels, tmp_path / "bundle"))
     assert bundle.name == f"MobileNetV2_x{scale}".replace(".", "_")
     assert bundle.labels == LABELS
@@ -212,7 +214,7 @@ def test_a_lacking_layer_is_one_line(labels: Path, tmp_path: Path) -> None:
     state = MobileNetV2(3, 0.25).state_dict()
     del state["conv9._conv.weight"]
     paddle.save(state, str(tmp_path / "part.pdparams"))
-    with pytest.raises(StartupError, match=r"1 differ, first conv9\._conv\.weight"):
+    with pytest.raises(StartupError, match=r"1 of its tensors differ, first conv9\._conv\.weight"):
         import_file(tmp_path / "part.pdparams", labels)
 
 
@@ -229,7 +231,8 @@ def test_paddleclas_is_not_needed_and_said_so(labels: Path) -> None:
         build_paddleclas("ResNet18", labels)
 
 
-# Python announces each renaming: dies when the whole bundle is about to get its name.
+# Python reports each renaming to audit hooks. The hook kills the process when the finished bundle
+# is about to be moved to its path.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -248,7 +251,7 @@ def test_a_killed_build_leaves_nothing_that_looks_whole(sources: Path) -> None:
     command = [sys.executable, "-c", KILLED, NAME, str(sources)]
     child = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert child.returncode == -signal.SIGKILL
-    assert f"{NAME} is not pinned: whatever came was taken, SHA-256 " in child.stderr
+    assert f"{NAME} is not pinned: its file is not checked; its SHA-256 is " in child.stderr
     assert not (sources.parent / NAME).exists()
     assert (build(NAME, sources_file=sources) / "inference.yml").exists()
 
@@ -265,7 +268,7 @@ def test_the_origins_of_this_project_are_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[a", "sources.toml: "),
         ("a = 1", "sources.toml: a: Input should be"),
@@ -273,9 +276,11 @@ def test_the_origins_of_this_project_are_complete() -> None:
         (None, "No such file"),
     ],
 )
-def test_sources_of_another_form_are_one_line(text: str | None, said: str, tmp_path: Path) -> None:
+def test_sources_of_another_form_are_one_line(
+    text: str | None, message: str, tmp_path: Path
+) -> None:
     if text is not None:
         (tmp_path / "sources.toml").write_text(text)
-    with pytest.raises(StartupError, match=said) as caught:
+    with pytest.raises(StartupError, match=message) as caught:
         read_sources(tmp_path / "sources.toml")
     assert "\n" not in str(caught.value)

@@ -1,8 +1,9 @@
-"""Downloads against a scripted server on this machine, and wheels against pip itself."""
+"""Downloads from a scripted server on this machine, and wheels that the real pip downloads."""
 
 import contextlib
 import hashlib
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -19,22 +20,31 @@ import pytest
 from app.training.weights import fetch
 from app.training.weights.fetch import FetchError, fetch_from_wheel, fetch_url
 
-BODY = os.urandom(200_000)
+BODY = random.Random(0).randbytes(200_000)  # noqa: S311  (the same in each process)
 HALF = len(BODY) // 2
 SHA256 = hashlib.sha256(BODY).hexdigest()
-WAIT_S = 30.0  # longer than anything here takes
+# Every step of these tests takes less time than this.
+WAIT_S = 30.0
 ROOT = Path(__file__).parents[3]
 
 
 class Origin(ThreadingHTTPServer):
-    """Answers each request with the next step of its script; keeps what was asked."""
+    """A server that answers each request with the next step of its script.
 
-    daemon_threads = False  # so that server_close waits for every handler
+    Attributes:
+        script: the steps that are left; each one answers one request.
+        ranges: the Range header of each request so far.
+        stalled: is set when a handler starts to stall.
+        released: ends the stall.
+    """
+
+    # With threads that are not daemons, server_close waits for every handler.
+    daemon_threads = False
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script: list[Callable[[Handler], None]] = []
-        self.asked: list[str | None] = []  # the Range of each request
+        self.ranges: list[str | None] = []
         self.stalled, self.released = threading.Event(), threading.Event()
 
     @property
@@ -46,8 +56,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Origin
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.headers["Range"])
-        with contextlib.suppress(ConnectionError):  # the client was killed
+        self.server.ranges.append(self.headers["Range"])
+        # The connection breaks when a test kills the client.
+        with contextlib.suppress(ConnectionError):
             self.server.script.pop(0)(self)
 
     def log_message(self, *_: object) -> None:
@@ -61,22 +72,22 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def half(self) -> None:
-        """Promise all, send half, hang up."""
+        """Announce the whole file, send half of it and close the connection."""
         self.answer(200, BODY[:HALF], Content_Length=str(len(BODY)))
 
     def reset(self) -> None:
-        """Break the connection off without an answer, as a firewall does."""
+        """Reset the connection without an answer, as a firewall does."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
     def rest(self) -> None:
-        """Keep to the Range that was asked for."""
+        """Send the requested range."""
         start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        told = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
-        self.answer(206, BODY[start:], Content_Range=told)
+        content_range = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+        self.answer(206, BODY[start:], Content_Range=content_range)
 
     def stall(self) -> None:
-        """Promise more and send nothing until the test lets go."""
+        """Announce more bytes and send none until the test sets `released`."""
         self.server.stalled.set()
         if self.headers["Range"] is None:
             self.answer(200, b"", Content_Length=str(len(BODY)))
@@ -113,7 +124,7 @@ def destination(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def part(destination: Path) -> Path:
-    """Where an earlier run was killed half-way."""
+    """The `.part` file of an earlier download that was killed half-way."""
     destination.parent.mkdir()
     path = destination.with_name("weights.bin.part")
     path.write_bytes(BODY[:HALF])
@@ -130,7 +141,7 @@ def test_a_download(origin: Origin, destination: Path, sha256: str | None) -> No
     assert fetch_url(origin.url, destination, sha256) == SHA256
     assert destination.read_bytes() == BODY
     assert files(destination) == ["weights.bin"]
-    assert origin.asked == [None]
+    assert origin.ranges == [None]
 
 
 def test_without_a_told_length(origin: Origin, destination: Path) -> None:
@@ -152,7 +163,7 @@ def test_what_is_there_is_not_downloaded(origin: Origin, destination: Path) -> N
     destination.parent.mkdir()
     destination.write_bytes(BODY)
     assert fetch_url(origin.url, destination, SHA256) == SHA256
-    assert origin.asked == []
+    assert origin.ranges == []
 
 
 def test_another_file_there_is_replaced(origin: Origin, destination: Path) -> None:
@@ -169,36 +180,36 @@ def test_goes_on_from_a_part(
 ) -> None:
     origin.script = [Handler.rest]
     assert fetch_url(origin.url, destination, sha256) == SHA256
-    assert origin.asked == [f"bytes={HALF}-"]
+    assert origin.ranges == [f"bytes={HALF}-"]
     assert not part.exists()
 
 
 def test_a_dropped_connection_is_resumed_at_once(origin: Origin, destination: Path) -> None:
     origin.script = [Handler.half, Handler.rest]
     assert fetch_url(origin.url, destination, SHA256) == SHA256
-    assert origin.asked == [None, f"bytes={HALF}-"]
+    assert origin.ranges == [None, f"bytes={HALF}-"]
 
 
 def test_a_reset_connection_is_tried_again(origin: Origin, destination: Path) -> None:
     origin.script = [Handler.reset, whole]
     assert fetch_url(origin.url, destination, SHA256) == SHA256
-    assert origin.asked == [None, None]
+    assert origin.ranges == [None, None]
 
 
 def test_a_range_cut_short_is_resumed(origin: Origin, destination: Path, part: Path) -> None:
-    some = slice(HALF, HALF + 10)
-    told = f"bytes {HALF}-{HALF + 9}/{len(BODY)}"
-    origin.script = [lambda h: h.answer(206, BODY[some], Content_Range=told), Handler.rest]
+    some = BODY[HALF : HALF + 10]
+    content_range = f"bytes {HALF}-{HALF + 9}/{len(BODY)}"
+    origin.script = [lambda h: h.answer(206, some, Content_Range=content_range), Handler.rest]
     assert fetch_url(origin.url, destination, None) == SHA256
-    assert origin.asked == [f"bytes={HALF}-", f"bytes={HALF + 10}-"]
+    assert origin.ranges == [f"bytes={HALF}-", f"bytes={HALF + 10}-"]
     assert not part.exists()
 
 
 def test_retries_are_bounded_and_keep_what_came(origin: Origin, destination: Path) -> None:
     origin.script = [Handler.half] * 10
-    with pytest.raises(FetchError, match=r"weights\.bin: .*run it again, it goes on"):
+    with pytest.raises(FetchError, match=r"weights\.bin: .*run the command again to continue"):
         fetch_url(origin.url, destination, SHA256)
-    assert len(origin.asked) == 3
+    assert len(origin.ranges) == 3
     assert files(destination) == ["weights.bin.part"]
 
 
@@ -208,7 +219,7 @@ def test_a_server_that_ignores_ranges_starts_over(
     part.write_bytes(b"stale" * 10)
     origin.script = [whole]
     assert fetch_url(origin.url, destination, None) == SHA256
-    assert origin.asked == ["bytes=50-"]
+    assert origin.ranges == ["bytes=50-"]
 
 
 WRONG_START = {"Content_Range": f"bytes 7-{len(BODY) - 1}/{len(BODY)}"}
@@ -217,19 +228,21 @@ WRONG_START = {"Content_Range": f"bytes 7-{len(BODY) - 1}/{len(BODY)}"}
 @pytest.mark.parametrize(
     "refusal",
     [
-        fails(416),  # the part is longer than the file
-        fails(412),  # the file has changed since
+        # The `.part` file is longer than the file on the server.
+        fails(416),
+        # The file on the server has changed since the `.part` file was written.
+        fails(412),
         lambda handler: handler.answer(206, BODY[7:], **WRONG_START),
         lambda handler: handler.answer(206, BODY[HALF:]),
     ],
-    ids=["416", "412", "another range", "no range told"],
+    ids=["416", "412", "another range", "no range"],
 )
 def test_a_part_of_no_use_is_dropped(
     origin: Origin, destination: Path, part: Path, refusal: Callable[[Handler], None]
 ) -> None:
     origin.script = [refusal, whole]
     assert fetch_url(origin.url, destination, None) == SHA256
-    assert origin.asked == [f"bytes={HALF}-", None]
+    assert origin.ranges == [f"bytes={HALF}-", None]
     assert not part.exists()
 
 
@@ -246,7 +259,8 @@ def test_a_part_goes_on_only_with_the_same_file(
     origin.script = [rest]
     fetch_url(origin.url, destination, None)
     assert ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT") in sent
-    assert ("Accept-Encoding", "identity") in sent  # a range of the file, not of its packed form
+    # The range counts the bytes of the file itself, so the server must not compress it.
+    assert ("Accept-Encoding", "identity") in sent
 
 
 def test_wrong_content_leaves_nothing(origin: Origin, destination: Path) -> None:
@@ -265,7 +279,7 @@ def test_a_refusal_is_one_line(origin: Origin, destination: Path, status: int, a
     line = str(caught.value)
     assert line.startswith(f"{origin.url}: HTTP {status} ")
     assert "run `.venv/bin/python -m app weights import FILE`" in line
-    assert ("run it again" in line) is again
+    assert ("run the command again" in line) is again
     assert "\n" not in line
     assert files(destination) == []
 
@@ -276,9 +290,10 @@ def test_a_stalled_server_times_out(
     monkeypatch.setattr(fetch, "READ_TIMEOUT_S", 0.1)
     origin.script = [Handler.stall] * 3
     started = time.monotonic()
-    with pytest.raises(FetchError, match=r"(timed out|ReadTimeout); run it again"):
+    with pytest.raises(FetchError, match=r"(timed out|ReadTimeout); run the command again"):
         fetch_url(origin.url, destination, SHA256)
-    assert time.monotonic() - started < 10  # httpx's own time-outs add up to 15 s
+    # httpx's default time-outs would add up to 15 s.
+    assert time.monotonic() - started < 10
     assert not destination.exists()
 
 
@@ -310,7 +325,8 @@ fetch.fetch_url(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
 
 
 def test_a_killed_process_leaves_a_part_that_goes_on(origin: Origin, destination: Path) -> None:
-    # The second request says that the first half is on disk; the child dies waiting for the rest.
+    # The second request shows that the child has written the first half to disk. The test kills the
+    # child while it waits for the rest.
     origin.script = [Handler.half, Handler.stall, Handler.rest]
     command = [sys.executable, "-c", CHILD, origin.url, str(destination), SHA256]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as child:
@@ -321,7 +337,7 @@ def test_a_killed_process_leaves_a_part_that_goes_on(origin: Origin, destination
     assert files(destination) == ["weights.bin.part"]
 
     assert fetch_url(origin.url, destination, SHA256) == SHA256
-    assert origin.asked == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+    assert origin.ranges == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
     assert files(destination) == ["weights.bin"]
 
 
@@ -330,7 +346,7 @@ MEMBER = "tiny_weights/weights.bin"
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give pip one wheel and no network, the way a user would: through its own settings."""
+    """Give pip one wheel and no network, through pip's environment variables."""
     info = "tiny_weights-1.0.dist-info"
     metadata = {
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
@@ -355,13 +371,14 @@ def test_a_file_out_of_a_wheel(destination: Path, monkeypatch: pytest.MonkeyPatc
     assert destination.read_bytes() == BODY
     assert files(destination) == ["weights.bin"]
 
-    monkeypatch.setenv("PIP_FIND_LINKS", "")  # what is there asks nobody
+    # pip cannot find the wheel any more, but the file is already at its destination.
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
     assert fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256) == SHA256
 
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize(
-    ("requirement", "member", "sha256", "says"),
+    ("requirement", "member", "sha256", "message"),
     [
         ("tiny-weights==1.0", MEMBER, "0" * 64, f"{SHA256}, expected {'0' * 64}"),
         ("tiny-weights==1.0", "tiny_weights/other", SHA256, "has no file tiny_weights/other"),
@@ -370,13 +387,13 @@ def test_a_file_out_of_a_wheel(destination: Path, monkeypatch: pytest.MonkeyPatc
     ids=["wrong hash", "missing member", "missing package"],
 )
 def test_a_wheel_of_no_use(
-    destination: Path, requirement: str, member: str, sha256: str, says: str
+    destination: Path, requirement: str, member: str, sha256: str, message: str
 ) -> None:
     with pytest.raises(FetchError) as caught:
         fetch_from_wheel(requirement, member, destination, sha256)
     line = str(caught.value)
     assert line.startswith(f"{requirement}: ")
-    assert says in line
+    assert message in line
     assert "\n" not in line
     assert files(destination) == []
 
@@ -387,7 +404,7 @@ def test_a_damaged_wheel(index: Path, destination: Path, at: int) -> None:
     wheel = bytearray(path.read_bytes())
     wheel[wheel.index(MEMBER.encode()) + len(MEMBER) + at] ^= 0xFF
     path.write_bytes(wheel)
-    with pytest.raises(FetchError, match="damaged wheel"):
+    with pytest.raises(FetchError, match="the wheel is damaged"):
         fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256)
     assert not destination.exists()
 
@@ -395,5 +412,5 @@ def test_a_damaged_wheel(index: Path, destination: Path, at: int) -> None:
 @pytest.mark.usefixtures("index")
 def test_pip_has_a_time_limit(destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "PIP_TIMEOUT_S", 0.01)
-    with pytest.raises(FetchError, match=r"pip took over 0\.01 s"):
+    with pytest.raises(FetchError, match=r"pip took more than 0\.01 s"):
         fetch_from_wheel("tiny-weights==1.0", MEMBER, destination, SHA256)

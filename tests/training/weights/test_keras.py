@@ -1,4 +1,4 @@
-"""The converted network against Keras's, written out here from the file and from Keras's source.
+"""The converted network is compared with Keras's, written out here with the weights of the file.
 
 Source: keras_applications/mobilenet_v2.py and TensorFlow's documentation of padding="SAME".
 """
@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import Tensor
-from paddle.nn import functional as F  # noqa: N812
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
@@ -22,7 +22,8 @@ from app.training.weights.keras import from_keras
 from app.training.weights.sources import DEFAULT, WEIGHTS, read_sources
 
 EPSILON = 1e-3
-STRIDES = [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1]  # of the 17 blocks
+# The strides of the 17 inverted residual blocks.
+STRIDES = [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ def keras_logits(keras: h5py.File, x: Tensor) -> Tensor:
     x = F.relu6(norm(keras, "bn_Conv1", conv(keras, "Conv1", x, stride=2)))
     for k, stride in enumerate(STRIDES):
         y = x
-        if k > 0:  # the first block has no expansion
+        # The first block has no expansion.
+        if k > 0:
             y = conv(keras, f"mobl{k}_conv_{k}_expand", y)
             y = F.relu6(norm(keras, f"bn{k}_conv_{k}_bn_expand", y))
         y = conv(keras, f"mobl{k}_conv_{k}_depthwise", y, stride)
@@ -88,7 +90,8 @@ def keras_logits(keras: h5py.File, x: Tensor) -> Tensor:
 def converted(keras_file: Path, padding: Padding = "bottom-right") -> MobileNetV2:
     network = MobileNetV2(padding=padding)
     arrays = {key: paddle.to_tensor(value) for key, value in from_keras(keras_file).items()}
-    assert network.set_state_dict(arrays) == ([], [])  # none missing, none unexpected
+    missing, unexpected = network.set_state_dict(arrays)
+    assert (missing, unexpected) == ([], [])
     network.eval()
     return network
 
@@ -96,7 +99,8 @@ def converted(keras_file: Path, padding: Padding = "bottom-right") -> MobileNetV
 @paddle.no_grad()
 def test_the_network_gives_keras_logits(keras_file: Path, keras: h5py.File, images: Tensor) -> None:
     expected = keras_logits(keras, images)
-    assert float(expected.std()) > 0.5  # so the tolerance below means something
+    # The logits are far larger than the tolerance.
+    assert float(expected.std()) > 0.5
     assert float((converted(keras_file)(images) - expected).abs().max()) < 1e-4
 
 
@@ -112,7 +116,8 @@ def test_the_bundle_of_it_gives_keras_probabilities(
     bundle = load_bundle(import_file(keras_file, directory=tmp_path / "bundle"))
 
     assert bundle.name == "MobileNetV2_x1_0"
-    assert expected.max() > 0.05  # so the tolerance below means something
+    # The probabilities are far larger than the tolerance.
+    assert expected.max() > 0.05
     np.testing.assert_allclose(Engine(bundle).infer(pixels), expected, atol=1e-5)
 
 

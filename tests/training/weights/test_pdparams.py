@@ -1,4 +1,4 @@
-"""Parameters as Paddle writes them, and pickles that want more than that."""
+"""Parameters that Paddle writes are read, and pickles that name other functions are refused."""
 
 import os
 import pickle
@@ -42,7 +42,7 @@ def test_what_paddle_saves(path: Path, protocol: Protocol) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_tensors_with_their_names(path: Path, protocol: Protocol) -> None:
-    # A value that is no tensor makes paddle.save write (name, array) tuples.
+    # A value that is not a tensor makes paddle.save write tuples (name, array).
     tensors: Any = {"weight": paddle.to_tensor(ARRAY), "extra": ARRAY}
     paddle.save(tensors, str(path), protocol=protocol)
     assert b"tuple" in path.read_bytes()
@@ -74,7 +74,7 @@ def test_an_ordered_dict(path: Path) -> None:
 
 
 class Call:
-    """Unpickled by the standard library, this calls."""
+    """An object that makes the standard library's unpickler call `function`."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.function, self.arguments = function, arguments
@@ -92,7 +92,8 @@ def test_a_call_is_refused_and_not_made(path: Path, tmp_path: Path, protocol: in
     assert "\n" not in str(caught.value)
     assert not trace.exists()
 
-    pickle.loads(path.read_bytes())  # noqa: S301 - the trap is a real one
+    # The standard library does make the call, so the test is a real one.
+    pickle.loads(path.read_bytes())  # noqa: S301  (this file comes from the test itself)
     assert trace.exists()
 
 
@@ -100,7 +101,8 @@ def test_a_call_is_refused_and_not_made(path: Path, tmp_path: Path, protocol: in
     ("content", "refused"),
     [
         (Call(os.system, "true"), r"posix\.system"),
-        (Call(eval, "data", {"data": ARRAY}), r"builtins\.eval"),  # paddle's own lone DenseTensor
+        # Paddle itself writes a single DenseTensor in this way.
+        (Call(eval, "data", {"data": ARRAY}), r"builtins\.eval"),
         (Call(getattr, ARRAY, "tofile"), r"builtins\.getattr"),
         (np.float32(1), r"multiarray\.scalar"),
     ],
@@ -130,7 +132,7 @@ def test_only_the_codec_of_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ([ARRAY], "holds a list"),
         (ARRAY, "holds a ndarray"),
@@ -143,9 +145,9 @@ def test_only_the_codec_of_bytes(path: Path) -> None:
         ({"w": np.array(["text"])}, "'w' holds <U4, not numbers"),
     ],
 )
-def test_not_parameters(path: Path, content: object, says: str) -> None:
+def test_not_parameters(path: Path, content: object, message: str) -> None:
     path.write_bytes(pickle.dumps(content))
-    with pytest.raises(NotParameters, match=f"^{says}"):
+    with pytest.raises(NotParameters, match=f"^{message}"):
         read_pdparams(path)
 
 

@@ -1,0 +1,83 @@
+"""One real worker process: batches, death, a hang, its priority and signals."""
+
+import gc
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_pools import PHOTO, lost, pids, pool_of, restarts, taken, until
+
+from app.model.bundle import Bundle, load_bundle
+from app.telemetry.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def bundle(small_bundle: Path) -> Bundle:
+    return load_bundle(small_bundle)
+
+
+async def test_a_batch_of_any_size_gets_a_row_each(bundle: Bundle) -> None:
+    rng = np.random.default_rng(1)
+    photos = list(rng.integers(0, 256, (4, 64, 64, 3), np.uint8))
+    async with pool_of(bundle, max_batch_size=4) as pool:
+        assert pool.classes == 3
+        worker = await taken(pool)
+        together, _ = await worker.infer(photos)
+        # The worker pads a batch of 3 to 4.
+        for count in (1, 2, 3):
+            scores, seconds = await worker.infer(photos[:count])
+            assert scores.shape == (count, 3)
+            assert np.allclose(scores, together[:count], atol=1e-5)
+            assert seconds > 0
+        # Different photos have different scores.
+        assert np.ptp(together, axis=0).max() > 1e-3
+
+
+async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics) as pool:
+        worker = await taken(pool)
+        (pid,) = pids()
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (blocks the loop)
+        await lost(worker.infer([PHOTO]))
+        pool.give_back(worker)
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+    assert restarts(metrics, "crash") == 1
+    del worker
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bundle) -> None:
+    metrics = Metrics()
+    async with pool_of(bundle, metrics, batch_timeout_s=2) as pool:
+        worker = await taken(pool)
+        (pid,) = pids()
+        os.kill(pid, signal.SIGSTOP)
+        # The timeout ends this call only if the event loop is not blocked.
+        await lost(worker.infer([PHOTO] * 4))
+        await until(lambda: pid not in pids())
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+    assert restarts(metrics, "hang") == 1
+
+
+async def test_a_worker_lets_the_server_go_first(bundle: Bundle) -> None:
+    async with pool_of(bundle):
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert all(os.getpriority(os.PRIO_PROCESS, pid) > own for pid in pids())
+
+
+async def test_signals_to_the_whole_group_do_not_end_a_worker(bundle: Bundle) -> None:
+    async with pool_of(bundle) as pool:
+        (pid,) = pids()
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert pids() == [pid]
