@@ -1,6 +1,7 @@
-"""`python -m app`."""
+"""The program `python -m app`."""
 
-if __name__ == "__main__":  # a worker process imports this file too, and needs no command line
+# A worker process imports this file under another name, and needs no command line.
+if __name__ == "__main__":
     from app.cli import main
 
     main()

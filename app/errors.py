@@ -1,4 +1,4 @@
-"""Everything that can go wrong, each with its HTTP status and its stable public code."""
+"""All errors. Those that a client gets have an HTTP status and a code that never changes."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,15 +6,15 @@ from typing import ClassVar
 
 
 class BundleError(Exception):
-    """A model directory cannot be used: one line that says which file and why."""
+    """A model directory cannot be used. The message is one line: the file and the reason."""
 
 
 class StartupError(Exception):
-    """The service cannot start, or a command cannot go on: one line that says why."""
+    """The service cannot start, or a command cannot go on. The message is one line."""
 
 
 class ServiceError(Exception):
-    """A request that gets no answer. Its text is ours and goes to the client as it is."""
+    """A request gets no answer. The message goes to the client, so it holds no library's text."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -27,7 +27,7 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    status, code, title = 422, "invalid_request", "The request is not of the documented form"
+    status, code, title = 422, "invalid_request", "The request does not have the documented form"
 
 
 class MalformedBody(ServiceError):
@@ -43,7 +43,7 @@ class NotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    status, code, title = 405, "method_not_allowed", "This path does not take this method"
+    status, code, title = 405, "method_not_allowed", "This path does not accept this method"
 
 
 class MissingFile(ServiceError):
@@ -71,26 +71,26 @@ class TooManyPixels(ServiceError):
 
 
 class Overloaded(ServiceError):
-    status, code, title = 429, "overloaded", "All places are taken; try again shortly"
+    status, code, title = 429, "overloaded", "The service is full; try again shortly"
 
 
 class ClientClosed(ServiceError):
-    """Nobody reads this answer; the status is for logs and metrics (nginx's convention)."""
+    """The client cannot read this answer. Its status is for logs and metrics, as in nginx."""
 
     status, code, title = 499, "client_closed", "The client closed the connection"
 
 
 class Unauthorized(ServiceError):
-    status, code, title = 401, "unauthorized", "This needs a valid key as a bearer token"
+    status, code, title = 401, "unauthorized", "This path needs a valid key as a bearer token"
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class ReloadRunning(ServiceError):
-    status, code, title = 409, "reload_running", "A new bundle is being started already"
+    status, code, title = 409, "reload_running", "Another reload is still running"
 
 
 class ReloadRefused(ServiceError):
-    status, code, title = 409, "reload_refused", "The new bundle cannot be used; the old one serves"
+    status, code, title = 409, "reload_refused", "The new bundle is unusable; the old one serves on"
 
 
 class InferenceFailed(ServiceError):
@@ -105,11 +105,11 @@ class NotReady(ServiceError):
 
 
 class Draining(ServiceError):
-    status, code, title = 503, "draining", "The server ends before the answer; please send it again"
+    status, code, title = 503, "draining", "The server is shutting down; please try again"
 
 
 class WorkerLost(ServiceError):
-    status, code, title = 503, "worker_lost", "The model's process was lost; please send it again"
+    status, code, title = 503, "worker_lost", "The model's process has ended; please try again"
 
     def __init__(self, detail: str | None = None, retry_after_s: int = 1) -> None:
         super().__init__(detail, retry_after_s)
@@ -124,5 +124,5 @@ class DeadlineExceeded(ServiceError):
 
 
 def command(*words: object) -> str:
-    """Return `.venv/bin/python -m app WORDS...` as a shell takes it, whatever names hold."""
+    """Return `.venv/bin/python -m app WORDS...`, with every word quoted for a shell."""
     return shlex.join([".venv/bin/python", "-m", "app", *map(str, words)])

@@ -1,4 +1,4 @@
-"""How many processor cores this process may really use."""
+"""The machine: how many cores this process may use, and how it gives memory back."""
 
 import ctypes
 import math
@@ -11,8 +11,8 @@ CGROUP = Path("/sys/fs/cgroup")
 def granted_cores(cgroup: Path = CGROUP) -> int:
     """Return the whole cores granted by affinity and by the cgroup's quota, at least 1.
 
-    In a container `os.cpu_count()` is the host's; the quota (version 2 `cpu.max`, version 1
-    `cpu.cfs_quota_us`) is what the kernel enforces.
+    In a container, `os.cpu_count()` counts the cores of the host. The kernel enforces the quota
+    of the cgroup (`cpu.max` in version 2, `cpu.cfs_quota_us` in version 1).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = _quota_v2(cgroup) or _quota_v1(cgroup)
@@ -36,37 +36,36 @@ def _quota_v1(cgroup: Path) -> float | None:
     return quota / period if quota > 0 else None
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # glibc's malloc.h
-
-
-_LARGE_BYTES = 4 * 2**20  # above what one block of an ordinary photo takes
-
-
+# These numbers are defined in glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+# An ordinary photo has no block of this size.
+_LARGE_BYTES = 4 * 2**20
 _LIBC = ctypes.CDLL(None)
 
 
 def keep_freed_memory() -> None:
-    """Use a batch's memory again for the next one.
+    """Make the allocator keep freed memory, so that the next batch uses the same memory again.
 
-    By default large blocks go back to the kernel, and the page faults to get them again cost a
-    third of the time of a batch of 8 or more.
+    By default glibc gives large blocks back to the kernel. The page faults that get them again
+    take a third of the time of a batch of 8 or more.
     """
     _set(_M_MMAP_MAX, 0)
     _set(_M_TRIM_THRESHOLD, 2**30)
 
 
 def give_back_large_blocks() -> None:
-    """Give a large picture's memory back to the kernel, whatever was asked for before.
+    """Make the allocator give the memory of large pictures back to the kernel.
 
-    By default the allocator gets used to them: after two of 50 megapixels at once the server kept
-    1.4 GB.
+    By default glibc raises its threshold with each large block that is freed, and keeps such
+    blocks from then on: after two pictures of 50 megapixels at once, the server kept 1.4 GB.
     """
     _set(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-    _set(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)  # else what each photo takes goes back as well
+    # A lower threshold would give the memory of every ordinary photo back as well.
+    _set(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)
 
 
 def trim() -> None:
-    """Give back what is free now."""
+    """Give all memory that is free now back to the kernel."""
     if hasattr(_LIBC, "malloc_trim"):
         _LIBC.malloc_trim(0)
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -11,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__, host
 from app.api.middleware import Observe
+from app.api.ports import bound
 from app.api.problems import handle_problems
 from app.api.routes import health, index, metrics, models, predict
 from app.api.server import DrainingServer
@@ -18,7 +20,7 @@ from app.model.bundle import Bundle, load_bundle
 from app.serving.service import Service
 from app.settings import Settings
 from app.telemetry import loop_lag
-from app.telemetry.logs import configure_logging, written_aside
+from app.telemetry.logs import configure_logging, threaded_logging
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Traces
 from app.workers.interfaces import PoolFactory
@@ -26,10 +28,10 @@ from app.workers.pool import WorkerPool
 
 
 def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) -> FastAPI:
-    """Build the service. Nothing is kept outside of it, so a test may build ten.
+    """Return the service. It has no module-level state, so a test can build several at once.
 
     Raises:
-        StartupError: traces are wanted, but cannot be sent.
+        StartupError: the settings ask for traces, but OpenTelemetry cannot send them.
     """
     traces = Traces(settings.traces)
 
@@ -44,20 +46,24 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         finally:
             traces.flush()
 
-    # Swagger UI's files come from this package: no content-delivery network is asked.
+    # FastAPIOffline serves the files of Swagger UI itself, so browsers load nothing from outside.
     app: FastAPI = FastAPIOffline(
         title="Photo classifier",
         description="What is in this photo? MobileNetV2 on PaddlePaddle.",
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
-        redirect_slashes=False,  # to http where TLS ends before us, and Node sends no body again
-        generate_unique_id_function=lambda route: route.name,  # a generated client's functions
+        # Behind a proxy that ends TLS, Starlette would redirect to an http:// URL, and Node's fetch
+        # does not send the body a second time.
+        redirect_slashes=False,
+        # Code generators name a client's functions after these ids.
+        generate_unique_id_function=lambda route: route.name,
         telemetry=traces.telemetry,
     )
     for family in (predict, health, metrics, models, index):
         app.include_router(family.router)
-    if not settings.api_keys:  # {}: or without one
+    if not settings.api_keys:
+        # In OpenAPI, an empty requirement means that a request without a key is valid as well.
         app.openapi()["paths"]["/predict"]["post"]["security"].append({})
     handle_problems(app)
     app.add_middleware(Observe)
@@ -67,27 +73,33 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
+    The port is bound before the model is loaded, so that a wrong port is reported at once.
+
     Raises:
         BundleError: the bundle cannot be used.
-        StartupError: no worker can be started on it, or traces cannot be sent.
+        StartupError: the port cannot be used, no worker can load the bundle, or OpenTelemetry
+            cannot send traces.
     """
     configure_logging(settings.log_level, settings.log_format)
     host.give_back_large_blocks()
-    app = create_app(settings, load_bundle(settings.model_dir), WorkerPool)
-    server = DrainingServer(app, settings)
-    runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
-    # Cancelled: by SIGTERM during the start.
-    with written_aside(), suppress(asyncio.CancelledError), runner:
-        runner.run(_serve(app, server))
+    with bound(settings.host, settings.port) as sockets:
+        app = create_app(settings, load_bundle(settings.model_dir), WorkerPool)
+        server = DrainingServer(app, settings)
+        runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
+        # SIGTERM during the start cancels the task.
+        with threaded_logging(), suppress(asyncio.CancelledError), runner:
+            runner.run(_serve(app, server, sockets))
 
 
-async def _serve(app: FastAPI, server: DrainingServer) -> None:
+async def _serve(app: FastAPI, server: DrainingServer, sockets: list[socket.socket]) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task  # noqa: S101  (we are in it)
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)  # till uvicorn has its own handlers
+    assert task  # noqa: S101  (a coroutine that runs has a task)
+    # uvicorn replaces this handler when it starts to serve.
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     loop.add_signal_handler(signal.SIGHUP, server.reload)
-    # Entered here and not by uvicorn, so that a failed start is our one line, not its traceback.
+    # We enter the lifespan ourselves, because uvicorn would report a failed start with a traceback.
     async with app.router.lifespan_context(app):
         loop.remove_signal_handler(signal.SIGTERM)
-        gc.freeze()  # what is here now stays: the collector need not look at it again and again
-        await server.serve()
+        # Objects that exist now live as long as the process, so the garbage collector skips them.
+        gc.freeze()
+        await server.serve(sockets)

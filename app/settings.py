@@ -1,11 +1,19 @@
-"""All that can be set, each by an environment variable: CLASSIFIER_ and the name in capitals."""
+"""All settings. Each is an environment variable: CLASSIFIER_ and the name in capital letters."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -13,8 +21,9 @@ from app.errors import StartupError
 from app.host import granted_cores
 
 PREFIX = "CLASSIFIER_"
-# What a form puts around a file: boundaries, headers, a few small fields.
+# A multipart form adds boundaries, headers and a few small fields to the file.
 _FORM_BYTES = 64 * 1024
+_MIN_KEY_LENGTH = 16
 
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
@@ -23,100 +32,145 @@ LogFormat = Literal["auto", "json", "text"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Pause = Annotated[float, Field(ge=0, le=3600)]
-Key = Annotated[SecretStr, Field(min_length=16)]
+
+
+def _checked_key(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < _MIN_KEY_LENGTH:
+        raise PydanticCustomError(
+            "key_too_short",
+            "a key must have at least {least} characters",
+            {"least": _MIN_KEY_LENGTH},
+        )
+    return key
+
+
+Key = Annotated[SecretStr, AfterValidator(_checked_key)]
 
 
 def split_keys(keys: str | tuple[str, ...]) -> Sequence[str]:
-    """Return the keys that a text has between commas and white space."""
+    """Return the keys of a text, which commas or white space separate."""
     return keys.replace(",", " ").split() if isinstance(keys, str) else keys
 
 
 class Settings(BaseSettings):
-    """What an operator may set; the unit stands in the name, every bound is checked."""
+    """The settings of the service. Names end with the unit, and every value is checked."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         frozen=True,
         extra="forbid",
         protected_namespaces=(),
-        hide_input_in_errors=True,  # it may be a key
+        # The input of a wrong setting may be a key.
+        hide_input_in_errors=True,
     )
 
     model_dir: Path = Field(
-        Path("weights/MobileNetV2_x1_0_keras"), description="The bundle that is served"
+        Path("weights/MobileNetV2_x1_0_keras"),
+        description="Directory of the model bundle to serve",
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    engine: EngineName = Field("paddle", description="What runs the network, with which arithmetic")
-    device: Device = Field("cpu", description="Where the network runs")
-    workers: Count | None = Field(
-        None, description="Processes with a model each; by default one a core, one on GPU"
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free port")
+    engine: EngineName = Field(
+        "paddle",
+        description="Library that runs the network, and its arithmetic: "
+        "paddle, paddle-bfloat16 or onnxruntime",
     )
-    threads_per_worker: Count = Field(1, description="Threads of one inference on CPU")
+    device: Device = Field("cpu", description="Device that runs the network: cpu or gpu")
+    workers: Count | None = Field(
+        None,
+        description="Processes that each run a model; by default one for each core, on GPU one",
+    )
+    threads_per_worker: Count = Field(1, description="Threads that each worker uses on CPU")
     max_batch_size: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        None, description="Photos in one batch at most; by default measured at the start"
+        None, description="Largest batch, in photos; by default the start measures the best size"
     )
     max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = Field(
-        0, description="So long an idle worker waits for a batch to fill; less than the deadline"
+        0,
+        description="How long an idle worker waits for a batch to fill; "
+        "must be shorter than CLASSIFIER_DEADLINE_S",
     )
     batch_budget_s: Seconds = Field(
-        0.15, description="When measuring, batches that would take longer are not tried"
+        0.15,
+        description="Longest batch that the start measures; larger batches are not tried",
     )
     decoders: Count | None = Field(
-        None, description="Photos decoded at once; by default one a core"
+        None, description="Photos to decode at the same time; by default one for each core"
     )
     capacity: Count | None = Field(
-        None, description="Photos inside at once, by default 32 a worker, 256 on GPU; more get 429"
+        None,
+        description="Photos to admit at the same time; more get 429; "
+        "by default 32 for each worker, on GPU 256",
     )
     longest_wait_s: Seconds = Field(
         0.7,
-        description="No more are let in than this time answers; half of the places stay open",
+        description="Admit only as many photos as can be answered within this time, "
+        "but never fewer than half of CLASSIFIER_CAPACITY",
     )
     capacity_bytes: int = Field(
         100_000_000,
         ge=1_000,
         le=100_000_000_000,
-        description="Bytes of uploads inside at once; more get 429",
+        description="Bytes of all uploads in memory at the same time; more get 429",
     )
     max_upload_bytes: int = Field(
-        10_000_000, ge=1_000, le=1_000_000_000, description="Largest upload; more gets 413"
+        10_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Largest upload, in bytes; a larger one gets 413",
     )
     upload_timeout_s: Seconds = Field(
-        30, description="Time for an upload to arrive; slower gets 408"
+        30, description="Time for an upload to arrive; a slower one gets 408"
     )
     max_pixels: int = Field(
-        50_000_000, ge=1_000, le=1_000_000_000, description="Largest image; more gets 413"
+        50_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Largest image, in pixels; a larger one gets 413",
     )
-    deadline_s: Seconds = Field(10, description="Time for one answer; later gets 504")
-    batch_timeout_s: Seconds = Field(5, description="A worker that takes longer is killed")
+    deadline_s: Seconds = Field(
+        10, description="Time for an answer after the upload; a later one becomes 504"
+    )
+    batch_timeout_s: Seconds = Field(
+        5, description="Time for one batch; a worker that takes longer is killed and replaced"
+    )
     recycle_after_batches: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="A worker that has answered so many is replaced"
+        None, description="Replace a worker after this number of batches; by default never"
     )
     recycle_above_bytes: Annotated[int, Field(ge=100_000_000)] | None = Field(
-        None, description="A worker that holds more memory is replaced"
+        None, description="Replace a worker that holds more memory than this; by default never"
     )
     canary_interval_s: Seconds = Field(
-        30, description="So often an idle worker is asked for its golden answers"
+        30, description="How often an idle worker is asked for the bundle's golden answers"
     )
-    start_timeout_s: Seconds = Field(120, description="A worker must have loaded by then")
+    start_timeout_s: Seconds = Field(
+        120, description="Time for a new worker to load the model; a slower one is killed"
+    )
     drain_delay_s: Pause = Field(
-        3, description="After SIGTERM: time not ready, still serving, before the port closes"
+        3,
+        description="After SIGTERM, how long the service is not ready but still answers, "
+        "before the port closes",
     )
-    drain_timeout_s: Seconds = Field(20, description="Time for open requests to finish after that")
+    drain_timeout_s: Seconds = Field(
+        20, description="After the port has closed, the time for open requests to finish"
+    )
     api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_keys)] = Field(
-        (), description="Bearer tokens of `POST /predict`, by commas or spaces; empty lets all in"
+        (),
+        description="Keys of `POST /predict`, separated by commas or spaces; "
+        "without keys, everyone may send photos",
     )
     admin_key: Key | None = Field(
-        None, description="Bearer token of `POST /models/reload`; without it, 404"
+        None, description="Key of `POST /models/reload`; without a key, this path gives 404"
     )
-    log_level: LogLevel = Field("info", description="The least level that is logged")
-    log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
+    log_level: LogLevel = Field("info", description="Lowest level that is logged")
+    log_format: LogFormat = Field(
+        "auto", description="Format of the log: json, text, or auto (text on a terminal, else json)"
+    )
     traces: bool = Field(
-        False, description="Send traces by OpenTelemetry; where to, say its own variables"
+        False, description="Send traces by OpenTelemetry, to the address in its OTEL_ variables"
     )
 
     @model_validator(mode="after")
-    def _largest_upload_finds_room(self) -> Self:
+    def _largest_upload_fits(self) -> Self:
         if self.capacity_bytes < self.max_body_bytes:
             raise PydanticCustomError(
                 "capacity_bytes",
@@ -127,49 +181,57 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _batch_starts_before_the_deadline(self) -> Self:
+    def _batch_wait_ends_before_the_deadline(self) -> Self:
         if self.max_wait_ms >= self.deadline_s * 1000:
             raise PydanticCustomError(
                 "max_wait_ms",
-                "CLASSIFIER_MAX_WAIT_MS must be less than CLASSIFIER_DEADLINE_S: a photo that "
-                "comes alone would never be answered",
+                "CLASSIFIER_MAX_WAIT_MS must be less than CLASSIFIER_DEADLINE_S: otherwise a photo "
+                "that comes alone is never answered",
             )
         return self
 
     @property
     def max_body_bytes(self) -> int:
-        """How long a request's body may be: the largest upload and its form."""
+        """The largest body of a request, in bytes: the largest upload and the form around it."""
         return self.max_upload_bytes + _FORM_BYTES
 
     @property
     def worker_count(self) -> int:
-        """How many workers are really started."""
+        """The number of workers that the service starts."""
         return self.workers or (1 if self.device == "gpu" else granted_cores())
 
     @property
     def places(self) -> int:
-        """How many photos may really be inside at once."""
+        """The number of permits: how many photos are admitted at the same time."""
         return self.capacity or self.worker_count * (256 if self.device == "gpu" else 32)
 
     @property
     def decoder_count(self) -> int:
-        """How many photos are really decoded at once."""
+        """The number of photos that are decoded at the same time."""
         return self.decoders or granted_cores()
 
 
 def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401  (checked by the model)
-    """Read the environment; what is None in `overrides` counts as not given.
+    """Return the settings of the environment, replaced by those `overrides` that are not None.
 
     Raises:
-        StartupError: an unknown key or a value out of bounds, in one line.
+        StartupError: a variable is unknown or its value is out of bounds. The message is one line.
     """
     for key in os.environ:
         name = key.upper().removeprefix(PREFIX).lower()
         if key.upper().startswith(PREFIX) and name not in Settings.model_fields:
-            raise StartupError(f"{key} is not a setting")
+            raise StartupError(f"{key} is not a setting; {_remedy(name)}")
     try:
         return Settings(**{key: value for key, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"{PREFIX}{first['loc'][0]}: ".upper() if first["loc"] else ""  # of two together
+        # A check of two settings together names both in its message.
+        name = f"{PREFIX}{first['loc'][0]}: ".upper() if first["loc"] else ""
         raise StartupError(name + first["msg"]) from error
+
+
+def _remedy(name: str) -> str:
+    """Return what to do about a setting that does not exist: often its name has a typing error."""
+    if similar := difflib.get_close_matches(name, Settings.model_fields, n=1):
+        return f"did you mean {PREFIX}{similar[0].upper()}?"
+    return "docs/settings.md lists all settings"

@@ -14,16 +14,18 @@ from peers.comparison import Options, compare, table
 from peers.servers import SERVERS
 
 
-def main(  # noqa: PLR0913, PLR0917  (an option each)
-    only: Annotated[list[str] | None, typer.Option(help="Of these servers; by default all")] = None,
-    engine: Annotated[str, typer.Option(help="As CLASSIFIER_ENGINE")] = "paddle",
+def main(  # noqa: PLR0913, PLR0917  (each parameter is a command line option)
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure only this server; may be repeated")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="The engine, as in CLASSIFIER_ENGINE")] = "paddle",
     model_dir: Path = Path("weights/MobileNetV2_x1_0_keras"),
     images: Annotated[Path | None, typer.Option(help="A folder of photos")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Closed loop: clients")] = 32,
-    seconds: Annotated[float, typer.Option(min=1, help="Of each run")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Their medians count")] = 3,
+    concurrency: Annotated[int, typer.Option(min=1, help="Clients of the closed loop")] = 32,
+    seconds: Annotated[float, typer.Option(min=1, help="Measured seconds of each run")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the result is their median")] = 3,
 ) -> None:
-    """Compare on this machine, which should have nothing else to do."""
+    """Compare the servers on this machine, which should run nothing else meanwhile."""
     environment = {
         f"{PREFIX}ENGINE": engine,
         f"{PREFIX}MODEL_DIR": str(model_dir),

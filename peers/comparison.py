@@ -1,6 +1,7 @@
-"""Each server in turn, round after round: its peak, then what all take easily, then far too much.
+"""The comparison: each server's peak, then one easy rate for all of them, then an overload.
 
-Only one runs at a time. Medians of the rounds count, since a machine is not equally fast always.
+Only one server runs at a time. The servers take turns over several rounds and their medians are
+compared, because a machine is not equally fast at all times.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,20 +13,22 @@ from typing import Any
 from rich.table import Table
 
 from app.bench.load.generator import LoadPlan
-from app.bench.load.photos import PhotoFile, find_photos
+from app.bench.load.photos import PhotoFile, photos_to_send
 from app.bench.load_test import prepared
 from app.bench.measure.probe import probed_run
 from app.bench.measure.runner import Measurement
 from app.bench.measure.stats import Latency
 from peers.servers import SERVERS, running
 
-_EASY = 0.7  # of the slowest server's peak
-_TOO_MUCH = 2  # times a server's own peak
+# The easy rate, as a share of the slowest server's peak.
+_EASY = 0.7
+# The overload, as a multiple of a server's own peak.
+_TOO_MUCH = 2
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for; `environment` goes to each server."""
+    """The options of the comparison. Each server gets the variables in `environment`."""
 
     environment: Mapping[str, str]
     names: Sequence[str]
@@ -37,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Probed:
-    """A run, how long liveness probes took meanwhile, and the classes of the first answers."""
+    """A measurement, the response times of its probes in seconds, and each photo's first class."""
 
     run: Measurement
     probes_s: list[float]
@@ -45,12 +48,12 @@ class Probed:
 
 
 async def compare(options: Options) -> dict[str, Any]:
-    """Measure and return the JSON document.
+    """Measure the servers and return the JSON document.
 
     Raises:
         StartupError: a server does not start or does not answer, or there are no photos.
     """
-    photos = find_photos(options.images)
+    photos = photos_to_send(options.images)
     peaks = await _rounds(photos, options, {name: [_plan(options)] for name in options.names})
     most = {n: median(r.run.summary.right_per_s for r in peaks[n]) for n in options.names}
     rate = round(_EASY * min(most.values()), 1)
@@ -77,15 +80,16 @@ async def visit(
     environment: Mapping[str, str],
     plans: Sequence[LoadPlan],
 ) -> list[Probed]:
-    """Start a server, load it as planned, and end it."""
+    """Start a server, load it with each plan, stop it, and return the measurements."""
     server = SERVERS[name]
     async with (
         running(server, environment) as (target, pid),
-        prepared(target, photos, roots={pid}) as ready,
+        prepared(target, photos, roots={pid}) as runner,
     ):
-        classes = [case.expected.class_id for case in ready.cases]
-        runs = [Probed(*await probed_run(ready, plan, server.live), classes) for plan in plans]
-        if ready.stop.is_set():  # Ctrl-C
+        classes = [case.expected.class_id for case in runner.cases]
+        runs = [Probed(*await probed_run(runner, plan, server.live), classes) for plan in plans]
+        # The user has pressed Ctrl-C.
+        if runner.stop.is_set():
             raise KeyboardInterrupt
         return runs
 
@@ -93,7 +97,7 @@ async def visit(
 def figures(
     peaks: Sequence[Probed], open_loops: Sequence[Probed], classes: Sequence[int]
 ) -> dict[str, Any]:
-    """Return one server's medians; `open_loops` are an easy and an overloaded run in turn."""
+    """Return one server's medians. `open_loops` alternates between easy and overloaded runs."""
     easy, over = open_loops[::2], open_loops[1::2]
     all_runs = [probed.run for probed in (*peaks, *open_loops)]
     return {
@@ -113,7 +117,7 @@ def figures(
 
 
 def table(document: Mapping[str, Any]) -> Table:
-    """Return the medians, a line a server."""
+    """Return a table of the medians, one line per server."""
     easy = f"p99 ms at {document['rate']:g}/s"
     columns = ("photos/s", "p99 ms", "CPU ms", easy, "goodput at 2 x", "live p99 ms", "wrong")
     shown = Table("server", title="medians", title_justify="left")

@@ -1,4 +1,4 @@
-"""LitServe: two processes that decode and classify what waits, up to four at a time."""
+"""LitServe: two processes that decode and classify, each in batches of up to four photos."""
 
 import sys
 from typing import Annotated, Any
@@ -9,34 +9,35 @@ from fastapi import File
 from app.images.preprocessing import Pixels
 from peers.model import BATCH, Model
 
-Photo = Annotated[bytes, File(alias="file")]  # of the form; an UploadFile cannot go to a process
+# The bytes of the form's field `file`: an UploadFile cannot be sent to another process.
+Photo = Annotated[bytes, File(alias="file")]
 
 
 class Classifier(litserve.LitAPI):
-    """Its hooks run in a process of their own."""
+    """The hooks that LitServe calls in its worker processes."""
 
-    def setup(self, device: str) -> None:  # noqa: ARG002  (LitServe's own signature)
+    def setup(self, device: str) -> None:  # noqa: ARG002  (LitServe passes this argument)
         """Load the network."""
         self._model = Model()
 
     def decode_request(self, request: Photo) -> Pixels:
-        """Return (H, W, 3) uint8."""
+        """Return the decoded photo, (H, W, 3) uint8."""
         return self._model.decode(request)
 
     def batch(self, inputs: list[Pixels]) -> list[Pixels]:
-        """Leave the stacking to the model."""
+        """Return the photos as they are, because the model stacks them."""
         return inputs
 
     def predict(self, inputs: list[Pixels]) -> list[dict[str, Any]]:
-        """Return an answer a photo."""
+        """Return one answer per photo."""
         return self._model.classify(inputs)
 
     def unbatch(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Leave the answers as they are."""
+        """Return the answers as they are."""
         return outputs
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """Leave the answer as it is."""
+        """Return the answer as it is."""
         return output
 
 

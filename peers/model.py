@@ -1,6 +1,6 @@
-"""What each peer does with a photo: our own decoding and engine, so that only the serving differs.
+"""The model of every peer: our own decoding and engine, so that only the serving differs.
 
-The environment says which bundle, engine and number of threads, as it does for our service.
+The environment variables of our service choose the bundle, the engine and the number of threads.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,13 @@ from app.model.bundle import load_bundle
 from app.model.engine import Engine
 from app.settings import read_settings
 
-BATCH = 4  # the best size on CPU, and what our service measures for itself
+# Four is the best batch size on CPU, and the size that our service finds by its own measurement.
+BATCH = 4
 _TOP_K = 5
 
 
 class Model:
-    """A loaded network that has seen each batch size once."""
+    """A loaded network, warmed up by one batch of each size."""
 
     def __init__(self) -> None:
         self._settings = read_settings()
@@ -31,11 +32,11 @@ class Model:
             self._engine.infer(np.zeros((size, height, width, 3), np.uint8))
 
     def decode(self, data: bytes) -> Pixels:
-        """Return an upload as (H, W, 3) uint8."""
+        """Return the decoded upload, (H, W, 3) uint8."""
         return decode(data, self._bundle.preprocessing, self._settings.max_pixels).pixels
 
     def classify(self, photos: Sequence[Pixels]) -> list[dict[str, Any]]:
-        """Return an answer a photo, of the form of our own `/predict`."""
+        """Return one answer per photo, in the form of our own `/predict`."""
         scores = self._engine.infer(np.stack(photos))
         best = (self._bundle.best(row, _TOP_K) for row in scores)
         return [{"predictions": [prediction.model_dump() for prediction in row]} for row in best]

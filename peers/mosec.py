@@ -1,4 +1,4 @@
-"""mosec: a stage of processes that decode, and one of processes that classify in batches."""
+"""mosec: one stage of processes decodes, and a second stage classifies in batches."""
 
 from typing import Any
 
@@ -12,29 +12,29 @@ from peers.model import BATCH, Model
 
 
 class Decoder(Worker):
-    """Takes the bare photo as the request's body."""
+    """The stage that decodes. A request's body is the photo, without a form."""
 
     def __init__(self) -> None:
         self._settings = read_settings()
         self._spec = load_bundle(self._settings.model_dir).preprocessing
 
     def deserialize(self, data: bytes) -> bytes:
-        """Leave the body as it is."""
+        """Return the body as it is."""
         return data
 
     def forward(self, data: bytes) -> Pixels:
-        """Return (H, W, 3) uint8."""
+        """Return the decoded photo, (H, W, 3) uint8."""
         return decode(data, self._spec, self._settings.max_pixels).pixels
 
 
 class Classifier(Worker):
-    """Its answers are JSON, as is mosec's default."""
+    """The stage that classifies. mosec sends its answers as JSON, which is the default."""
 
     def __init__(self) -> None:
         self._model = Model()
 
     def forward(self, photos: list[Pixels]) -> list[dict[str, Any]]:
-        """Return an answer a photo."""
+        """Return one answer per photo."""
         return self._model.classify(photos)
 
 

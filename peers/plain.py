@@ -1,4 +1,4 @@
-"""FastAPI alone, as it is often written: a handler in a thread, a lock around the network."""
+"""FastAPI alone, as many services use it: a handler in a thread, with a lock for the network."""
 
 from threading import Lock
 from typing import Any
@@ -21,5 +21,5 @@ def predict(file: UploadFile) -> dict[str, Any]:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    """Tell that the event loop runs."""
+    """Answer as long as the event loop runs."""
     return {"status": "ok"}

@@ -1,4 +1,4 @@
-"""Ray Serve: two replicas behind its proxy, each decodes and classifies in batches."""
+"""Ray Serve: two replicas behind its proxy. Each replica decodes and classifies in batches."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from peers.model import BATCH, Model
 
 
 class Classifier:
-    """Takes the bare photo as the request's body."""
+    """The replica. A request's body is the photo, without a form."""
 
     def __init__(self) -> None:
         self._model = Model()

@@ -1,4 +1,4 @@
-"""The servers that are compared, each as its own documentation has one start it."""
+"""The servers that are compared. Each is started as its own documentation says."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,22 +13,25 @@ _OURS, _PEERS = ".venv/bin/python", ".venv-peers/{}/bin/python"
 
 @dataclass(frozen=True)
 class RawTarget(Target):
-    """Takes a photo as the request's whole body."""
+    """A server that takes a photo as the request's whole body."""
 
     def post_photo(self, photo: bytes, headers: str = "") -> bytes:
-        """Return the bytes of a request."""
+        """Return the bytes of a request with `photo` as its body."""
         head = f"POST {self.path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
         head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(photo)}\r\n"
         return f"{head}{headers}\r\n".encode() + photo
 
 
 class Server(NamedTuple):
-    """How to start one and how to talk to it.
+    """How to start a server and how to send it requests.
 
     Attributes:
-        command: `{port}` stands for its port.
-        ready, live: paths that give 200 once it can answer, and while it lives.
-        form: it takes a photo as a multipart form as ours does; else as the bare body.
+        command: the command line, in which `{port}` stands for the port.
+        ready: the path that gives 200 once the server can answer.
+        live: the path that gives 200 while the server lives.
+        form: True if the server takes a photo as a multipart form, as ours does; otherwise a
+            request's body is the photo.
+        environment: further environment variables of the server.
     """
 
     command: str
@@ -79,10 +82,10 @@ SERVERS = {
 async def running(
     server: Server, environment: Mapping[str, str]
 ) -> AsyncIterator[tuple[Target, int]]:
-    """Start a server on a free port and wait until it is ready; also return its process.
+    """Start a server on a free port, wait until it is ready, and yield its address and process id.
 
     Raises:
-        StartupError: it does not become ready; with the last line of its log.
+        StartupError: the server does not become ready; the message has the last line of its log.
     """
     target = (Target if server.form else RawTarget)("127.0.0.1", free_port())
     command = server.command.format(port=target.port).split()

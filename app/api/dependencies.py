@@ -1,4 +1,4 @@
-"""What the routes ask FastAPI for."""
+"""The dependencies that FastAPI gives to the routes."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from app.serving.service import Service
 
 
 async def get_service(request: Request) -> Service:
-    """Return the service that this request came to."""
+    """Return the service that answers this request."""
     service: Service = request.app.state.service
     return service
 

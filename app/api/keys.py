@@ -1,4 +1,4 @@
-"""Keys as bearer tokens: one of the API's to send photos, the admin's to change the model."""
+"""Bearer tokens: an API key permits sending photos, the admin key permits changing the model."""
 
 import secrets
 from collections.abc import Iterable
@@ -13,29 +13,34 @@ from app.errors import NotFound, Unauthorized
 
 _Credentials = HTTPAuthorizationCredentials | None
 
-# They refuse nobody themselves: here a refusal is a problem, and Swagger UI gets its button.
+# auto_error=False, because this module itself refuses a request, with a 401 as problem+json.
+# The two schemes are declared so that Swagger UI shows its Authorize button.
 _api = HTTPBearer(
-    auto_error=False, scheme_name="ApiKey", description="One of CLASSIFIER_API_KEYS, if it is set"
+    auto_error=False,
+    scheme_name="ApiKey",
+    description="One of the keys in CLASSIFIER_API_KEYS; no key is needed if there are none",
 )
-_admin = HTTPBearer(auto_error=False, scheme_name="AdminKey", description="CLASSIFIER_ADMIN_KEY")
+_admin = HTTPBearer(
+    auto_error=False, scheme_name="AdminKey", description="The key in CLASSIFIER_ADMIN_KEY"
+)
 
 
 async def api_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_api)]) -> None:
-    """Let pass whoever brings one of the API's keys, and everyone where there are none.
+    """Check that the request carries one of the API keys. Without API keys, allow every request.
 
     Raises:
-        Unauthorized: it is none of them, or missing.
+        Unauthorized: the key is missing, or it is not one of the API keys.
     """
     if service.settings.api_keys:
         _check(given, service.settings.api_keys)
 
 
 async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_admin)]) -> None:
-    """Let pass whoever brings the admin's key.
+    """Check that the request carries the admin key.
 
     Raises:
-        NotFound: the settings have none.
-        Unauthorized: it is another, or missing.
+        NotFound: the settings have no admin key.
+        Unauthorized: the key is missing, or it is not the admin key.
     """
     if service.settings.admin_key is None:
         raise NotFound
@@ -43,6 +48,7 @@ async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(
 
 
 def _check(given: _Credentials, keys: Iterable[SecretStr]) -> None:
-    token = given.credentials.encode("latin-1") if given else b""  # as it came over the wire
+    # Starlette decodes a header as Latin-1, so this restores the bytes that the client has sent.
+    token = given.credentials.encode("latin-1") if given else b""
     if not any(secrets.compare_digest(token, key.get_secret_value().encode()) for key in keys):
         raise Unauthorized

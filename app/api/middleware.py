@@ -1,4 +1,4 @@
-"""Around every request: its ids, its log line, its metrics, and what its span tells."""
+"""Gives every request its id, its log line, its metrics and the attributes of its span."""
 
 import asyncio
 import logging
@@ -25,13 +25,13 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Observe:
-    """Gives each request an id, and each answer a log line and its place in the metrics."""
+    """Gives each request an id, writes a log line for each answer and counts it in the metrics."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one connection on, watched."""
+        """Let the application handle one request, and record its outcome."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -48,14 +48,16 @@ class Observe:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request.state.request_id
-                _tell_span(request, message["status"])
+                _annotate_span(request, message["status"])
+                # The client then sends its next request on a new connection, to another server.
                 if service.draining:
-                    headers["Connection"] = "close"  # the next request shall go elsewhere
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
             await self.app(scope, receive, send_head)
-        except asyncio.CancelledError:  # the time to drain is over
+        except asyncio.CancelledError:
+            # uvicorn cancels the requests that are unanswered when the drain timeout is over.
             if status is not None or not service.draining:
                 raise
             await problem_response(Draining(retry_after_s=1), request)(scope, receive, send_head)
@@ -78,8 +80,8 @@ def _outcome(request: Request, status: int) -> str:
     return code
 
 
-def _tell_span(request: Request, status: int) -> None:
-    """Say in the request's span what FastAPI, which makes it, does not know."""
+def _annotate_span(request: Request, status: int) -> None:
+    """Add the request's id and outcome to its span. FastAPI makes the span but knows neither."""
     trace.get_current_span().set_attributes(
         {
             "classifier.request_id": request.state.request_id,
@@ -99,7 +101,8 @@ def _record(
     metrics.request_seconds.labels(route).observe(seconds)
     if route == "/predict":
         metrics.outcomes.labels(outcome).inc()
-    path = quote(request.scope["path"])  # or a terminal that shows the log obeys it
+    # Quoted, because a terminal that shows the log would obey control characters in the path.
+    path = quote(request.scope["path"])
     log.info(
         "%s %s %d",
         request.method,

@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), all made in one place."""
+"""Error responses as `application/problem+json` (RFC 9457). This module makes all of them."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -23,7 +23,8 @@ from app.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 
-# One for all: from copies of it, generated clients make types that stand in each other's way.
+# All responses refer to one schema, because client generators would make a type of each copy, and
+# these types would conflict.
 _SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
 
 _BY_STATUS: dict[int, type[ServiceError]] = {
@@ -35,7 +36,7 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 def handle_problems(app: FastAPI) -> None:
     """Answer every error that a route or the framework raises with a problem.
 
-    It comes after the routes: what they document refers to the one schema that is put down here.
+    Call it after the routes are added. It adds the schema that their documentation refers to.
     """
     app.openapi()["components"]["schemas"][Problem.__name__] = Problem.model_json_schema()
     app.add_exception_handler(ServiceError, _on_service_error)
@@ -44,7 +45,7 @@ def handle_problems(app: FastAPI) -> None:
 
 
 def problem_response(error: ServiceError, request: Request) -> JSONResponse:
-    """Return the response to `error`, and note its code for log and metrics."""
+    """Return the response to `error`, and note its code for the log and the metrics."""
     request.state.outcome = error.code
     problem = Problem(
         type="about:blank",
@@ -61,7 +62,7 @@ def problem_response(error: ServiceError, request: Request) -> JSONResponse:
 
 
 def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str, Any]]:
-    """Return the entries of an OpenAPI operation's `responses` for these errors."""
+    """Return the `responses` of an OpenAPI operation that may fail with `errors`."""
     responses: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         lines = [f"`{e.code}`: {e.title}." for e in errors if e.status == error.status]
@@ -73,14 +74,15 @@ def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str
 
 
 async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ServiceError)  # noqa: S101  (Starlette's types know only Exception)
+    assert isinstance(error, ServiceError)  # noqa: S101  (Starlette declares any Exception)
     return problem_response(error, request)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][:2])  # the rest are pydantic's own names
+    # The further elements of `loc` are pydantic's internal names.
+    where = ".".join(str(part) for part in first["loc"][:2])
     if where == "body.file":
         return problem_response(MissingFile(), request)
     return problem_response(InvalidRequest(f"{where}: {first['msg']}"), request)

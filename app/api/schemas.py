@@ -1,4 +1,7 @@
-"""The bodies of answers, as they stand in `/openapi.json`."""
+"""The bodies of answers, as `/openapi.json` documents them.
+
+Two of the documented bodies are defined below the API: `Prediction` and `UploadedImage`.
+"""
 
 from typing import Literal, Self
 
@@ -10,19 +13,19 @@ from app.serving.service import Readiness
 
 
 class Model(BaseModel):
-    """The bundle that answered."""
+    """The name and version of a model bundle."""
 
     name: str = Field(examples=["MobileNetV2_x1_0"])
-    version: str = Field(description="First 12 hex digits of the parameters' SHA-256")
+    version: str = Field(description="First 12 hex digits of the SHA-256 of the parameters")
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
-        """Name the bundle."""
+        """Return the name and version of `bundle`."""
         return cls(name=bundle.name, version=bundle.version)
 
 
 class Timings(BaseModel):
-    """Milliseconds in each stage."""
+    """Milliseconds that the photo spends in each stage."""
 
     decode: float
     queue: float
@@ -34,51 +37,54 @@ class Classification(BaseModel):
     """The answer to one photo."""
 
     model: Model
-    predictions: list[Prediction] = Field(description="Highest score first")
+    predictions: list[Prediction] = Field(description="The highest score comes first")
     image: UploadedImage
     timings_ms: Timings
 
 
 class Problem(BaseModel):
-    """An error, RFC 9457; `application/problem+json`."""
+    """An error as RFC 9457 defines it, sent as `application/problem+json`."""
 
     type: str = Field("about:blank")
     title: str
     status: int
     detail: str
-    code: str = Field(description="Stable, for programs", examples=["broken_image"])
+    code: str = Field(
+        description="Stable name of the error, for programs", examples=["broken_image"]
+    )
     request_id: str
 
 
 class Health(BaseModel):
-    """The service at a glance."""
+    """A summary of the service's state."""
 
     status: Readiness
     model: Model
     classes: int
     engine: str
     device: str
-    workers: int = Field(description="Workers that should be up")
+    workers: int = Field(description="Number of workers that should be up")
     workers_up: int
-    max_batch_size: int = Field(description="Photos in one batch at most")
+    max_batch_size: int = Field(description="Largest number of photos in one batch")
     batch_ms: dict[int, float] = Field(
-        description="Milliseconds a batch of each size takes; empty if the size is set"
+        description="Milliseconds that a batch of each size takes, as measured at the start; empty "
+        "if CLASSIFIER_MAX_BATCH_SIZE is set"
     )
-    in_flight: int = Field(description="Photos inside now")
-    capacity: int = Field(description="Photos that may be inside now")
-    in_flight_bytes: int = Field(description="Bytes of uploads inside now")
-    capacity_bytes: int = Field(description="Bytes of uploads that may be inside")
-    version: str = Field(description="Of the service")
+    in_flight: int = Field(description="Photos that the server is working on now")
+    capacity: int = Field(description="Photos that the server may work on at once now")
+    in_flight_bytes: int = Field(description="Bytes of uploads that the server holds now")
+    capacity_bytes: int = Field(description="Bytes of uploads that the server may hold at once")
+    version: str = Field(description="Version of the service")
 
 
 class Reloaded(BaseModel):
-    """What serves since a reload, and what did before."""
+    """The result of a reload: the model that answered before, and the model that answers now."""
 
     before: Model
     model: Model
 
 
 class Probe(BaseModel):
-    """A probe's answer; the HTTP status says the same."""
+    """The answer to a probe. The HTTP status gives the same information."""
 
     status: Readiness | Literal["alive", "hopeless"]

@@ -1,4 +1,4 @@
-"""uvicorn's server, with an end that loses nobody."""
+"""uvicorn's server, with a shutdown that answers every request."""
 
 import asyncio
 import ctypes
@@ -17,24 +17,30 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.connection import Connection
-from app.errors import ServiceError
+from app.api.ports import local_url, refusal
+from app.errors import ServiceError, StartupError
 from app.serving.service import Service
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Time for who is half inside to come in whole: through the handshake, then with the request.
+# Grace for clients that are connecting when the port closes: first to finish the TCP handshake,
+# then to send their request.
 _LAST_ARRIVALS_S = 0.2
 _LAST_REQUESTS_S = 0.2
-# A packet filter: is SYN set in the TCP header's flags? Then drop the packet, else let it in.
-_NO_NEWCOMERS = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
-_SO_ATTACH_FILTER = 26  # of Linux
+# A packet filter of four steps: load the flags of the TCP header, test SYN, drop the packet if SYN
+# is set, otherwise accept it.
+_DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+# This number is defined in Linux's asm-generic/socket.h.
+_SO_ATTACH_FILTER = 26
 
 
 class DrainingServer(uvicorn.Server):
-    """On SIGTERM first not ready, but serving; then the port closes and open requests finish.
+    """Serves until SIGTERM or Ctrl-C, and then drains.
 
-    Ctrl-C and a second SIGTERM leave out the first part. The exit code is 0 in each case.
+    After SIGTERM, the service first reports that it is not ready, but still answers. Then the port
+    closes, and open requests finish. Ctrl-C and a second SIGTERM leave out the first step. The
+    exit code is always 0.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -42,13 +48,13 @@ class DrainingServer(uvicorn.Server):
             app,
             settings.host,
             settings.port,
-            http=partial(Connection, settings),  # type: ignore[arg-type]  # as good as a class
+            http=partial(Connection, settings),  # type: ignore[arg-type]  # uvicorn only calls it
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="none",
-            # An int for the command line's sake; only asyncio.wait_for gets it.
+            # uvicorn declares an int, but passes it to asyncio.wait_for, which accepts a float.
             timeout_graceful_shutdown=settings.drain_timeout_s,  # type: ignore[arg-type]
         )
         super().__init__(config)
@@ -57,36 +63,48 @@ class DrainingServer(uvicorn.Server):
         self._started = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Take a signal, in the main thread but outside the event loop."""
+        """Handle SIGTERM or SIGINT. Python calls this in the main thread, outside the loop."""
         loop = asyncio.get_running_loop()
         loop.call_soon_threadsafe(self._drain, sig == signal.SIGTERM)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the port."""
+        """Listen on `sockets`, and log the URL as the last line of the start.
+
+        Raises:
+            StartupError: another process has opened the port since it was bound.
+        """
+        try:
+            # uvloop would hide an error of `listen`.
+            for listener in sockets or ():
+                listener.listen(self.config.backlog)
+        except OSError as error:
+            raise StartupError(refusal(self.config.host, self.config.port, error)) from error
         await super().startup(sockets)
         self._started.set()
+        log.info("Open %s", local_url(self.config.host, self.servers[0].sockets[0]))
 
     def reload(self) -> None:
-        """On SIGHUP let a new bundle take over; during the start, once that is over."""
+        """Reload the bundle on SIGHUP. A reload during the start waits until the port is open."""
         self._reloading = asyncio.create_task(_reload(self._app, self._started))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the port, and only then the connections: a request on its way is answered."""
+        """Close the port first and the connections later, so that late requests are answered."""
         loop = asyncio.get_running_loop()
         for server in self.servers:
-            _turn_newcomers_away(server.sockets)
+            _drop_new_connections(server.sockets)
         await asyncio.sleep(_LAST_ARRIVALS_S)
         for server in self.servers:
             late = _accepted_last(server.sockets)
             server.close()
             for connection in late:
-                with suppress(OSError):  # gone again already
+                # The client may have closed the connection already.
+                with suppress(OSError):
                     await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(_LAST_REQUESTS_S)
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself does
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn does the same
             config=self.config, server_state=self.server_state, app_state={}
         )
 
@@ -104,7 +122,7 @@ class DrainingServer(uvicorn.Server):
 
 
 async def _reload(app: FastAPI, started: asyncio.Event) -> None:
-    """Reload where nobody waits for it: whatever goes wrong is told in the log."""
+    """Reload the bundle after SIGHUP, and log every error, because no client gets it."""
     await started.wait()
     service: Service = app.state.service
     try:
@@ -115,14 +133,15 @@ async def _reload(app: FastAPI, started: asyncio.Event) -> None:
         log.exception("the reload failed")
 
 
-def _turn_newcomers_away(ports: Iterable[socket.socket]) -> None:
-    """Let nobody begin a connection any more; a client who tries finds the port closed soon.
+def _drop_new_connections(ports: Iterable[socket.socket]) -> None:
+    """Make the kernel drop the first packet of every new connection, on Linux.
 
-    Without it whoever arrives between the last accept and the close would be reset.
+    The client repeats the packet and finds the port closed. Without the filter, the kernel would
+    reset a connection that it completes between the last accept and the close.
     """
-    program = b"".join(struct.pack("HBBI", *step) for step in _NO_NEWCOMERS)
+    program = b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN)
     steps = ctypes.create_string_buffer(program)
-    pointer = struct.pack("HP", len(_NO_NEWCOMERS), ctypes.addressof(steps))
+    pointer = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(steps))
     if sys.platform == "linux":
         for port in ports:
             with socket.socket(fileno=os.dup(port.fileno())) as twin, suppress(OSError):
@@ -130,7 +149,7 @@ def _turn_newcomers_away(ports: Iterable[socket.socket]) -> None:
 
 
 def _accepted_last(ports: Iterable[socket.socket]) -> list[socket.socket]:
-    """Take who still waits at the ports: closing alone would reset them."""
+    """Accept the connections that wait in the ports' queues, because a close would reset them."""
     accepted: list[socket.socket] = []
     for port in ports:
         with socket.socket(fileno=os.dup(port.fileno())) as twin, suppress(OSError):

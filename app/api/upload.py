@@ -1,4 +1,4 @@
-"""The photo in a multipart form, bounded in bytes and in time while its body arrives."""
+"""Reads the photo from a multipart form, and limits the bytes and the time of the upload."""
 
 import asyncio
 import sys
@@ -24,10 +24,11 @@ _MAX_PARTS = 16
 
 
 class _InMemory(MultiPartParser):
-    """Starlette's parser without a file on disk: the body's size is bounded anyway.
+    """Starlette's parser, but with files in memory, because the body's size is limited anyway.
 
-    Nor does it take the form's `charset`: Python has codecs that take minutes for a megabyte of
-    nonsense, in the event loop, and such as raise what nobody expects.
+    The parser ignores the form's `charset` and decodes all text as UTF-8. Some of Python's codecs
+    block the event loop for minutes on a megabyte of nonsense, and others raise exceptions that
+    Starlette does not expect.
     """
 
     spool_max_size = sys.maxsize
@@ -35,10 +36,10 @@ class _InMemory(MultiPartParser):
 
 
 def announced_bytes(request: Request, settings: Settings) -> int:
-    """Return the body's length as announced, 0 where it is not.
+    """Return the bytes that the client announces for the body, or 0 if it announces none.
 
     Raises:
-        FileTooLarge: it is more than may be uploaded.
+        FileTooLarge: the announced length is above the limit.
     """
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdecimal() else 0
@@ -48,23 +49,31 @@ def announced_bytes(request: Request, settings: Settings) -> int:
 
 
 async def read_photo(request: Request, settings: Settings, count: Callable[[int], None]) -> bytes:
-    """Read the body and return the bytes of its field `file`; `count` is told of each piece.
+    """Read the body and return the bytes of the file in its field `file`.
+
+    Args:
+        request: the request; its body is unread.
+        settings: the settings with the limits.
+        count: a function that is called with the length of each piece of the body.
 
     Raises:
-        ServiceError: the form is malformed, too large, too slow, or without a file.
+        ServiceError: the body is not a form with one file, it is too large or too slow, or the
+            client has closed the connection.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise MissingFile("The body is no multipart/form-data; send the photo in its field 'file'")
+        raise MissingFile(
+            "The request has no multipart/form-data body; send the photo in its field 'file'"
+        )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedBody("The body is compressed; send it without Content-Encoding")
-    most = settings.max_body_bytes
-    pieces = _bounded(request, most, count)
+    max_bytes = settings.max_body_bytes
+    pieces = _limited(request, max_bytes, count)
     parser = _InMemory(
         request.headers,
         pieces,
         max_files=_MAX_PARTS,
         max_fields=_MAX_PARTS,
-        max_part_size=most,
+        max_part_size=max_bytes,
     )
     try:
         async with asyncio.timeout(settings.upload_timeout_s):
@@ -81,30 +90,32 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
         await form.close()
 
 
-async def _file(fields: Sequence[UploadFile | str], most: int) -> bytes:
+async def _file(fields: Sequence[UploadFile | str], max_bytes: int) -> bytes:
     if len(fields) > 1:
-        raise InvalidRequest(f"The form has {len(fields)} fields 'file'; send one photo a request")
+        raise InvalidRequest(
+            f"The form has {len(fields)} fields 'file'; send one photo in each request"
+        )
     field = fields[0] if fields else None
     if isinstance(field, str):
         raise MissingFile(
-            "The form's field 'file' has no file name: send it as curl -F file=@photo.jpg does"
+            "The form's field 'file' has no file name; add one, as curl -F file=@photo.jpg does"
         )
     if field is None:
         raise MissingFile
     if not field.size:
         raise EmptyFile
-    if field.size > most:
+    if field.size > max_bytes:
         raise FileTooLarge
     return await field.read()
 
 
-async def _bounded(
-    request: Request, most: int, count: Callable[[int], None]
+async def _limited(
+    request: Request, max_bytes: int, count: Callable[[int], None]
 ) -> AsyncGenerator[bytes, None]:
     size = 0
     async for piece in request.stream():
         size += len(piece)
-        if size > most:
+        if size > max_bytes:
             raise FileTooLarge
         count(len(piece))
         yield piece

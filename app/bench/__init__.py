@@ -1,1 +1,1 @@
-"""The load tool: it asks a server as many clients would, and checks and times every answer."""
+"""The load tool: sends photos, checks and times every answer."""

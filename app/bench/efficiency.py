@@ -1,7 +1,7 @@
-"""How much of two cores' worth is served: the service against decode and network alone.
+"""The efficiency: the served rate, compared with the rate that decoding and network alone allow.
 
-All is measured in turns in one run, since a machine is not equally fast at all times: the costs
-alone, one client, as many as are asked for, and then twice as many requests as were served.
+Each round measures everything in turn, because a machine is not equally fast at all times: the
+costs alone, one client, the requested number of clients, and then twice the rate of these clients.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from typing import Any
 from rich.console import Console
 
 from app.bench.load.generator import LoadPlan
-from app.bench.load.photos import MEGAPIXELS, PhotoFile, find_photos
+from app.bench.load.photos import MEGAPIXELS, PhotoFile, photos_to_send
 from app.bench.load_test import prepared, run_loop
 from app.bench.measure.baseline import decode_ms, engine_ms, idle_workers, plain_decode_ms
 from app.bench.measure.launch import running_server
 from app.bench.measure.probe import probed_run
 from app.bench.measure.runner import Measurement
 from app.bench.report.tables import costs
-from app.bench.rounds import Round, figures
+from app.bench.rounds import Round, medians
 from app.images.decoding import decode
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
 
 _IDLE = LoadPlan(concurrency=1, seconds=3, warmup_seconds=1)
-_TOO_MUCH = 2
+_OVERLOAD_FACTOR = 2
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for beside the server's settings."""
+    """The options of `bench-efficiency` beside the server's settings."""
 
     images: Path | None = None
     megapixels: float = MEGAPIXELS
@@ -40,16 +40,16 @@ class Options:
 
 
 def measure_efficiency(settings: Settings, options: Options, console: Console) -> dict[str, Any]:
-    """Start a server, measure it, and return the JSON document; a table goes to `console`.
+    """Start a server, measure it, and return the JSON document. A table goes to `console`.
 
     Raises:
         StartupError: the server does not start, or there are no photos.
         BundleError: the bundle cannot be used.
     """
     bundle = load_bundle(settings.model_dir)
-    photos = find_photos(options.images, options.megapixels)
+    photos = photos_to_send(options.images, options.megapixels)
     rounds = run_loop(_rounds(bundle, settings, photos, options))
-    document = figures(rounds) | {"photos": len(photos), "concurrency": options.concurrency}
+    document = medians(rounds) | {"photos": len(photos), "concurrency": options.concurrency}
     console.print(costs(document))
     return document
 
@@ -63,7 +63,7 @@ async def _rounds(
     async with (
         idle_workers(bundle, settings) as workers,
         running_server(settings) as target,
-        prepared(target, photos) as ready,
+        prepared(target, photos) as runner,
     ):
         for _ in range(options.rounds):
             engine = await engine_ms(workers[:1], decoded)
@@ -71,16 +71,17 @@ async def _rounds(
             busy = (await engine_ms(workers, decoded, [best]))[best]
             decoding = decode_ms(photos, bundle, settings)
             plain = plain_decode_ms(photos, bundle, settings)
-            idle = await ready.run(_IDLE)
-            run, probes_s = await probed_run(ready, plan)
-            overload = await ready.run(_overload(run))
-            costs = (decoding, plain, engine, busy)
-            rounds.append(Round(*costs, idle, run, overload, probes_s))
-            if ready.stop.is_set():
+            idle = await runner.run(_IDLE)
+            peak, probes_s = await probed_run(runner, plan)
+            overload = await runner.run(_overload(peak))
+            alone = (decoding, plain, engine, busy)
+            rounds.append(Round(*alone, idle, peak, overload, probes_s))
+            if runner.stop.is_set():
                 break
     return rounds
 
 
 def _overload(peak: Measurement) -> LoadPlan:
-    """Return twice of what was just served."""
-    return LoadPlan(rate=max(1.0, _TOO_MUCH * peak.summary.right_per_s), seconds=peak.plan.seconds)
+    """Return a plan with twice the rate at which `peak` got right answers."""
+    rate = max(1.0, _OVERLOAD_FACTOR * peak.summary.right_per_s)
+    return LoadPlan(rate=rate, seconds=peak.plan.seconds)

@@ -1,4 +1,4 @@
-"""The command `bench`: first answers, one run or a sweep of runs, and their report."""
+"""The command `bench`: it gets the reference answers, makes one run or a sweep, and reports."""
 
 import asyncio
 import resource
@@ -15,24 +15,24 @@ from rich.console import Console
 from app.bench.load.answers import accuracy, ask_reference
 from app.bench.load.client import Connections
 from app.bench.load.generator import LoadPlan
-from app.bench.load.photos import PhotoFile, find_photos
+from app.bench.load.photos import PhotoFile, photos_to_send
 from app.bench.load.target import Target
 from app.bench.measure.processes import is_local, server_roots
 from app.bench.measure.runner import Measurement, Runner
 from app.bench.report import page, tables
-from app.bench.sweep import highest_rate, stands
+from app.bench.sweep import highest_rate, sustained
 from app.errors import StartupError
 
 _T = TypeVar("_T")
 
 _MAX_CONNECTIONS = 4096
-_FIRST_RATE = 16.0  # requests/s, where a sweep begins
+_FIRST_SWEEP_RATE = 16.0  # requests/s
 DEADLINE_HEADER = "X-Deadline-Ms"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `bench` is asked for; with `sweep_p99_ms` a sweep."""
+    """The options of `bench`. With `sweep_p99_ms`, the command makes a sweep."""
 
     url: str
     images: Path | None
@@ -44,19 +44,23 @@ class Options:
 
 
 def bench(options: Options, console: Console) -> dict[str, Any]:
-    """Load the server and return the JSON document; tables go to `console`.
+    """Load the server and return the JSON document. Tables go to `console`.
 
     Raises:
-        StartupError: the server or the photos cannot be used, or the report has no place.
+        StartupError: the server or the photos cannot be used, or the report's folder is missing.
     """
-    if options.html and not options.html.parent.is_dir():  # told now, not after an hour's run
-        raise StartupError(f"{options.html}: there is no such folder to write the report into")
-    photos = find_photos(options.images)
+    # The folder is checked before the run, because a run may last for an hour.
+    if options.html and not options.html.parent.is_dir():
+        raise StartupError(f"{options.html}: the report's folder does not exist, create it first")
+    photos = photos_to_send(options.images)
     return run_loop(_bench(options, photos, console))
 
 
 def run_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run it on uvloop, with as many connections as the system lets us have."""
+    """Run a coroutine on uvloop and return its result.
+
+    The limit of open files, which limits the connections, is raised as far as the system allows.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -71,12 +75,20 @@ async def prepared(
     roots: Collection[int] = (),
     api_key: str | None = None,
 ) -> AsyncIterator[Runner]:
-    """Get the first answers; then Ctrl-C ends a run, and a second one everything.
+    """Yield a runner that has the reference answer of each photo.
 
-    Without `roots`, the server's topmost processes, they are found by its port.
+    The first Ctrl-C ends the current run, and the second one ends the program.
+
+    Args:
+        target: the server.
+        photos: the photos to send.
+        deadline_ms: the deadline that each request asks for.
+        roots: the ids of the server's topmost processes; if empty, a local server's are found by
+            its port.
+        api_key: the key that each request sends.
 
     Raises:
-        StartupError: a photo gets no first answer.
+        StartupError: a photo gets no reference answer.
     """
     connections = Connections(target, _MAX_CONNECTIONS)
     headers = "" if deadline_ms is None else f"{DEADLINE_HEADER}: {deadline_ms}\r\n"
@@ -84,16 +96,16 @@ async def prepared(
     cases = await ask_reference(connections, photos, headers)
     if not roots and is_local(target.host):
         roots = server_roots(target.port)
-    ready = Runner(connections, cases, roots)
+    runner = Runner(connections, cases, roots)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        ready.stop.set()
+        runner.stop.set()
         loop.remove_signal_handler(signal.SIGINT)
 
     loop.add_signal_handler(signal.SIGINT, stop)
     try:
-        yield ready
+        yield runner
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         connections.close()
@@ -101,38 +113,39 @@ async def prepared(
 
 async def _bench(options: Options, photos: Sequence[PhotoFile], console: Console) -> dict[str, Any]:
     target = Target.parse(options.url)
-    async with prepared(target, photos, options.deadline_ms, api_key=options.api_key) as ready:
+    async with prepared(target, photos, options.deadline_ms, api_key=options.api_key) as runner:
         document: dict[str, Any] = {
             "url": options.url,
             "photos": len(photos),
-            "top1": accuracy(ready.cases),
+            "top1": accuracy(runner.cases),
         }
         p99_ms = options.sweep_p99_ms
         if p99_ms is None:
-            runs = [await ready.run(options.plan)]
-            best = runs[0]
+            measurements = [await runner.run(options.plan)]
+            best = measurements[0]
         else:
-            runs = await _sweep(ready, options.plan, p99_ms)
-            best = max(runs, key=lambda run: (stands(run, p99_ms), run.plan.rate))
-            rate = best.plan.rate if stands(best, p99_ms) else 0.0
+            measurements = await _sweep(runner, options.plan, p99_ms)
+            best = max(measurements, key=lambda m: (sustained(m, p99_ms), m.plan.rate))
+            rate = best.plan.rate if sustained(best, p99_ms) else 0.0
             document |= {"highest_rate": rate, "p99_bound_ms": p99_ms}
-            document["runs"] = [run.document() for run in runs]
-            console.print(tables.tries(runs, p99_ms))
-    console.print(tables.figures(best, document["top1"]), tables.latencies(best))
+            document["runs"] = [measurement.document() for measurement in measurements]
+            console.print(tables.tried_rates(measurements, p99_ms))
+    console.print(tables.overview(best, document["top1"]), tables.latencies(best))
     if options.html:
-        options.html.write_text(page.render(best, runs, document), encoding="utf-8")
+        options.html.write_text(page.render(best, measurements, document), encoding="utf-8")
         console.print(f"report: {options.html}")
-    return document | best.document() | {"wrong": sum(run.summary.wrong for run in runs)}
+    wrong = sum(measurement.summary.wrong for measurement in measurements)
+    return document | best.document() | {"wrong": wrong}
 
 
-async def _sweep(ready: Runner, plan: LoadPlan, p99_ms: float) -> list[Measurement]:
-    runs: list[Measurement] = []
+async def _sweep(runner: Runner, plan: LoadPlan, p99_ms: float) -> list[Measurement]:
+    measurements: list[Measurement] = []
 
-    async def holds(rate: float) -> bool:
-        if ready.stop.is_set() and runs:
+    async def sustains(rate: float) -> bool:
+        if runner.stop.is_set() and measurements:
             return False
-        runs.append(await ready.run(replace(plan, rate=rate)))
-        return stands(runs[-1], p99_ms) and not ready.stop.is_set()
+        measurements.append(await runner.run(replace(plan, rate=rate)))
+        return sustained(measurements[-1], p99_ms) and not runner.stop.is_set()
 
-    await highest_rate(holds, plan.rate or _FIRST_RATE)
-    return runs
+    await highest_rate(sustains, plan.rate or _FIRST_SWEEP_RATE)
+    return measurements

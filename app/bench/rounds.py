@@ -1,6 +1,6 @@
-"""What was measured in each round beside each other, and what its medians come to.
+"""The measurements of each round, and the medians over all rounds.
 
-Efficiency = served images/s / (cores / (decode CPU + engine CPU of one image)).
+Efficiency = served images/s / (cores / (decode CPU + engine CPU of one image)), CPU in seconds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,17 @@ from app.host import granted_cores
 
 @dataclass(frozen=True)
 class Round:
-    """Everything measured once.
+    """The measurements of one round. All costs are milliseconds of CPU per photo.
 
     Attributes:
-        engine_ms: of one worker alone, by batch size.
-        busy_engine_ms: of the best of these sizes, with a worker busy on every core.
-        idle: one client alone.
-        run: as many clients as were asked for.
-        overload: an open loop at twice the rate that `run` was served.
-        probes_s: answers of `/health/live` during `run`, in seconds.
+        decode_ms: the cost of decoding.
+        plain_decode_ms: the cost of decoding in full size and then shrinking.
+        engine_ms: the cost of the engine by batch size, with one worker alone.
+        busy_engine_ms: its cost at the best of these sizes, with a worker busy on every core.
+        idle: the load of one client alone.
+        peak: the load of the requested number of clients.
+        overload: an open loop at twice the rate at which `peak` got right answers.
+        probes_s: response times of `/health/live` during `peak`, in seconds.
     """
 
     decode_ms: float
@@ -32,12 +34,12 @@ class Round:
     engine_ms: dict[int, float]
     busy_engine_ms: float
     idle: Measurement
-    run: Measurement
+    peak: Measurement
     overload: Measurement
     probes_s: list[float]
 
     def document(self) -> dict[str, Any]:
-        """Return it as it stands in the JSON document."""
+        """Return the round's entry in the JSON document."""
         return {
             "decode_ms": self.decode_ms,
             "plain_decode_ms": self.plain_decode_ms,
@@ -45,21 +47,21 @@ class Round:
             "busy_engine_ms": self.busy_engine_ms,
             "idle": self.idle.document(),
             "overload": self.overload.document() | {"calm_after_s": _calm_after_s(self.overload)},
-        } | self.run.document()
+        } | self.peak.document()
 
 
-def figures(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Return the medians, and what follows from them."""
-    every = [run for r in rounds for run in (r.idle, r.run, r.overload)]
-    others = [run.others_cores for run in every if run.others_cores is not None]
+def medians(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return the medians over all rounds, and the efficiency that follows from them."""
+    measurements = [m for r in rounds for m in (r.idle, r.peak, r.overload)]
+    others = [m.others_cores for m in measurements if m.others_cores is not None]
     return {
         **_efficiency(rounds),
         **_idle(rounds),
-        **_overload([r.run for r in rounds], [r.overload for r in rounds]),
-        "tool_cpu_ms": median(r.run.tool.cpu_ms_per_request for r in rounds),
+        **_overload([r.peak for r in rounds], [r.overload for r in rounds]),
+        "tool_cpu_ms": median(r.peak.tool.cpu_ms_per_request for r in rounds),
         "others_cores": max(others, default=None),
-        "wrong": sum(run.summary.wrong for run in every),
-        "errors": sum(r.run.summary.errors for r in rounds),
+        "wrong": sum(m.summary.wrong for m in measurements),
+        "errors": sum(r.peak.summary.errors for r in rounds),
         "rounds": [r.document() for r in rounds],
     }
 
@@ -69,9 +71,9 @@ def _efficiency(rounds: Sequence[Round]) -> dict[str, Any]:
     decoding, plain = median(r.decode_ms for r in rounds), median(r.plain_decode_ms for r in rounds)
     busy, best = median(r.busy_engine_ms for r in rounds), min(engine.values())
     bound = _bound(decoding, best)
-    served = median(r.run.summary.right_per_s for r in rounds)
+    served = median(r.peak.summary.right_per_s for r in rounds)
     health = Latency.of(seconds for r in rounds for seconds in r.probes_s)
-    cpu_ms = (r.run.server.cpu_ms_per_answer for r in rounds if r.run.server)
+    cpu_ms = (r.peak.server.cpu_ms_per_answer for r in rounds if r.peak.server)
     return {
         "efficiency": round(served / bound, 3),
         "right_per_s": round(served, 1),
@@ -83,15 +85,15 @@ def _efficiency(rounds: Sequence[Round]) -> dict[str, Any]:
         "plain_decode_ms": round(plain, 2),
         "busy_engine_ms": round(busy, 2),
         "engine_ms": {str(size): round(ms, 2) for size, ms in engine.items()},
-        "p50_ms": _median(latency.p50 for latency in _answered(r.run for r in rounds)),
-        "p99_ms": _median(latency.p99 for latency in _answered(r.run for r in rounds)),
+        "p50_ms": _median(latency.p50 for latency in _latencies(r.peak for r in rounds)),
+        "p99_ms": _median(latency.p99 for latency in _latencies(r.peak for r in rounds)),
         "health_live_ms": asdict(health) if health else None,
         "server_cpu_ms": _median(cpu_ms),
     }
 
 
 def _idle(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Return what one request takes that waits for nobody, and how much of it is our own."""
+    """Return the latency of a lone client, and its rest beside decoding and the engine."""
     took = [(r, r.idle.summary.latency_ms.p50) for r in rounds if r.idle.summary.latency_ms]
     return {
         "idle_ms": _median(ms for _, ms in took),
@@ -100,30 +102,30 @@ def _idle(rounds: Sequence[Round]) -> dict[str, Any]:
 
 
 def _overload(peaks: Sequence[Measurement], overloads: Sequence[Measurement]) -> dict[str, Any]:
-    """Return how much of the peak is still answered within a second at twice its rate."""
-    refusals = [run.summary.refusal_ms for run in overloads]
+    """Return the share of the peak that is still answered within a second at twice its rate."""
+    refusals = [overload.summary.refusal_ms for overload in overloads]
     pairs = zip(peaks, overloads, strict=True)
     return {
-        "overload_rate": _median(run.plan.rate for run in overloads),
+        "overload_rate": _median(overload.plan.rate for overload in overloads),
         "overload_goodput": _median(
-            over.summary.goodput_per_s / peak.summary.right_per_s
-            for peak, over in pairs
+            overload.summary.goodput_per_s / peak.summary.right_per_s
+            for peak, overload in pairs
             if peak.summary.right_per_s
         ),
-        "overload_p99_ms": _median(latency.p99 for latency in _answered(overloads)),
-        "overload_refusal_p99_ms": _median(refused.p99 for refused in refusals if refused),
-        "overload_calm_after_s": _median(_calm_after_s(run) for run in overloads),
+        "overload_p99_ms": _median(latency.p99 for latency in _latencies(overloads)),
+        "overload_refusal_p99_ms": _median(refusal.p99 for refusal in refusals if refusal),
+        "overload_calm_after_s": _median(map(_calm_after_s, overloads)),
     }
 
 
-def _calm_after_s(run: Measurement) -> float:
-    """Return the seconds from the last request's due time until nobody waits any more."""
-    last = max((sample.intended for sample in run.samples), default=0.0)
-    return max((sample.finished for sample in run.samples), default=last) - last
+def _calm_after_s(measurement: Measurement) -> float:
+    """Return the seconds from the last intended send time until the last request has ended."""
+    last = max((result.intended for result in measurement.results), default=0.0)
+    return max((result.finished for result in measurement.results), default=last) - last
 
 
-def _answered(runs: Iterable[Measurement]) -> list[Latency]:
-    return [run.summary.latency_ms for run in runs if run.summary.latency_ms]
+def _latencies(measurements: Iterable[Measurement]) -> list[Latency]:
+    return [m.summary.latency_ms for m in measurements if m.summary.latency_ms]
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -1,38 +1,61 @@
-"""The command line: `python -m app --help`. One file a family of commands."""
+"""The command line, a file for each family of commands."""
 
 import sys
 from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
+from app import __version__
 from app.cli.bench import bench_efficiency, load_server
 from app.cli.data import dataset, evaluate
+from app.cli.options import examples
 from app.cli.serving import predict, serve
 from app.cli.training import export, train
 from app.cli.weights import summary, weights
 from app.errors import BundleError, ServiceError, StartupError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.command()(serve)
-app.command()(predict)
-app.command()(train)
-app.command()(export)
-app.command()(evaluate)
-app.command()(summary)
-app.command(name="bench")(load_server)
-app.command()(bench_efficiency)
+BUNDLE = "runs/photos-1/bundle"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    epilog=examples("serve", "predict --help"),
+)
+app.command(epilog=examples("serve", f"serve --port 8001 --model-dir {BUNDLE}"))(serve)
+app.command(epilog=examples("predict docs/cat.jpg", "predict photos --json"))(predict)
+app.command(epilog=examples("train photos", "train --resume runs/photos-1"))(train)
+app.command(epilog=examples("export runs/photos-1"))(export)
+app.command(epilog=examples(f"evaluate {BUNDLE} photos"))(evaluate)
+app.command(epilog=examples("summary", "summary --scale 0.5 --classes 17"))(summary)
+app.command(name="bench", epilog=examples("bench", "bench --sweep --p99-ms 500"))(load_server)
+app.command(epilog=examples("bench-efficiency", "bench-efficiency --rounds 1"))(bench_efficiency)
 app.add_typer(dataset, name="dataset")
 app.add_typer(weights, name="weights")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"photo-classifier {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def program() -> None:
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """What is in this photo? MobileNetV2 on PaddlePaddle."""
 
 
 def main() -> None:
-    """Run the command line; a known failure is one line and exit code 1."""
-    if isinstance(sys.stdout, TextIOWrapper):  # bytes of names that are no UTF-8, as JSON has them
+    """Run the command line. A known failure prints one line and gives exit code 1."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A file name that is not UTF-8 is printed with \x escapes, so that JSON stays valid.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()

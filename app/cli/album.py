@@ -1,4 +1,4 @@
-"""Photos with what they show written on them, saved below a folder of their own."""
+"""Copies of photos with their label written on them, saved in a folder."""
 
 import os
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from app.model.offline import FilePrediction
 
 
 class Album:
-    """A folder that takes one picture for each photo, under the photo's name.
+    """A folder with one labelled copy of each photo, under the photo's name.
 
-    Photos of several folders keep their place below the nearest folder that has them all.
+    Photos of several folders keep their relative paths below the nearest folder that holds all.
 
     Args:
-        directory: made if need be; what lies there under a photo's name is replaced.
-        photos: all that may come.
-        max_pixels: larger ones are refused.
-        font: for labels that are not written in Latin letters.
+        directory: the folder of the copies. It is created if it does not exist, and a file in it
+            that has the name of a photo is replaced.
+        photos: all photos that `add` will receive.
+        max_pixels: the largest photo that is decoded; a larger one raises an error in `add`.
+        font: a font file for labels that are not in Latin letters.
 
     Raises:
-        StartupError: a picture would take the place of its own photo.
+        StartupError: a copy would overwrite one of the photos.
     """
 
     def __init__(
@@ -32,31 +33,34 @@ class Album:
         self._root = Path(os.path.commonpath([_absolute(photo).parent for photo in photos]))
         originals = {_identity(photo) for photo in photos if photo.exists()}
         for photo in photos:
-            place = self._place(photo)
-            if place.exists() and _identity(place) in originals:
-                raise StartupError(f"{place} is a photo itself; save the pictures elsewhere")
+            path = self._path(photo)
+            if path.exists() and _identity(path) in originals:
+                raise StartupError(f"{path} is a photo itself; choose another folder with --save")
 
     def add(self, prediction: FilePrediction) -> Path:
-        """Write the likeliest class and its score on the upright photo; return the new file."""
+        """Save a copy of the upright photo with its best class and score; return the copy's path.
+
+        Raises:
+            ServiceError: the photo has changed since the prediction and cannot be decoded.
+        """
         photo, best = Path(prediction.file), prediction.predictions[0]
         caption = f"{best.label}  {best.score:.3f}"
-        written = captioned(
-            decode_full(photo.read_bytes(), self._max_pixels), [caption], self._font
-        )
-        place = self._place(photo)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        written.save(place, prediction.image.format, quality=90)
-        return place
+        picture = decode_full(photo.read_bytes(), self._max_pixels)
+        labelled = captioned(picture, [caption], self._font)
+        path = self._path(photo)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labelled.save(path, prediction.image.format, quality=90)
+        return path
 
-    def _place(self, photo: Path) -> Path:
+    def _path(self, photo: Path) -> Path:
         return self._directory / _absolute(photo).relative_to(self._root)
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Return what a file has in common with all its links."""
+    """Return the device and inode of a file, which all links to the file share."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100  (without `..`, links kept)
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.resolve would follow links)

@@ -13,24 +13,50 @@ from app.settings import PREFIX, read_settings, split_keys
 
 Images = Annotated[
     Path | None,
-    typer.Option(help="A folder of photos, perhaps with labels.csv; else some of scikit-image"),
+    typer.Option(
+        help="Folder of photos, with labels.csv if their classes are known; "
+        "by default pictures that scikit-image ships"
+    ),
 ]
 
 
-def load_server(  # noqa: PLR0913, PLR0917  (an option each)
-    url: Annotated[str, typer.Option(help="The server")] = "http://127.0.0.1:8000",
+def load_server(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
+    url: Annotated[str, typer.Option(help="URL of the server")] = "http://127.0.0.1:8000",
     images: Images = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Closed loop: clients")] = 32,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Open loop: requests/s")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Measured time")] = 10,
-    warmup_seconds: Annotated[float, typer.Option(min=0, max=600, help="Before that")] = 2,
-    deadline_ms: Annotated[int | None, typer.Option(min=1, help="Ask for it by header")] = None,
-    sweep: Annotated[bool, typer.Option(help="Find the highest rate without errors")] = False,
-    p99_ms: Annotated[float, typer.Option(min=1, help="Of a sweep: p99 stays below")] = 500,
-    html: Annotated[Path | None, typer.Option(help="Write a report here")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of arrivals and the photos' order")] = 0,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1, max=4096, help="Clients, each with one request at a time (closed loop)"
+        ),
+    ] = 32,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Requests/s at random times, instead of clients (open loop)"),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Length of the measurement, in seconds")
+    ] = 10,
+    warmup_seconds: Annotated[
+        float, typer.Option(min=0, max=600, help="Length of the same load before the measurement")
+    ] = 2,
+    deadline_ms: Annotated[
+        int | None, typer.Option(min=1, help="Deadline to send with each photo, in milliseconds")
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option(help="Search the highest rate that the server answers without errors")
+    ] = False,
+    p99_ms: Annotated[
+        float,
+        typer.Option(
+            min=1, help="With --sweep: a rate counts only if 99 % of the answers are faster"
+        ),
+    ] = 500,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random arrivals and of the photos' order")
+    ] = 0,
     api_key: Annotated[
-        str, typer.Option(envvar=f"{PREFIX}API_KEYS", help="Bearer token; of several the first")
+        str, typer.Option(envvar=f"{PREFIX}API_KEYS", help="Bearer token; the first one of a list")
     ] = "",
 ) -> None:
     """Load a running server; check and time every answer. The exit code is 1 if one is wrong.
@@ -52,13 +78,20 @@ def bench_efficiency(
     model_dir: ModelDir = None,
     images: Images = None,
     megapixels: Annotated[
-        float, typer.Option(min=0.01, max=50, help="Without --images: the pictures' size")
+        float,
+        typer.Option(min=0.01, max=50, help="Size of scikit-image's pictures, in megapixels"),
     ] = 0.1875,
-    concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Clients")] = 32,
-    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Of load in a round")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="Their medians count")] = 3,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=4096, help="Clients, each with one request at a time")
+    ] = 32,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Length of the load in each round, in seconds")
+    ] = 8,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=100, help="Number of rounds; the result is their median")
+    ] = 3,
 ) -> None:
-    """Start a server and compare it with what decoding and the network alone cost.
+    """Start a server and compare its speed with the cost of decoding and of the network alone.
 
     The last line is a JSON document.
     """

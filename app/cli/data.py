@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from app.cli.terminal import plain_console, watched
+from app.cli.options import examples
+from app.cli.terminal import plain_console, with_progress
 from app.settings import read_settings
 
 if TYPE_CHECKING:
@@ -16,34 +17,48 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 50
 
-dataset = typer.Typer(no_args_is_help=True, help="Check and split labelled photos.")
+dataset = typer.Typer(
+    no_args_is_help=True,
+    help="Check and split labelled photos.",
+    epilog=examples("dataset check photos", "dataset split photos divided"),
+)
 
 
-@dataset.command()
+@dataset.command(epilog=examples("dataset check photos", "dataset check photos --pixels --json"))
 def check(
-    place: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder a class, perhaps below train/ and test/")
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder of class folders, or of train/ and test/ with class folders"
+        ),
     ],
     by_pixels: Annotated[
-        bool, typer.Option("--pixels", help="The same picture in another file is the same, too")
+        bool,
+        typer.Option(
+            "--pixels", help="Compare pixels, so that a copy in another format counts too"
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line, no tables")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line instead of tables")
+    ] = False,
 ) -> None:
-    """Look at every photo: classes, sizes, broken files, duplicates, leaks from train to test.
+    """Read every photo; show classes, sizes, broken files, duplicates, leaks from train to test.
 
-    DIR may also be a list file with `path class_id` a line, or hold train_list.txt and so on.
-    The exit code is 1 where something is broken, leaks or stands under two classes, or a class has
-    no photo to learn from.
+    DIR may also be a list file with a line `path class_id` for each photo,
+    or a folder that holds train_list.txt, val_list.txt or test_list.txt.
+
+    The exit code is 1 if a photo is broken, lies in train and test, or lies
+    under two classes, or if a class has no photo to learn from.
     """
     from app.host import granted_cores
     from app.training.data import check, check_report
     from app.training.data.dataset import find_parts, read_dataset
 
-    parts = {part: read_dataset(place) for part, place in find_parts(place).items()}
-    photos = check.tasks(parts)
+    parts = {part: read_dataset(path) for part, path in find_parts(data).items()}
+    photos = check.list_photos(parts)
     max_pixels = read_settings().max_pixels
     looks = check.inspect(photos, granted_cores(), max_pixels, by_pixels=by_pixels)
-    found = check.check(watched(looks, len(photos)), parts)
+    found = check.check(with_progress(looks, len(photos)), parts)
     if as_json:
         print(json.dumps(check_report.document(found, parts), ensure_ascii=False))
     else:
@@ -51,36 +66,54 @@ def check(
     sys.exit(not found.sound)
 
 
-@dataset.command()
+@dataset.command(
+    epilog=examples("dataset split photos divided", "dataset split photos divided --share 0.1")
+)
 def split(
-    place: Annotated[Path, typer.Argument(metavar="DIR", help="A folder a class")],
-    output: Annotated[Path, typer.Argument(help="Gets train/ and test/; must not be there yet")],
-    share: Annotated[float, typer.Option(min=0.01, max=0.99, help="For the test")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Another number chooses other photos")] = 0,
-    link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies")] = False,
+    data: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with one folder for each class")
+    ],
+    output: Annotated[
+        Path, typer.Argument(help="New folder for train/ and test/; it must not exist yet")
+    ],
+    share: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Share of each class's photos for test/")
+    ] = 0.2,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the choice; another number chooses other photos")
+    ] = 0,
+    link: Annotated[
+        bool, typer.Option("--link", help="Make hard links instead of copies, to save disk space")
+    ] = False,
 ) -> None:
-    """Divide photos into train and test, class by class; equal files stay on one side."""
+    """Divide photos into train and test, class by class. Identical files stay on one side."""
     from app.training.data.split import split
 
-    train, test = split(place, output, share, seed, link=link)
+    train, test = split(data, output, share, seed, link=link)
     print(f"{train} photos in {output / 'train'}, {test} in {output / 'test'}")
 
 
 def evaluate(
-    model_dir: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The exported model")],
-    place: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder a class, a list file, or with test/")
+    model_dir: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Directory of the model bundle")
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder of class folders, folder that holds test/, or list file"
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write tables and figures here")
+        Path | None, typer.Option(metavar="DIR", help="Write tables and plots to this folder")
     ] = None,
     broken: Annotated[
-        Literal["skip", "fail"], typer.Option(help="What to do with what cannot be read")
+        Literal["skip", "fail"],
+        typer.Option(help="Skip photos that cannot be read, or fail at the first one"),
     ] = "skip",
 ) -> None:
-    """Hold a bundle against labelled photos, through the code that serves.
+    """Measure a bundle's accuracy on labelled photos, with the code that serves.
 
-    A folder bears a class's name or number. The last line is a JSON document.
+    A class folder has the name or the number of its class. The last line is a JSON document.
     """
     from app.host import granted_cores
     from app.model.bundle import load_bundle
@@ -89,7 +122,8 @@ def evaluate(
     from app.training.data.dataset import held_out, read_dataset
     from app.training.evaluation.evaluate import evaluate
 
-    if output:  # what is missing, matplotlib or a place to write, is said before the work
+    if output:
+        # Without matplotlib or write permission, the command fails here, before the long work.
         from app.training.evaluation.report import write
 
         output.mkdir(parents=True, exist_ok=True)
@@ -97,10 +131,10 @@ def evaluate(
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
     labels = bundle.labels or [str(class_id) for class_id in range(engine.classes)]
-    samples = read_dataset(held_out(place), labels).samples
+    samples = read_dataset(held_out(data), labels).samples
     answers = classify([s.path for s in samples], bundle, engine, settings.max_pixels)
-    watched_answers = watched(answers, len(samples))
-    evaluation = evaluate(bundle, samples, watched_answers, skip_broken=broken == "skip")
+    tracked_answers = with_progress(answers, len(samples))
+    evaluation = evaluate(bundle, samples, tracked_answers, skip_broken=broken == "skip")
     console = plain_console()
     console.print(_class_table(evaluation))
     for error in evaluation.skipped:
@@ -111,11 +145,11 @@ def evaluate(
 
 
 def _class_table(evaluation: "Evaluation") -> Table:
-    """Return a row a class, the worst first."""
+    """Return a table with one row for each class, the class with the lowest F1 first."""
     table = Table("class", "photos", "precision", "recall", "F1")
     rows = sorted(evaluation.class_rows(), key=lambda row: float(row[-1]))
-    for _, name, photos, *figures in rows[:_MAX_ROWS]:
-        table.add_row(name, str(photos), *(f"{figure:.3f}" for figure in figures))
+    for _, name, photos, *scores in rows[:_MAX_ROWS]:
+        table.add_row(name, str(photos), *(f"{score:.3f}" for score in scores))
     if len(rows) > _MAX_ROWS:
-        table.caption = f"and {len(rows) - _MAX_ROWS} classes that are no worse"
+        table.caption = f"and {len(rows) - _MAX_ROWS} classes with the same or a higher F1"
     return table

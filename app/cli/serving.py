@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.options import ModelDir
-from app.cli.terminal import plain_console, watched
+from app.cli.terminal import plain_console, with_progress
 from app.errors import StartupError
 from app.model.offline import FileError, FilePrediction
 from app.settings import read_settings
@@ -19,31 +19,50 @@ from app.settings import read_settings
 
 def serve(
     model_dir: ModelDir = None,
-    host: Annotated[str | None, typer.Option(help="Address; else CLASSIFIER_HOST")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; else CLASSIFIER_PORT")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; by default CLASSIFIER_HOST")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; by default CLASSIFIER_PORT")
+    ] = None,
 ) -> None:
-    """Serve predictions over HTTP."""
-    # A container's first process has no default handler, and imports take seconds.
+    """Serve predictions over HTTP.
+
+    All other settings are environment variables that begin with CLASSIFIER_.
+    docs/settings.md lists them.
+    """
+    # The first process of a container has no default handler for SIGTERM, and the imports below
+    # take seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for the bundle that is read after this
+    # SIGHUP asks for a reload, and the bundle is read only after this line.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    settings = read_settings(model_dir=model_dir, host=host, port=port)
+    _require_model_dir(settings.model_dir)
     from app import main
 
-    main.serve(read_settings(model_dir=model_dir, host=host, port=port))
+    main.serve(settings)
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER...")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTO|FOLDER...", help="Photos, and folders that hold photos"),
+    ],
     model_dir: ModelDir = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Classes to name for each photo")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line for each photo")] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="Number of classes for each photo")] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line for each photo instead of a table")
+    ] = False,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write what it is on copies of the photos")
+        Path | None,
+        typer.Option(metavar="DIR", help="Save copies of the photos here, with the label on them"),
     ] = None,
     font: Annotated[
-        Path | None, typer.Option(help="For labels in other than Latin letters")
+        Path | None,
+        typer.Option(help="Font file for the labels of --save, if they are not in Latin letters"),
     ] = None,
 ) -> None:
-    """Say what is in photos on disk. The exit code is 1 where one cannot be read."""
+    """Name the classes of photos on disk. The exit code is 1 if a photo cannot be read."""
     from app.cli.album import Album
     from app.host import granted_cores
     from app.images import files
@@ -53,15 +72,16 @@ def predict(
 
     photos = files.find_photos(paths)
     if not photos:
-        raise StartupError("there is no photo in it")
+        raise StartupError("no photo was found; name a photo or a folder that holds photos")
     settings = read_settings(model_dir=model_dir)
+    _require_model_dir(settings.model_dir)
     album = Album(save, photos, settings.max_pixels, font) if save else None
     bundle = load_bundle(settings.model_dir)
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
     outcomes = offline.predict(photos, bundle, engine, top_k, settings.max_pixels)
-    table = Table("photo", "what", "score")
+    table = Table("photo", "class", "score")
     failed = False
-    for outcome in watched(outcomes, len(photos)):
+    for outcome in with_progress(outcomes, len(photos)):
         failed |= isinstance(outcome, FileError)
         if album and isinstance(outcome, FilePrediction):
             album.add(outcome)
@@ -72,6 +92,15 @@ def predict(
     if not as_json:
         plain_console().print(table)
     sys.exit(failed)
+
+
+def _require_model_dir(directory: Path) -> None:
+    """Raise StartupError with a remedy if there is no such directory."""
+    if not directory.is_dir():
+        raise StartupError(
+            f"{directory}: no such model directory; run make weights, "
+            "or name another one with --model-dir"
+        )
 
 
 def _add_rows(table: Table, outcome: FilePrediction | FileError) -> None:

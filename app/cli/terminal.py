@@ -1,4 +1,4 @@
-"""What commands show on a terminal."""
+"""The terminal: a progress bar, and a console for tables."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -9,11 +9,11 @@ from rich.progress import track
 T = TypeVar("T")
 
 
-def watched(items: Iterable[T], total: int) -> Iterable[T]:
-    """Yield `items` beside a progress bar on standard error."""
-    return track(items, "Looking", total, console=Console(stderr=True), transient=True)
+def with_progress(items: Iterable[T], total: int) -> Iterable[T]:
+    """Yield `items`, and show a progress bar on standard error meanwhile."""
+    return track(items, "Reading photos", total, console=Console(stderr=True), transient=True)
 
 
 def plain_console() -> Console:
-    """Return a console that prints names of files and labels as they are."""
+    """Return a console that prints file names and labels unchanged, even `[red]` or `:cat:`."""
     return Console(markup=False, emoji=False, highlight=False)

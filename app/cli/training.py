@@ -13,66 +13,115 @@ if TYPE_CHECKING:
     from app.training.options import Options
 
 Epochs = Annotated[
-    int, typer.Option(min=0, help="With all that learns; none where --freeze is all")
+    int,
+    typer.Option(
+        min=0, help="Epochs in which all unfrozen layers learn; not used with --freeze all"
+    ),
 ]
 
 
-def train(  # noqa: PLR0913, PLR0917  (an option each)
+def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="train/ and test/ (or val/), or classes")
+        Path | None,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder of class folders, or of train/ and test/ (or val/) with them",
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(metavar="RUN", help="Else below runs/")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Folder of the run; by default a new one below runs/"),
+    ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="A class name a line, where a list file has numbers only")
+        Path | None,
+        typer.Option(
+            help="File with one class name on each line, for list files with numbers only"
+        ),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue the run in this folder")
+    ] = None,
     weights: Annotated[
-        str, typer.Option(help="none, a name of `weights list`, a .pdparams or .h5")
+        str,
+        typer.Option(
+            help="First weights: a name from `weights list`, a .pdparams or .h5 file, none for "
+            "random weights, or auto for the ImageNet weights of --scale"
+        ),
     ] = "auto",
-    scale: Annotated[float, typer.Option(help="Width multiplier")] = 1.0,
-    size: Annotated[int, typer.Option(help="Side of the input, a multiple of 32")] = 224,
+    scale: Annotated[float, typer.Option(help="Width multiplier of the network")] = 1.0,
+    size: Annotated[
+        int, typer.Option(help="Width and height of the input in pixels, a multiple of 32")
+    ] = 224,
     freeze: Annotated[
         str,
         typer.Option(
-            help="none, all (but the classifier), or how many of conv1, 17 blocks, conv9; "
-            "auto: 17 on CPU, none on GPU"
+            help="Layers that do not learn: none, all (all but the classifier), or a number that "
+            "counts conv1, 17 blocks and conv9 from the input; auto is 17 on CPU and none on GPU"
         ),
     ] = "auto",
     epochs: Epochs = 10,
     warmup_epochs: Annotated[
-        int, typer.Option(help="Of the classifier alone, before; none from scratch")
+        int,
+        typer.Option(
+            help="Epochs before --epochs, in which only the classifier learns; "
+            "not used with --weights none"
+        ),
     ] = 15,
-    batch_size: Annotated[int, typer.Option(help="Photos a step")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Photos in each training step")] = 32,
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Highest rate, tenfold for the classifier alone; else 0.0003, from scratch 0.002"
+            help="Highest learning rate, by default 0.0003, or 0.002 with --weights none; "
+            "ten times as high while only the classifier learns"
         ),
     ] = None,
-    loss: Annotated[Literal["ce", "poly1"], typer.Option(help="Cross-entropy or Poly-1")] = "ce",
-    epsilon: Annotated[float, typer.Option(help="Of Poly-1")] = 1.0,
-    smoothing: Annotated[float, typer.Option(help="Of labels")] = 0.1,
+    loss: Annotated[
+        Literal["ce", "poly1"], typer.Option(help="Loss: cross-entropy (ce) or Poly-1 (poly1)")
+    ] = "ce",
+    epsilon: Annotated[float, typer.Option(help="Epsilon of the Poly-1 loss")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="Label smoothing")] = 0.1,
     class_weights: Annotated[
-        Literal["none", "balanced"], typer.Option(help="balanced: rare classes count as much")
+        Literal["none", "balanced"],
+        typer.Option(help="balanced: a rare class counts as much in the loss as a frequent one"),
     ] = "none",
-    weight_decay: Annotated[float, typer.Option(help="AdamW's, on weights of layers")] = 1e-4,
-    augment: Annotated[bool, typer.Option(help="Random parts of photos, mirrored")] = True,
-    min_area: Annotated[float, typer.Option(help="The smallest part that is seen")] = 0.35,
-    ema: Annotated[float, typer.Option(help="Decay of the moving average; 0: none")] = 0.98,
-    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a best")] = 10,
-    holdout: Annotated[float, typer.Option(help="Share held out where DIR has no test/")] = 0.2,
+    weight_decay: Annotated[
+        float, typer.Option(help="Weight decay of AdamW, on the weights of layers only")
+    ] = 1e-4,
+    augment: Annotated[
+        bool, typer.Option(help="Train on random crops of the photos, mirrored at random")
+    ] = True,
+    min_area: Annotated[
+        float, typer.Option(help="Smallest area of a random crop, as a share of the photo")
+    ] = 0.35,
+    ema: Annotated[
+        float, typer.Option(help="Decay of the weights' moving average (EMA); 0 turns it off")
+    ] = 0.98,
+    patience: Annotated[
+        int, typer.Option(help="Stop after this number of epochs without a new best result")
+    ] = 10,
+    holdout: Annotated[
+        float, typer.Option(help="Share of photos to hold out if DIR has no test/ or val/")
+    ] = 0.2,
     broken: Annotated[
-        Literal["skip", "fail"], typer.Option(help="What to do with what cannot be read")
+        Literal["skip", "fail"],
+        typer.Option(help="Skip photos that cannot be read, or fail before the training"),
     ] = "skip",
-    seed: Annotated[int, typer.Option(help="Of all that is drawn by lot")] = 0,
-    device: Annotated[Literal["cpu", "gpu"], typer.Option(help="Where to learn")] = "cpu",
-    amp: Annotated[bool, typer.Option(help="Mixed precision, on GPU")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes that read; else by cores")] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of every random choice: hold-out, order of photos, crops")
+    ] = 0,
+    device: Annotated[Literal["cpu", "gpu"], typer.Option(help="Device to train on")] = "cpu",
+    amp: Annotated[bool, typer.Option(help="Use mixed precision, on GPU only")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that read photos; by default one for each core, at most 8"),
+    ] = None,
 ) -> None:
-    r"""Train on labelled photos; RUN gets weights, metrics, curves and a report.
+    r"""Train on labelled photos. The folder RUN gets weights, metrics, curves and a report.
 
-    Ctrl-C saves. The last line is a JSON document. With several GPUs:
+    Ctrl-C saves the run, and --resume continues it.
+    The last line is a JSON document. With several GPUs:
+
     PYTHONPATH=. .venv/bin/python -m paddle.distributed.launch \
     app/__main__.py train DIR --output RUN
     """
@@ -82,8 +131,9 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
 
     if resume:
         if given := _given(context) - {"resume"}:
-            raise StartupError(f"--resume goes on with the run's own choices: no {min(given)}")
-        run, place = training.resume(resume)
+            option = "DIR" if "data" in given else "--" + min(given).replace("_", "-")
+            raise StartupError(f"--resume goes on with the run's own options: leave out {option}")
+        run, position = training.resume(resume)
     elif data is None:
         raise StartupError(f"which photos? {command('train', 'DIR')}")
     else:
@@ -94,15 +144,15 @@ def train(  # noqa: PLR0913, PLR0917  (an option each)
         options = _checked(chosen)
         _check_epochs(options, _given(context))
         names = read_labels(labels) if labels else None
-        run, place = training.train(data, options, output, names)
+        run, position = training.train(data, options, output, names)
     print(f"export it: {command('export', run.folder)}")
-    best = place.best or {}
-    figures = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
-    print(json.dumps({"run": str(run.folder), "epochs": len(place.rows), **figures}))
+    best = position.best or {}
+    measured = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
+    print(json.dumps({"run": str(run.folder), "epochs": len(position.rows), **measured}))
 
 
 def _given(context: typer.Context) -> set[str]:
-    """Return the names of what was typed, not left at its default."""
+    """Return the names of the parameters that the user typed."""
     source = context.get_parameter_source
     return {name for name in context.params if getattr(source(name), "name", "") == "COMMANDLINE"}
 
@@ -120,28 +170,32 @@ def _checked(chosen: dict[str, Any]) -> "Options":
 
 
 def _check_epochs(options: "Options", given: set[str]) -> None:
-    """Raise StartupError where epochs are asked for of a phase that there is not."""
+    """Raise StartupError if the user asked for epochs of a phase that the run does not have."""
     from app.training.learning.phases import phases
 
     classifier_alone = [phase.cached for phase in phases(options)]
     if "epochs" in given and options.epochs and all(classifier_alone):
         raise StartupError(
-            "with --freeze all the classifier learns alone: --warmup-epochs says how long"
+            "with --freeze all, only the classifier learns: --warmup-epochs says how long"
         )
     if "warmup_epochs" in given and options.warmup_epochs and not any(classifier_alone):
-        raise StartupError("from scratch all learns at once: --epochs says how long")
+        raise StartupError(
+            "with --weights none, all layers learn from the start: --epochs says how long"
+        )
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="What `train` has made")],
-    output: Annotated[Path | None, typer.Option(help="The bundle's place; else RUN/bundle")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of `train`")],
+    output: Annotated[
+        Path | None, typer.Option(help="Directory of the new bundle; by default RUN/bundle")
+    ] = None,
 ) -> None:
-    """Make a bundle of a run's best network, measured and calibrated on the photos held out.
+    """Make a bundle of a run's best network, measured and calibrated on the held-out photos.
 
     The last line is a JSON document.
     """
     from app.training.export_run import deliver
 
-    place, figures = deliver(run, output)
-    print(f"serve it: {command('serve', '--model-dir', place)}")
-    print(json.dumps({"bundle": str(place), **figures}))
+    directory, measured = deliver(run, output)
+    print(f"serve it: {command('serve', '--model-dir', directory)}")
+    print(json.dumps({"bundle": str(directory), **measured}))

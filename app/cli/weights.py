@@ -7,21 +7,31 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.options import examples
 from app.errors import StartupError
 from app.settings import read_settings
 
-weights = typer.Typer(no_args_is_help=True, help="Fetch, convert and list weights.")
+weights = typer.Typer(
+    no_args_is_help=True,
+    help="Fetch, convert and list weights.",
+    epilog=examples("weights list", "weights build MobileNetV2_x1_0_keras"),
+)
 
-Labels = Annotated[Path | None, typer.Option(help="A class name a line; else ImageNet's 1000")]
-Output = Annotated[Path | None, typer.Option(help="The bundle's place; else below weights/")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="File with one class name on each line; by default ImageNet's 1000 names"),
+]
+Output = Annotated[
+    Path | None, typer.Option(help="Directory of the new bundle; by default below weights/")
+]
 
 
-@weights.command(name="list")
+@weights.command(name="list", epilog=examples("weights list"))
 def list_weights() -> None:
-    """Show the pinned origins and which are built."""
+    """Show the origins of weights that `weights build` knows, and which of them are built."""
     from app.training.weights.sources import WEIGHTS, read_sources
 
-    table = Table("name", "what", "top-1", "top-5", "pinned", "built", box=None)
+    table = Table("name", "description", "top-1", "top-5", "pinned", "built", box=None)
     for name, source in read_sources().items():
         built = (WEIGHTS / name / "inference.yml").exists()
         marks = ("yes" if flag else "no" for flag in (source.sha256, built))
@@ -29,12 +39,14 @@ def list_weights() -> None:
     Console().print(table)
 
 
-@weights.command(name="build")
+@weights.command(name="build", epilog=examples("weights build", "weights build MobileNetV2_x0_5"))
 def build_weights(
     name: Annotated[
-        str, typer.Argument(help="From `weights list`, or paddleclas:NETWORK")
+        str, typer.Argument(help="Name from `weights list`, or paddleclas:NETWORK")
     ] = "MobileNetV2_x1_0_keras",
-    params: Annotated[Path | None, typer.Option(help="Of NETWORK: its .pdparams")] = None,
+    params: Annotated[
+        Path | None, typer.Option(help="With paddleclas:NETWORK: the .pdparams file of the network")
+    ] = None,
     labels: Labels = None,
     output: Output = None,
 ) -> None:
@@ -43,41 +55,46 @@ def build_weights(
 
     if network := name.removeprefix("paddleclas:") if name.startswith("paddleclas:") else "":
         if params is None:
-            raise StartupError(f"{name} needs its parameters: --params FILE")
-        place = build_paddleclas(network, params, labels, output)
+            raise StartupError(f"{name} needs its parameters: name the file with --params FILE")
+        directory = build_paddleclas(network, params, labels, output)
     else:
-        place = build(name, output)
-    print(f"built {place}")
+        directory = build(name, output)
+    print(f"built {directory}")
 
 
-@weights.command(name="import")
+@weights.command(name="import", epilog=examples("weights import my.h5 --labels names.txt"))
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="PaddleClas's .pdparams or Keras's .h5")],
+    file: Annotated[
+        Path, typer.Argument(help="MobileNetV2 weights: .pdparams of PaddleClas or .h5 of Keras")
+    ],
     labels: Labels = None,
     output: Output = None,
 ) -> None:
-    """Export a local MobileNetV2 as a checked bundle."""
+    """Export the weights of a local MobileNetV2 file as a checked bundle."""
     from app.training.weights.build import import_file
 
     print(f"built {import_file(file, labels, output)}")
 
 
-@weights.command()
+@weights.command(epilog=examples("weights onnx", "weights onnx runs/photos-1/bundle"))
 def onnx(
     model_dir: Annotated[
-        Path | None, typer.Argument(help="The bundle; else CLASSIFIER_MODEL_DIR")
+        Path | None,
+        typer.Argument(help="Directory of the model bundle; by default CLASSIFIER_MODEL_DIR"),
     ] = None,
 ) -> None:
-    """Add to a bundle what ONNX Runtime needs, checked against Paddle's answers."""
+    """Add inference.onnx for ONNX Runtime to a bundle, and compare its answers with Paddle's."""
     from app.training.network.onnx import add_onnx
 
     print(f"built {add_onnx(read_settings(model_dir=model_dir).model_dir)}")
 
 
 def summary(
-    scale: Annotated[float, typer.Option(min=1 / 16, help="Width multiplier")] = 1.0,
-    classes: Annotated[int, typer.Option(min=1, help="Classes")] = 1000,
-    size: Annotated[int, typer.Option(min=32, help="Side of the input in pixels")] = 224,
+    scale: Annotated[float, typer.Option(min=1 / 16, help="Width multiplier of the network")] = 1.0,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes")] = 1000,
+    size: Annotated[
+        int, typer.Option(min=32, help="Width and height of the input in pixels")
+    ] = 224,
 ) -> None:
     """Print the network's layers, shapes, parameters and multiply-adds."""
     from app.training.network.summary import print_summary

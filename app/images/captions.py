@@ -1,4 +1,4 @@
-"""Words written on pictures, readable on any background."""
+"""Captions on pictures, readable on any background."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,30 +7,34 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from app.errors import StartupError
 
-_BAND = 0.7  # how dark the band below the words is: 1 hides the picture
-_MIN, _MAX = 160, 2048  # pixels a side: words fit on it, and it can be looked at
-_MIN_SIZE = 12  # of the letters, in pixels
+# The dark band behind the text has this opacity; 1 would hide the picture.
+_BAND_OPACITY = 0.7
+# Text fits on a picture with the shortest side, and one with the longest side fits on a screen.
+_MIN_SIDE, _MAX_SIDE = 160, 2048  # pixels
+_MIN_FONT_SIZE = 12  # pixels
 
 
 def captioned(
     picture: Image.Image, lines: Sequence[str], font_file: Path | None = None
 ) -> Image.Image:
-    """Return an RGB picture with a dark band at its foot and `lines` on it.
+    """Return a copy of the picture (RGB) with a dark band at the bottom and `lines` on it.
 
     Args:
-        picture: RGB; it stays as it is. Words are written on a copy of a size to look at.
-        lines: one below the other; what is too long for the width is cut.
-        font_file: for letters that the built-in font, which is Latin only, draws as boxes.
+        picture: an RGB picture, which is not changed. The copy is shrunk to at most 2048 pixels a
+            side and padded to at least 160.
+        lines: the lines of text; a line that is too long for the width is cut.
+        font_file: a font to use instead of the built-in one, which has only Latin letters and draws
+            others as boxes.
 
     Raises:
-        StartupError: `font_file` is no font.
+        StartupError: `font_file` is not a font.
     """
     picture = _sized(picture)
-    size = max(_MIN_SIZE, min(picture.size) // 16)
+    size = max(_MIN_FONT_SIZE, min(picture.size) // 16)
     font, height = _font(font_file, size), round(1.4 * size)
     top = picture.height - height * len(lines) - size // 2
     band = (0, top, picture.width, picture.height)
-    picture.paste(Image.blend(picture.crop(band), _black(band), _BAND), band)
+    picture.paste(Image.blend(picture.crop(band), _black(band), _BAND_OPACITY), band)
     draw = ImageDraw.Draw(picture)
     for row, line in enumerate(lines):
         text = _cut(line, font, picture.width - size)
@@ -40,8 +44,8 @@ def captioned(
 
 def _sized(picture: Image.Image) -> Image.Image:
     picture = picture.copy()
-    picture.thumbnail((_MAX, _MAX))
-    size = max(picture.width, _MIN), max(picture.height, _MIN)
+    picture.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    size = max(picture.width, _MIN_SIDE), max(picture.height, _MIN_SIDE)
     return ImageOps.pad(picture, size)
 
 
@@ -49,7 +53,7 @@ def _font(file: Path | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.Im
     try:
         return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
     except OSError as error:
-        raise StartupError(f"{file} is not a font that can be read") from error
+        raise StartupError(f"{file} is not a readable font file") from error
 
 
 def _black(band: tuple[int, int, int, int]) -> Image.Image:
@@ -58,7 +62,7 @@ def _black(band: tuple[int, int, int, int]) -> Image.Image:
 
 
 def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Return `line`, or as much of it as fits and three dots."""
+    """Return `line`, or its longest beginning that fits into `width` together with three dots."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(line + "...") > width:

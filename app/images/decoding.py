@@ -1,4 +1,4 @@
-"""From upload bytes to upright RGB of the network's input size. The only home of decoding."""
+"""Decodes uploads to upright RGB of the network's input size. No other module decodes uploads."""
 
 import io
 import warnings
@@ -13,18 +13,21 @@ from pydantic import BaseModel, Field
 
 from app.errors import BrokenImage, ServiceError, UnsupportedImage
 from app.images.formats import Format, sniff
-from app.images.limits import check_parts, check_pixels
+from app.images.limits import check_pixels, check_segments
 from app.images.preprocessing import Preprocessing
 
-# Our own limit, checked before decoding, takes the place of Pillow's warning.
+# `check_pixels` enforces our own limit before decoding, so Pillow's warning is switched off.
 Image.MAX_IMAGE_PIXELS = None
-# Pillow's own way with uncompressed TIFFs takes planes of 16 bits for 8: noise.
+# Pillow's own reader of uncompressed TIFFs takes planes of 16 bits for planes of 8 bits, and the
+# result is noise. libtiff reads them correctly.
 TiffImagePlugin.READ_LIBTIFF = True
-# What is odd in an upload is its sender's affair: no line for the operator, no registry that grows.
+# Pillow's warnings about an upload concern its sender, not the operator. Ignored warnings are not
+# logged, and Python's registry of shown warnings does not grow.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _Transpose = Image.Transpose
-_UPRIGHT = {  # EXIF orientation -> what undoes it
+# Each EXIF orientation maps to the operation that turns the picture upright.
+_UPRIGHT = {
     2: _Transpose.FLIP_LEFT_RIGHT,
     3: _Transpose.ROTATE_180,
     4: _Transpose.FLIP_TOP_BOTTOM,
@@ -33,11 +36,11 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     7: _Transpose.TRANSVERSE,
     8: _Transpose.ROTATE_90,
 }
-_ON_THEIR_SIDE = {5, 6, 7, 8}
+_SWAPS_WIDTH_AND_HEIGHT = {5, 6, 7, 8}
 
 
 class UploadedImage(BaseModel):
-    """What was uploaded: upright, before any resizing."""
+    """Size and format of the upload: upright, before any resizing. It is in `/openapi.json`."""
 
     width: int = Field(ge=1, description="Pixels")
     height: int = Field(ge=1, description="Pixels")
@@ -49,9 +52,9 @@ class Photo:
     """A decoded upload.
 
     Attributes:
-        pixels: (H, W, 3) uint8, RGB, of the size in the spec's `crop`.
-        width, height: of the upload, upright.
-        format: by content, not by name.
+        pixels: (H, W, 3) uint8, RGB; the size is the spec's `crop`.
+        width, height: size of the whole upload in pixels, upright.
+        format: the format as the content shows it, not the file's name.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -61,10 +64,18 @@ class Photo:
 
 
 def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
-    """Decode an upload and bring it to the network's input size.
+    """Return the decoded upload, resized and cropped to the network's input size.
+
+    Args:
+        data: the upload.
+        spec: the bundle's preprocessing.
+        max_pixels: larger images are refused.
 
     Raises:
-        EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: see their texts.
+        EmptyFile: the upload has no bytes.
+        UnsupportedImage: the upload's format or its kind of colours is not supported.
+        TooManyPixels: the image has more than `max_pixels`, or more than `limits` allows.
+        BrokenImage: the image is truncated or damaged, or it has too many segments.
     """
     kind = sniff(data)
     with _opened(data, kind, max_pixels) as image:
@@ -72,15 +83,16 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
 
 
 def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
-    """Decode an upload whole: upright, RGB, in its own size.
+    """Return the whole decoded upload: upright, RGB, in its own size.
 
     Args:
         data: the upload.
         max_pixels: larger images are refused.
-        at_least: where the short side may come out as small as this, large JPEGs are quicker.
+        at_least: if given, a large JPEG is reduced while it is decoded, which is quicker; no side
+            becomes shorter than this.
 
     Raises:
-        EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: see their texts.
+        EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: as in `decode`.
     """
     with _opened(data, sniff(data), max_pixels) as image:
         if at_least:
@@ -92,22 +104,24 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
 @contextmanager
 def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
     try:
-        check_parts(data, kind)
+        check_segments(data, kind)
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             check_pixels(image, max_pixels)
             _mend_transparency(image, data)
             yield image
     except ServiceError:
         raise
-    except Exception as error:  # decoders raise nearly anything on crafted files
+    except Exception as error:
+        # Pillow's decoders raise almost any exception for a crafted file.
         raise BrokenImage(f"The {kind} image is truncated or damaged") from error
 
 
 def _mend_transparency(image: Image.Image, data: bytes) -> None:
-    """Bring the transparent grey of a PNG to the scale of its pixels: from 2 or 4 bits to 8."""
+    """Scale a PNG's transparent grey from 2 or 4 bits to 8, as Pillow does with its pixels."""
     key = image.info.get("transparency")
     if image.mode == "L" and isinstance(key, int) and image.format == "PNG":
-        depth = data[24]  # in the header, which comes first
+        # The header is the first chunk, so its bit depth is always this byte.
+        depth = data[24]
         image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
@@ -116,21 +130,21 @@ def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
     _draft(image, spec)
     image.load()
     rgb = _upright(image)
-    if _orientation(image) in _ON_THEIR_SIDE:
+    if _orientation(image) in _SWAPS_WIDTH_AND_HEIGHT:
         width, height = height, width
     pixels = _resize_and_crop(rgb, spec.resized(width, height), spec)
     return Photo(np.asarray(pixels), width, height, kind)
 
 
 def _draft(image: Image.Image, spec: Preprocessing) -> None:
-    """Let the JPEG decoder halve a large photo in its DCT while it stays above the wanted size."""
+    """Let the JPEG decoder halve a large photo in its DCT, but not below the wanted size."""
     side = spec.resize_short or max(spec.resize or (0, 0))
     if side:
         image.draft(None, (side, side))
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the pixels as 8-bit RGB, the way up that EXIF says."""
+    """Return the pixels as 8-bit RGB, turned upright by the EXIF orientation."""
     turn, rgb = _UPRIGHT.get(_orientation(image)), _rgb(image)
     return rgb if turn is None else rgb.transpose(turn)
 
@@ -138,46 +152,47 @@ def _upright(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001  (nonsense in EXIF is no reason to refuse the pixels)
+    except Exception:  # noqa: BLE001  (an upload with damaged EXIF data still has its pixels)
         return 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Return the pixels as 8-bit RGB: alpha on white, 16-bit grey by its high byte."""
+    """Return the pixels as 8-bit RGB: alpha is laid on white, 16-bit grey keeps its high byte."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16"):
         image = _high_byte(image)
     if image.mode in ("I", "F", "LAB"):
-        raise UnsupportedImage("Images of 32 bits a channel or in Lab colours are not read")
+        raise UnsupportedImage("Images with 32 bits a channel or Lab colours are not supported")
     if image.has_transparency_data and not _alpha_is_unused(image):
         white, colours = Image.new("RGB", image.size, "white"), image.convert("RGBA")
-        white.paste(colours, mask=colours)  # alpha_composite would hold Python's lock all the while
+        # `alpha_composite` would hold Python's lock all the time, so the picture is pasted.
+        white.paste(colours, mask=colours)
         return white
     return image.convert("RGB")
 
 
 def _alpha_is_unused(image: Image.Image) -> bool:
-    """Tell whether an alpha of nothing but zeros is the fourth byte that many BMPs leave empty."""
+    """Return whether a BMP has only zeros as alpha: many BMPs do not use the fourth byte."""
     if image.format != "BMP" or image.mode != "RGBA":
         return False
     return image.getchannel("A").getextrema() == (0, 0)
 
 
 def _high_byte(image: Image.Image) -> Image.Image:
-    """Return deep grey in 8 bits; a TIFF's may have only 12 bits, or count from white."""
-    bits, from_white = 16, False
+    """Return 16-bit grey reduced to 8 bits; a TIFF may have 12 bits, or 0 may mean white."""
+    bits, zero_is_white = 16, False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (bits,))[0]
-        from_white = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+        zero_is_white = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-    return Image.fromarray(~grey if from_white else grey)
+    return Image.fromarray(~grey if zero_is_white else grey)
 
 
 def _resize_and_crop(
     image: Image.Image, resized: tuple[int, int], spec: Preprocessing
 ) -> Image.Image:
-    """Resize to `resized` and cut the centre, in one pass over just the pixels that stay."""
+    """Resize to `resized` and crop the centre, in one pass that computes only the kept pixels."""
     left, right = _span(image.width, resized[0], spec.crop[0])
     top, bottom = _span(image.height, resized[1], spec.crop[1])
     box = (left, top, right, bottom)
@@ -187,6 +202,6 @@ def _resize_and_crop(
 
 
 def _span(length: int, resized: int, crop: int) -> tuple[float, float]:
-    """Return where a centre crop of the resized length begins and ends in the original."""
+    """Return where a centre crop of the resized length begins and ends in the original length."""
     start = (resized - crop) // 2
     return start * length / resized, min(float(length), (start + crop) * length / resized)

@@ -3,16 +3,23 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from app.errors import ServiceError, UnsupportedImage
-from app.images.formats import sniff
+from app.errors import UnsupportedImage
+from app.images.formats import is_image
+
+# These first bytes of a file are enough to recognise its format.
+_HEADER_BYTES = 16
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """Return the files among `paths`, and all images below the folders among them, sorted."""
+    """Return the photos that `paths` name, in the order of `paths`.
+
+    A folder stands for all images in it and in its subfolders, sorted by path. Every other path is
+    returned unchecked.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.is_file() and _is_image(file))
+            found += sorted(file for file in path.rglob("*") if file.is_file() and _is_photo(file))
         else:
             found.append(path)
     return found
@@ -22,7 +29,7 @@ def contents(path: Path) -> bytes:
     """Return the file's bytes.
 
     Raises:
-        UnsupportedImage: it cannot be read.
+        UnsupportedImage: the file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -30,10 +37,9 @@ def contents(path: Path) -> bytes:
         raise UnsupportedImage(f"The file cannot be read: {error.strerror}") from error
 
 
-def _is_image(path: Path) -> bool:
+def _is_photo(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            sniff(file.read(16))
-    except (ServiceError, OSError):
+            return is_image(file.read(_HEADER_BYTES))
+    except OSError:
         return False
-    return True

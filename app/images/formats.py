@@ -1,12 +1,11 @@
-"""The formats that are read, told apart by their first bytes."""
+"""The supported image formats, recognised by their first bytes."""
 
 from collections.abc import Callable
 from typing import Literal
 
-from app.errors import EmptyFile, UnsupportedImage
+from app.errors import EmptyFile, ServiceError, UnsupportedImage
 
 Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
-
 
 _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
     "JPEG": lambda data: data.startswith(b"\xff\xd8\xff"),
@@ -19,15 +18,24 @@ _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
 
 
 def sniff(data: bytes) -> Format:
-    """Tell an image's format by its first bytes.
+    """Return the format that the first bytes of `data` show; 12 bytes are enough.
 
     Raises:
-        EmptyFile: there are none.
-        UnsupportedImage: none of the formats read here begins so.
+        EmptyFile: `data` has no bytes.
+        UnsupportedImage: no supported format begins with these bytes.
     """
     if not data:
         raise EmptyFile
-    for kind, begins in _SIGNATURES.items():
-        if begins(data):
+    for kind, matches in _SIGNATURES.items():
+        if matches(data):
             return kind
     raise UnsupportedImage(f"The file is not an image of a known format: {', '.join(_SIGNATURES)}")
+
+
+def is_image(data: bytes) -> bool:
+    """Return whether `data` begins like an image of a supported format."""
+    try:
+        sniff(data)
+    except ServiceError:
+        return False
+    return True

@@ -1,7 +1,7 @@
-"""The preprocessing spec of a bundle: `PreProcess.transform_ops` of its `inference.yml`, read once.
+"""The preprocessing spec of a bundle: how a photo becomes the network's input.
 
-The ops and their defaults are those of PaddleClas and PaddleX. One spec serves evaluation,
-prediction, export and serving alike; `images` does the geometry.
+Evaluation, prediction, export and serving use the same spec. `model.transform_ops` reads it from
+the bundle's `inference.yml`, and `images.decoding` resizes and crops by it.
 """
 
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ import numpy.typing as npt
 from PIL.Image import Resampling
 
 Channels = tuple[float, float, float]
-
-
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to an upright RGB photo before the network sees it.
+    """The steps from an upright RGB photo to the network's input.
 
     Attributes:
-        resize_short: length of the short side after resizing; None where `resize` is given.
+        resize_short: length of the short side after resizing, in pixels; None if `resize` is given.
         resize: (width, height) after resizing without regard to the aspect ratio, or None.
-        crop: (width, height) cut from the centre; the network's input size.
-        resample: Pillow's filter.
-        antialias: widen the filter when shrinking (Pillow's habit); False samples like OpenCV.
-        scale, mean, std: y = (x * scale - mean) / std for x in 0..255, a channel each of R, G, B.
+        crop: (width, height) that is cut from the centre; the network's input size.
+        resample: Pillow's resampling filter.
+        antialias: whether the filter is widened when it shrinks a photo, as Pillow does; False
+            samples as OpenCV does.
+        scale, mean, std: y = (x * scale - mean) / std for x in 0..255; `mean` and `std` have a
+            value for each of R, G, B.
     """
 
     resize_short: int | None
@@ -39,8 +39,8 @@ class Preprocessing:
     std: Channels
 
     def normalized(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return the network's input (N, 3, H, W) of RGB images (N, H, W, 3)."""
-        # (x * scale - mean) / std, with one multiplication and one addition a pixel
+        """Return the network's input (N, 3, H, W) for RGB images (N, H, W, 3)."""
+        # (x * scale - mean) / std needs only one multiplication and one addition a pixel this way.
         factor = (self.scale / np.array(self.std, np.float64)).astype(np.float32)
         offset = (-np.array(self.mean) / np.array(self.std)).astype(np.float32)
         planes = images.transpose(0, 3, 1, 2)  # (N, 3, H, W)
@@ -50,7 +50,7 @@ class Preprocessing:
         return x
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Return (width, height) of a photo after resizing, rounded as PaddleClas rounds."""
+        """Return the size (width, height) of a photo after resizing, rounded as in PaddleClas."""
         if self.resize:
             return self.resize
         ratio = (self.resize_short or min(self.crop)) / min(width, height)

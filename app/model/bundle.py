@@ -1,9 +1,9 @@
 """A model bundle: the directory that PaddleClas and PaddleX export, read and checked.
 
-`inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network,
-`inference.yml` its preprocessing and labels. What we know beyond that stands in the same yml
-under `Provenance`, a key that the other readers ignore. An `inference.onnx` may lie beside them,
-the same network for ONNX Runtime.
+`inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network, and
+`inference.yml` holds its preprocessing and labels. Our own records are in the same yml under
+`Provenance`, a key that the other readers ignore. The directory may also have `inference.onnx`, the
+same network for ONNX Runtime.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ ONNX = "inference.onnx"
 
 
 class Prediction(BaseModel):
-    """One class and its probability."""
+    """One class and its probability. It is in `/openapi.json`."""
 
     class_id: int = Field(ge=0, examples=[282])
     label: str = Field(examples=["tiger cat"])
@@ -38,17 +38,17 @@ class Prediction(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle. Cheap to pass to another process: it holds no weights.
+    """A checked bundle. It holds no weights, so it is cheap to pass to another process.
 
     Attributes:
-        directory: where it lies.
-        graph: the network's file, `.json` or `.pdmodel`.
+        directory: the bundle's directory, with all links resolved.
+        graph: the file of the network's structure, `.json` or `.pdmodel`.
         name: the model's name.
-        version: the first 12 hex digits of the parameters' SHA-256.
-        preprocessing: from upload to network input.
-        labels: a name a class in the order of the network's output; empty where the yml has none.
-        golden: answers that the network must give to a drawn picture, where they are recorded.
-        provenance: origin, licence, hashes, accuracy as recorded at the build.
+        version: the first 12 hex digits of the SHA-256 of the parameters' file.
+        preprocessing: the steps from an upload to the network's input.
+        labels: the classes' names in the order of the network's output; empty if the yml has none.
+        golden: answers that the network must give for a drawn picture; None if none are recorded.
+        provenance: origin, licence, hashes and accuracy as recorded when the bundle was built.
     """
 
     directory: Path
@@ -62,15 +62,15 @@ class Bundle:
 
     @property
     def parameters(self) -> Path:
-        """The weights' file."""
+        """The file of the weights."""
         return self.directory / PARAMETERS
 
     def label(self, class_id: int) -> str:
-        """Return the class's name, its number where the bundle has no names."""
+        """Return the name of the class, or its number if the bundle has no names."""
         return self.labels[class_id] if self.labels else str(class_id)
 
     def best(self, scores: npt.NDArray[np.float32], count: int) -> list[Prediction]:
-        """Return the `count` likeliest classes of `scores` (classes,), the likeliest first."""
+        """Return the `count` classes with the highest `scores` (classes,), the highest first."""
         return [
             Prediction(
                 class_id=class_id,
@@ -82,10 +82,12 @@ class Bundle:
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read and check the bundle in `directory`; a link is followed now, once for all its files.
+    """Return the checked bundle in `directory`.
+
+    A link is resolved once, so that all files come from one bundle even if the link changes.
 
     Raises:
-        BundleError: a file is missing, unreadable, not of the known form, or not the one recorded.
+        BundleError: a file is missing, unreadable, not of the known form, or not the recorded one.
     """
     try:
         return _load(directory)
@@ -94,12 +96,13 @@ def load_bundle(directory: Path) -> Bundle:
 
 
 def _load(directory: Path) -> Bundle:
-    if not directory.is_dir():  # nor where links lead in a circle: `resolve` would raise
+    # A link that leads to itself is no directory either; `resolve` would raise another error.
+    if not directory.is_dir():
         raise BundleError(f"{directory}: no such model directory")
     directory = directory.resolve()
     graph = next((p for name in GRAPHS if (p := directory / name).is_file()), None)
     if graph is None:
-        raise BundleError(f"{directory}: neither {GRAPHS[0]} nor {GRAPHS[1]} is there")
+        raise BundleError(f"{directory}: it has neither {GRAPHS[0]} nor {GRAPHS[1]}")
     for name in (PARAMETERS, CONFIG):
         if not (directory / name).is_file():
             raise BundleError(f"{directory}: {name} is missing")
@@ -110,7 +113,7 @@ def _load(directory: Path) -> Bundle:
 
 
 def sha256(path: Path) -> str:
-    """Return the file's SHA-256 in hex."""
+    """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -118,7 +121,8 @@ def sha256(path: Path) -> str:
 def _config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes or dates that are none
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError means bytes that are not UTF-8, or a date that does not exist.
         raise BundleError("not valid YAML") from error
     except RecursionError as error:
         raise BundleError("nested too deeply") from error
@@ -159,7 +163,7 @@ def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 def _labels(post_process: dict[str, Any]) -> tuple[str, ...]:
     if set(post_process) - {"Topk"}:
-        raise BundleError(f"unknown PostProcess {', '.join(post_process)}: only Topk is served")
+        raise BundleError(f"unknown PostProcess {', '.join(post_process)}: only Topk is supported")
     labels = _section(post_process, "Topk").get("label_list") or []
     if not isinstance(labels, list):
         raise BundleError("PostProcess.Topk.label_list is not a list")

@@ -1,7 +1,7 @@
-"""One loaded model, whichever library runs it. Lives in a worker process, never in the server's.
+"""The engine: one loaded model, with the same interface for each library.
 
-`paddle_engine` and `onnx_engine` only run the network; all that makes a photo its input and checks
-what comes out is here, once.
+It lives in a worker process, never in the server's process. `paddle_engine` and `onnx_engine` only
+run the network. For both, this file makes the network's input from photos and checks its output.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Engine:
 
     Raises:
         StartupError: the library is not installed or cannot load the network, there is no GPU, or
-            the bundle and what the network really does disagree.
+            the network does not do what its bundle says.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Engine:
             (N, classes) float32; each row sums to 1.
 
         Raises:
-            InferenceFailed: the network gave something that is no probability.
+            InferenceFailed: the output has NaN or infinite values, or not one row for each image.
         """
         scores = self._network(self._bundle.preprocessing.normalized(images))
         if self._logits:
@@ -60,7 +60,7 @@ class Engine:
         return np.asarray(scores, np.float32)
 
     def _check(self) -> int:
-        """Hold the network against its bundle on the golden picture; return the class count."""
+        """Check the network's answer to the golden picture; return its number of classes."""
         picture = golden.drawn_picture(*self._bundle.preprocessing.crop)[np.newaxis]
         try:
             scores = self.infer(picture)
@@ -71,20 +71,24 @@ class Engine:
         labels = len(self._bundle.labels)
         if labels and labels != scores.shape[1]:
             raise StartupError(f"{labels} labels, but the network has {scores.shape[1]} classes")
-        # PaddleClas exports with or without the softmax, and no file says which.
+        # PaddleClas exports networks with or without the softmax, and no file says which.
         self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
         if self._logits:
             scores = _softmax(scores)
         if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
-            raise StartupError(f"{self._bundle.directory} does not give its own golden answers")
+            raise StartupError(
+                f"the network of {self._bundle.directory} does not give the bundle's golden answers"
+            )
         return int(scores.shape[1])
 
 
 def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
-    """Import the engine's library, here and nowhere else; return what loads its networks.
+    """Import the engine's library and return the function that loads a network with it.
+
+    Apart from the training code, only this function imports such a library.
 
     Raises:
-        StartupError: it is not installed.
+        StartupError: the library is not installed.
     """
     try:
         if engine == "onnxruntime":

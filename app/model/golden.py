@@ -1,6 +1,6 @@
-"""Golden answers: what a network says of one drawn picture, recorded when its bundle is built.
+"""Golden answers: a network's scores for one drawn picture, recorded when its bundle is built.
 
-A worker that gives other answers runs other weights or a broken library, and must not serve.
+A worker that gives other answers has other weights or a broken library, so it must not serve.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,11 @@ import numpy.typing as npt
 from app.errors import BundleError
 from app.settings import EngineName
 
-# Room for another processor's rounding, far below what another file of weights would do.
+# Another processor rounds differently, but other weights change a score far more than this.
 TOLERANCE = 5e-3
-# In bfloat16, of a score that much beside: the drawn picture is none that a network is sure about.
-_OF_SCORE = 0.5
+# In bfloat16 a score may also differ by this share of itself. No network is sure about the drawn
+# picture, so small errors change its scores a lot.
+_BFLOAT16_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,16 @@ class Golden:
 
     @classmethod
     def record(cls, scores: npt.NDArray[np.float32], count: int = 5) -> Self:
-        """Keep the `count` highest of `scores` (classes,)."""
+        """Return golden answers of the `count` highest `scores` (classes,)."""
         best = np.argsort(-scores, kind="stable")[:count]
         return cls({int(class_id): round(float(scores[class_id]), 6) for class_id in best})
 
     @classmethod
     def parse(cls, answers: Any) -> Self:  # noqa: ANN401  (YAML)
-        """Read back what `as_list` wrote.
+        """Return the golden answers from the data that `as_list` returned.
 
         Raises:
-            BundleError: it is not of that form.
+            BundleError: `answers` does not have that form.
         """
         try:
             return cls({int(row["class_id"]): float(row["score"]) for row in answers})
@@ -44,21 +45,21 @@ class Golden:
             raise BundleError("Provenance.golden is not readable") from error
 
     def as_list(self) -> list[dict[str, float]]:
-        """Return plain data for YAML."""
+        """Return the answers as plain data for YAML."""
         return [{"class_id": class_id, "score": s} for class_id, s in self.scores.items()]
 
     def agrees(self, scores: npt.NDArray[np.float32], engine: EngineName) -> bool:
-        """Tell whether `scores` (classes,) are the recorded ones, as near as `engine` comes."""
-        part = _OF_SCORE if engine == "paddle-bfloat16" else 0
+        """Return whether `scores` (classes,) differ from the recorded ones by rounding at most."""
+        share = _BFLOAT16_SHARE if engine == "paddle-bfloat16" else 0
         return all(
             0 <= class_id < len(scores)
-            and abs(float(scores[class_id]) - score) <= TOLERANCE + part * score
+            and abs(float(scores[class_id]) - score) <= TOLERANCE + share * score
             for class_id, score in self.scores.items()
         )
 
 
 def drawn_picture(width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Draw two slopes and a chequerboard, (height, width, 3), the same on every machine."""
+    """Return two gradients and a chequerboard (height, width, 3), the same on every machine."""
     y, x = np.mgrid[0:height, 0:width]
     red, green = (x * 255) // max(width - 1, 1), (y * 255) // max(height - 1, 1)
     blue = ((x // 16 + y // 16) % 2) * 255

@@ -1,4 +1,4 @@
-"""Classify files on disk, through the very code that serves."""
+"""Classifies files on disk with the same code that serves uploads."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +16,12 @@ from app.images.preprocessing import Preprocessing
 from app.model.bundle import Bundle, Prediction
 from app.model.engine import Engine, Scores
 
-_BATCH = 4  # on CPU, larger batches are slower for each photo
-
-
-class FileAnswer(NamedTuple):
-    """A photo as the network saw it, and its scores (classes,)."""
-
-    photo: Photo
-    scores: Scores
+# On a CPU, the time per photo is longer in larger batches.
+_BATCH_SIZE = 4
 
 
 class FilePrediction(BaseModel):
-    """What the command line says of one file."""
+    """The output of the command line for one classified file."""
 
     file: str
     predictions: list[Prediction]
@@ -35,7 +29,7 @@ class FilePrediction(BaseModel):
 
 
 class FileError(BaseModel):
-    """Why it says nothing of one."""
+    """The output of the command line for a file that cannot be classified."""
 
     file: str
     code: str
@@ -45,7 +39,13 @@ class FileError(BaseModel):
 def predict(
     paths: Sequence[Path], bundle: Bundle, engine: Engine, top_k: int, max_pixels: int
 ) -> Iterator[FilePrediction | FileError]:
-    """Classify files in their order; one that cannot be read gives an error and is no stop."""
+    """Yield the `top_k` best classes of each file, in the given order.
+
+    For a file that cannot be read, the generator yields the error and goes on.
+
+    Raises:
+        InferenceFailed: the network gave no valid answer.
+    """
     for path, answer in zip(paths, classify(paths, bundle, engine, max_pixels), strict=True):
         if isinstance(answer, FileAnswer):
             photo = answer.photo
@@ -58,14 +58,25 @@ def predict(
             yield FileError(file=str(path), code=answer.code, detail=str(answer))
 
 
+class FileAnswer(NamedTuple):
+    """A photo with the network's pixels, and its scores (classes,)."""
+
+    photo: Photo
+    scores: Scores
+
+
 def classify(
     paths: Sequence[Path], bundle: Bundle, engine: Engine, max_pixels: int
 ) -> Iterator[FileAnswer | ServiceError]:
-    """Yield for each file, in their order, what the network says or why it cannot be read."""
+    """Yield the scores of each file in the given order, or the error if it cannot be read.
+
+    Raises:
+        InferenceFailed: the network gave no valid answer.
+    """
     read = partial(_read, spec=bundle.preprocessing, max_pixels=max_pixels)
-    with ThreadPoolExecutor(_BATCH) as threads:
-        for start in range(0, len(paths), _BATCH):
-            photos = list(threads.map(read, paths[start : start + _BATCH]))
+    with ThreadPoolExecutor(_BATCH_SIZE) as threads:
+        for start in range(0, len(paths), _BATCH_SIZE):
+            photos = list(threads.map(read, paths[start : start + _BATCH_SIZE]))
             pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
             rows = iter(engine.infer(np.stack(pixels)) if pixels else ())
             for photo in photos:

@@ -1,4 +1,7 @@
-"""ONNX Runtime on one bundle; `engine` loads it where it is asked for. It needs no Paddle."""
+"""The engine ONNX Runtime. `engine.library` imports this file only if the engine is set to it.
+
+This engine needs no Paddle.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +13,16 @@ from app.settings import Device
 
 
 class OnnxNetwork:
-    """One loaded network.
+    """One network that ONNX Runtime has loaded.
 
     Raises:
-        StartupError: the bundle has no such file, ONNX Runtime cannot load it, or a GPU is wanted.
+        StartupError: the bundle has no `inference.onnx`, ONNX Runtime cannot load it, or `device`
+            is a GPU.
     """
 
     def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
         if device != "cpu":
-            raise StartupError("the engine onnxruntime runs on the CPU only here")
+            raise StartupError("the engine onnxruntime runs on the CPU only, but device is gpu")
         file = bundle.directory / ONNX
         if not file.is_file():
             raise StartupError(
@@ -34,7 +38,7 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map (N, 3, H, W) to what the network gives, (N, classes) where it is a classifier."""
+        """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
         return np.asarray(self._session.run(None, {self._input: planes})[0])
 
 
@@ -42,9 +46,10 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that wait sleep; spinning would take the cores from decoding.
+    # Waiting threads sleep, because spinning threads would take the cores from decoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A plan of the memory for each batch size: no quicker, but 60 MB more.
+    # A memory plan for each batch size would take 60 MB more and save no time.
     options.enable_mem_pattern = False
-    options.log_severity_level = 4  # whatever is fatal is raised too
+    # Level 4 logs only fatal errors, and ONNX Runtime raises those as exceptions, too.
+    options.log_severity_level = 4
     return options

@@ -1,7 +1,7 @@
-"""Paddle Inference on one bundle; `engine` loads it where it is asked for, in a worker process.
+"""The engine Paddle Inference. `engine.library` imports this file only if the engine is set to it.
 
-`predictor.run()` holds Python's GIL for the whole batch, so beside an event loop it would freeze
-everything else.
+It runs in a worker process because `predictor.run()` holds Python's GIL for the whole batch. In the
+server's process it would stop the event loop, and with it everything else.
 """
 
 import os
@@ -19,20 +19,22 @@ from app.errors import StartupError
 from app.model.bfloat16 import rounded
 from app.settings import Device
 
-os.environ.setdefault("GLOG_minloglevel", "1")  # nothing below a warning on stderr
+# Paddle's C++ code writes warnings and errors to stderr, but no information below that level.
+os.environ.setdefault("GLOG_minloglevel", "1")
 
-with warnings.catch_warnings():  # Paddle looks for a compiler cache that nothing here needs
+# Paddle warns if it does not find ccache, a compiler cache that is not needed here.
+with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import paddle
     from paddle import inference
 
-# Paddle hands each tensor that a batch needs no more to a thread that frees it, and waking that
-# thread costs 1.5 ms of CPU a batch. Let it wait until this much can be freed.
+# Paddle hands each tensor that a batch no longer needs to a thread that frees it, and waking that
+# thread costs 1.5 ms of CPU a batch. Therefore Paddle waits until it can free this many GB.
 _GARBAGE_GB = 0.03
 
 
-class Files(Protocol):
-    """Where a network lies: a bundle, or what training has saved for a while."""
+class NetworkFiles(Protocol):
+    """The files of a network: those of a bundle, or temporary ones from training."""
 
     @property
     def directory(self) -> Path: ...  # noqa: D102
@@ -43,17 +45,21 @@ class Files(Protocol):
 
 
 class PaddleNetwork:
-    """One loaded network.
+    """One network that Paddle Inference has loaded.
 
     Args:
-        bfloat16: compute in bfloat16 where it is quicker; weights and answers stay float32.
+        files: the network's files.
+        device: "cpu" or "gpu".
+        threads: the number of threads of one inference on a CPU.
+        bfloat16: whether Paddle computes in bfloat16 where that is quicker; weights and answers
+            stay float32.
 
     Raises:
-        StartupError: Paddle cannot load it, or there is no GPU, or no bfloat16.
+        StartupError: Paddle cannot load the network, or the machine has no GPU or no bfloat16.
     """
 
     def __init__(
-        self, files: Files, device: Device, threads: int, *, bfloat16: bool = False
+        self, files: NetworkFiles, device: Device, threads: int, *, bfloat16: bool = False
     ) -> None:
         if bfloat16:
             _require_bfloat16(files, device)
@@ -72,7 +78,7 @@ class PaddleNetwork:
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
     def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map (N, 3, H, W) to what the network gives, (N, classes) where it is a classifier."""
+        """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
         self._input.copy_from_cpu(planes)
         self._predictor.run()
         return np.asarray(self._output.copy_to_cpu())
@@ -82,7 +88,8 @@ def _config(graph: Path, parameters: Path, device: Device, threads: int) -> infe
     config = inference.Config(str(graph), str(parameters))
     config.disable_glog_info()
     if device == "gpu":
-        config.enable_use_gpu(256, 0)  # MB of memory to begin with, device
+        # Paddle first reserves 256 MB on GPU 0.
+        config.enable_use_gpu(256, 0)
     else:
         config.disable_gpu()
         config.enable_mkldnn()
@@ -94,12 +101,13 @@ def _config(graph: Path, parameters: Path, device: Device, threads: int) -> infe
 
 
 @contextmanager
-def _rounded(files: Files) -> Iterator[Path]:
-    """Yield a file with the parameters of `files` as bfloat16 wants them."""
+def _rounded(files: NetworkFiles) -> Iterator[Path]:
+    """Yield a temporary file with the parameters of `files` rounded for bfloat16."""
     content = files.parameters.read_bytes()
     for weights in paddle.jit.load(str(files.graph.with_suffix(""))).parameters():
         if weights.dtype == paddle.float32 and weights.shape[1:] == [1, 3, 3]:
-            filters = weights.numpy()  # stand in the file as they stand in memory
+            # The file holds the weights' bytes as they are in memory.
+            filters = weights.numpy()
             content = content.replace(filters.tobytes(), rounded(filters).tobytes())
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
@@ -107,9 +115,9 @@ def _rounded(files: Files) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def _require_bfloat16(files: Files, device: Device) -> None:
+def _require_bfloat16(files: NetworkFiles, device: Device) -> None:
     if device != "cpu":
-        raise StartupError("the engine paddle-bfloat16 runs on the CPU only here")
+        raise StartupError("the engine paddle-bfloat16 runs on the CPU only, but device is gpu")
     if files.graph.suffix != ".json":
         raise StartupError(f"the engine paddle-bfloat16 needs inference.json, not {files.graph}")
     if not paddle.base.core.supports_bfloat16_fast_performance():
@@ -117,7 +125,11 @@ def _require_bfloat16(files: Files, device: Device) -> None:
 
 
 def require_gpu() -> None:
-    """Raise StartupError where there is no GPU to work on."""
+    """Check that Paddle can use a GPU.
+
+    Raises:
+        StartupError: PaddlePaddle is built without CUDA, or the machine has no visible GPU.
+    """
     if not paddle.device.is_compiled_with_cuda():
         raise StartupError("device is gpu, but this PaddlePaddle is built without CUDA")
     if not paddle.device.cuda.device_count():

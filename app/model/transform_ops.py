@@ -1,6 +1,6 @@
-"""How PaddleClas and PaddleX write down a bundle's preprocessing, read into our spec.
+"""Reads our preprocessing spec from `PreProcess.transform_ops` in a bundle's `inference.yml`.
 
-It is `PreProcess.transform_ops` in `inference.yml`; the ops and their defaults are theirs.
+The ops and their default values are those of PaddleClas and PaddleX.
 """
 
 import math
@@ -20,25 +20,21 @@ _PILLOW_FILTERS = {
     "lanczos": Resampling.LANCZOS,
     "hamming": Resampling.HAMMING,
 }
-
-
-# OpenCV's names; its linear and cubic filters look at 2x2 and 4x4 pixels however large the photo.
 _OPENCV_FILTERS = {
     "nearest": Resampling.NEAREST,
     "bilinear": Resampling.BILINEAR,
     "bicubic": Resampling.BICUBIC,
     "area": Resampling.BOX,
 }
-
-
-_POINT_SAMPLED = {"nearest", "bilinear", "bicubic"}
+# With these filters, OpenCV looks at 1, 2x2 or 4x4 pixels, however large the photo is.
+_WITHOUT_ANTIALIAS = {"nearest", "bilinear", "bicubic"}
 
 
 def read_transform_ops(ops: Sequence[Mapping[str, Any]]) -> Preprocessing:
-    """Read `PreProcess.transform_ops`.
+    """Return the preprocessing that `PreProcess.transform_ops` describes.
 
     Raises:
-        BundleError: an op or a value that we do not know; guessing would give wrong answers.
+        BundleError: an op or a value is unknown; guessing its meaning would give wrong answers.
     """
     known: dict[str, dict[str, Any]] = {}
     for op in ops:
@@ -46,13 +42,13 @@ def read_transform_ops(ops: Sequence[Mapping[str, Any]]) -> Preprocessing:
             if name not in _PARAMETERS:
                 raise BundleError(f"unknown transform op {name!r}")
             if name in known:
-                raise BundleError(f"transform op {name} stands there twice")
+                raise BundleError(f"transform op {name} is given twice")
             known[name] = _parameters(name, parameters)
     _check_order(list(known))
     return _preprocessing(known)
 
 
-# In the only order that makes sense for them.
+# These are the known ops with their parameters, in the only order that makes sense.
 _PARAMETERS = {
     "DecodeImage": {"to_rgb", "to_np", "channel_first", "backend"},
     "ResizeImage": {"size", "resize_short", "interpolation", "backend", "return_numpy"},
@@ -73,7 +69,7 @@ def _parameters(name: str, parameters: Any) -> dict[str, Any]:  # noqa: ANN401  
 
 def _check_order(names: list[str]) -> None:
     if names != [name for name in _PARAMETERS if name in names]:
-        raise BundleError(f"transform ops in an order we do not know: {', '.join(names)}")
+        raise BundleError(f"transform ops in an unknown order: {', '.join(names)}")
     for needed in ("ResizeImage", "NormalizeImage"):
         if needed not in names:
             raise BundleError(f"transform ops without {needed}")
@@ -129,11 +125,14 @@ def _filter(interpolation: Any, backend: Any) -> tuple[Resampling, bool]:  # noq
     filters = {"pil": _PILLOW_FILTERS, "cv2": _OPENCV_FILTERS}.get(backend, {})
     if name not in filters:
         raise BundleError(f"ResizeImage: unknown interpolation {name!r} of backend {backend!r}")
-    return filters[name], backend == "pil" or name not in _POINT_SAMPLED
+    return filters[name], backend == "pil" or name not in _WITHOUT_ANTIALIAS
 
 
 def _fraction(value: Any) -> float:  # noqa: ANN401  (YAML)
-    """Read 0.0039 as well as '1.0/255.0' (which PaddleClas gives to eval; we do not)."""
+    """Return a scale that is given as a number (0.0039) or as a fraction ('1.0/255.0').
+
+    PaddleClas gives the text to `eval`; we do not.
+    """
     if value is None:
         return 1 / 255
     numerator, _, denominator = str(value).partition("/")

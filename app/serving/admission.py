@@ -1,4 +1,4 @@
-"""The door: how many photos, and how many of their bytes, may be inside at once."""
+"""Admission control: how many photos, and how many bytes of uploads, the server takes at once."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ from app.telemetry.metrics import Metrics
 
 
 class Admission:
-    """Counts who is inside; refuses at once whoever would wait in vain.
+    """Gives out permits for photos, and refuses at once a photo that would wait in vain.
 
     Attributes:
-        in_flight: photos inside, from their upload's end to their answer.
-        bytes_held: of all uploads, also of those that still arrive.
+        in_flight: photos that hold a permit, from the end of the upload to the answer.
+        bytes_held: bytes of all uploads, including uploads that are still arriving.
     """
 
     def __init__(
@@ -27,8 +27,9 @@ class Admission:
         self.in_flight = 0
         self.bytes_held = 0
         self._failing = failing
-        self._throughput = throughput  # photos/s; 0 while it is unknown
-        self._places = settings.places
+        # The throughput is in photos/s; it is 0 while it is unknown.
+        self._throughput = throughput
+        self._max_permits = settings.places
         self._longest_wait_s = settings.longest_wait_s
         self._capacity_bytes = settings.capacity_bytes
         metrics.capacity.set_function(lambda: self.capacity)
@@ -38,22 +39,24 @@ class Admission:
 
     @property
     def capacity(self) -> int:
-        """Photos that may be inside now: a slow machine takes fewer, but half of them always."""
-        in_time = self._throughput() * self._longest_wait_s or self._places
-        return min(self._places, max((self._places + 1) // 2, int(in_time)))
+        """Permits that exist now: fewer than the maximum on a slow machine, but at least half."""
+        answered_in_time = self._throughput() * self._longest_wait_s or self._max_permits
+        return min(self._max_permits, max((self._max_permits + 1) // 2, int(answered_in_time)))
 
     def check(self, time_allowed_s: float = math.inf, size: int = 0) -> None:
-        """Refuse whom there is no place, no memory, no worker or no time for.
+        """Refuse a photo if there is no permit, no memory, no worker or not enough time for it.
 
-        A lost worker is replaced within seconds, and who comes meanwhile waits; only when that
-        fails are callers sent away.
+        The pool replaces a lost worker within seconds, and photos that arrive meanwhile wait.
+        Photos are refused for want of a worker only if new workers repeatedly fail to start.
 
         Args:
-            time_allowed_s: how long the caller waits.
-            size: bytes of the upload, as far as it is announced.
+            time_allowed_s: seconds that the client waits.
+            size: bytes of the upload; 0 if the client does not announce them.
 
         Raises:
-            NotReady, Overloaded, DeadlineUnreachable: see their texts.
+            NotReady: no worker is left, and new ones repeatedly fail to start.
+            Overloaded: all permits are taken, or all uploads together have too many bytes.
+            DeadlineUnreachable: the predicted wait is longer than `time_allowed_s`.
         """
         if self._failing():
             raise NotReady
@@ -66,7 +69,7 @@ class Admission:
 
     @contextmanager
     def admit(self, time_allowed_s: float = math.inf) -> Iterator[None]:
-        """Hold one of the places till the answer; raises as `check` does."""
+        """Hold a permit until the block ends. The errors are those of `check`."""
         self.check(time_allowed_s)
         self.in_flight += 1
         try:
@@ -80,12 +83,12 @@ class Admission:
     ) -> Iterator[Callable[[int], None]]:
         """Check as `check` does, then count an upload's bytes while they arrive.
 
-        The photo still has to be admitted after its upload, because it takes a place only then:
-        a slow upload must not keep others out.
+        The photo still has to be admitted after its upload, because it takes a permit only then:
+        a slow upload must not keep other photos out.
 
         Yields:
-            A function to call with the length of each piece of the body. The bytes count until
-            the block ends. It raises Overloaded if all uploads together have too many bytes.
+            A function to call with the length of each piece of the body. The bytes count until the
+            block ends. The function raises Overloaded if all uploads together have too many bytes.
         """
         self.check(time_allowed_s, announced)
         held = 0

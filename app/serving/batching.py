@@ -1,6 +1,7 @@
-"""The queue between requests and workers. Knows no HTTP, no image format and no Paddle.
+"""The queue between requests and workers. The queue knows no HTTP, no image format and no Paddle.
 
-State changes only in plain functions, between two awaits, so no cancellation can land in them.
+Its state changes only in plain functions between two awaits, because a cancellation cannot
+interrupt these.
 """
 
 import asyncio
@@ -23,7 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answer:
-    """What one photo gets: scores (classes,), how long it waited and ran, and with how many."""
+    """The network's answer to one photo.
+
+    Attributes:
+        scores: (classes,) float32.
+        queue_s: seconds that the photo waited for a worker.
+        inference_s: seconds that the photo's batch took.
+        batch_size: photos in that batch.
+    """
 
     scores: Scores
     queue_s: float
@@ -41,12 +49,12 @@ class _Waiting:
 class Batcher:
     """Hands photos to idle workers in batches.
 
-    An idle worker starts at once on its share of what waits, and while all are busy the next batch
-    grows, up to the pool's `max_batch_size`. Only with a `max_wait_s` above 0 does an idle worker
-    wait so long for a batch to fill.
+    An idle worker starts at once on its share of the waiting photos. While all workers are busy,
+    the next batch grows, up to the pool's `max_batch_size`. If `max_wait_s` is above 0, an idle
+    worker first waits for a batch to fill, but no longer than that.
 
     Attributes:
-        rate: at which the workers finish photos.
+        rate: the throughput of the workers.
     """
 
     def __init__(self, pool: Pool, max_wait_s: float, metrics: Metrics) -> None:
@@ -65,62 +73,76 @@ class Batcher:
         return len(self._queue)
 
     def submit(self, pixels: Pixels) -> asyncio.Future[Answer]:
-        """Queue one photo. Cancelling the future takes it out again."""
+        """Queue one photo, and return its future. Cancelling the future removes the photo."""
         future = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(pixels, future, time.perf_counter())  # uvloop's clock has milliseconds
+        # The event loop's clock would be too coarse, because uvloop's counts whole milliseconds.
+        waiting = _Waiting(pixels, future, time.perf_counter())
         self._queue.append(waiting)
         self._dispatch()
         return waiting.future
 
     def _dispatch(self) -> None:
-        """Start a batch on every idle worker while photos wait. Never awaits."""
-        while self._drop_gone() and self._ripe() and (worker := self._pool.take()):
+        """Start a batch on every idle worker while photos wait. This function never awaits."""
+        while self._drop_gone() and self._batch_due() and (worker := self._pool.take()):
             task = asyncio.create_task(self._run(worker, self._next_batch()))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     def _drop_gone(self) -> bool:
-        """Forget callers at the head who left or whose time is up; tell whether any are there."""
+        """Drop photos at the head that need no answer any more, and return whether others wait.
+
+        A photo needs no answer if its client has left or its deadline has passed.
+        """
         while self._queue and self._queue[0].future.done():
             self._queue.popleft()
         return bool(self._queue)
 
-    def _ripe(self) -> bool:
-        """Tell whether the head of the queue has waited enough; else come back when it has."""
+    def _batch_due(self) -> bool:
+        """Return whether the next batch is full or its first photo has waited long enough.
+
+        If neither is true, a timer calls `_dispatch` when the photo has waited long enough.
+        """
         if self._timer:
             self._timer.cancel()
-        left = self._queue[0].since + self._max_wait_s - time.perf_counter()
-        if len(self._queue) >= self._pool.max_batch_size or left <= 0:
+        remaining_s = self._queue[0].since + self._max_wait_s - time.perf_counter()
+        if len(self._queue) >= self._pool.max_batch_size or remaining_s <= 0:
             return True
-        self._timer = asyncio.get_running_loop().call_later(left, self._dispatch)
+        self._timer = asyncio.get_running_loop().call_later(remaining_s, self._dispatch)
         return False
 
     def _next_batch(self) -> list[_Waiting]:
-        most = min(self._pool.max_batch_size, math.ceil(len(self._queue) / self._sharing))
+        share = math.ceil(len(self._queue) / self._sharing_workers)
+        size = min(self._pool.max_batch_size, share)
         batch: list[_Waiting] = []
-        while len(batch) < most and self._drop_gone():
+        while len(batch) < size and self._drop_gone():
             batch.append(self._queue.popleft())
         return batch
 
     @property
-    def _sharing(self) -> int:
-        """Workers that share what waits, as they are idle soon; one where batches shall fill."""
+    def _sharing_workers(self) -> int:
+        """How many workers share the waiting photos.
+
+        All workers share them, because a busy worker is soon idle. If idle workers wait for a batch
+        to fill, one worker takes all photos.
+        """
         return 1 if self._max_wait_s else max(1, self._pool.up)
 
     async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
         try:
             error = await self._attempt(worker, batch)
             if isinstance(error, InferenceFailed) and len(batch) > 1:
-                for waiting in batch:  # one by one, so that only the culprit fails
+                # Each photo runs again alone, so that only the photo that breaks the batch fails.
+                for waiting in batch:
                     _fail([waiting], await self._attempt(worker, [waiting]))
             _fail(batch, error)
         finally:
-            _fail(batch, InferenceFailed())  # whoever has no answer by now, whatever happened
+            # Whatever has happened, no photo of the batch is left waiting without an answer.
+            _fail(batch, InferenceFailed())
             self._pool.give_back(worker)
             self._dispatch()
 
     async def _attempt(self, worker: Worker, batch: list[_Waiting]) -> ServiceError | None:
-        """Give each of the batch its answer, or return why there is none."""
+        """Run the batch and answer each of its photos, or return the error if that fails."""
         started = time.perf_counter()
         self._metrics.batch_size.observe(len(batch))
         self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
@@ -144,4 +166,5 @@ class Batcher:
 def _fail(batch: Sequence[_Waiting], error: ServiceError | None) -> None:
     for waiting in batch:
         if error and not waiting.future.done():
-            waiting.future.set_exception(type(error)(str(error)))  # one each, with its traceback
+            # Each future gets a new exception, because raising one adds a traceback to it.
+            waiting.future.set_exception(type(error)(str(error)))

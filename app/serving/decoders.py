@@ -1,4 +1,4 @@
-"""The threads that decode uploads, beside the event loop."""
+"""The threads that decode uploads while the event loop goes on."""
 
 import asyncio
 import time
@@ -10,10 +10,10 @@ from app.serving.throughput import Throughput
 
 
 class Decoders:
-    """So many threads; what comes while all of them decode waits.
+    """A fixed number of threads that decode uploads. While all are busy, further uploads wait.
 
     Attributes:
-        rate: at which they decode.
+        rate: the throughput of the threads.
     """
 
     def __init__(self, count: int, max_pixels: int) -> None:
@@ -22,17 +22,21 @@ class Decoders:
         self._threads = ThreadPoolExecutor(count, "decode")
 
     def submit(self, data: bytes, spec: Preprocessing) -> asyncio.Future[Photo]:
-        """Decode one upload; cancelling the future takes out one that has not begun."""
+        """Decode one upload, and return its future.
+
+        Cancelling the future removes the upload if no thread has started to decode it.
+        """
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._threads, self._decode, data, spec)
 
     def stop(self) -> None:
-        """Begin no more."""
+        """Drop the uploads that wait. An upload that is being decoded finishes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, data: bytes, spec: Preprocessing) -> Photo:
         started = time.perf_counter()
         photo = decode(data, spec, self._max_pixels)
-        # Another thread may learn at the same time, and one be lost: it is an estimate.
+        # If two threads call `learn` at once, one measurement may be lost. The rate is only an
+        # estimate, so that does no harm.
         self.rate.learn(time.perf_counter() - started)
         return photo

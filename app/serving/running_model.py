@@ -13,19 +13,19 @@ from app.workers.interfaces import Pool, PoolFactory
 
 
 class RunningModel:
-    """A started bundle. Requests hold on to it, so that an old one ends when they have ended."""
+    """A started bundle. It counts its requests, because `stop` waits for the last of them."""
 
     def __init__(
         self,
         bundle: Bundle,
         pool: Pool,
         batcher: Batcher,
-        running: AbstractAsyncContextManager[Pool],
+        running_pool: AbstractAsyncContextManager[Pool],
     ) -> None:
         self.bundle = bundle
         self.pool = pool
         self.batcher = batcher
-        self._running = running
+        self._running_pool = running_pool
         self._requests = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -42,19 +42,19 @@ class RunningModel:
     async def start(
         cls, bundle: Bundle, settings: Settings, metrics: Metrics, pool_factory: PoolFactory
     ) -> Self:
-        """Start its workers.
+        """Start the workers of `bundle`, and return the running model.
 
         Raises:
-            StartupError: one of them cannot load the model or gives wrong golden answers.
+            StartupError: a worker cannot load the model or gives wrong golden answers.
         """
-        running = pool_factory(bundle, settings, metrics)
-        pool = await running.__aenter__()
+        running_pool = pool_factory(bundle, settings, metrics)
+        pool = await running_pool.__aenter__()
         batcher = Batcher(pool, settings.max_wait_ms / 1000, metrics)
-        return cls(bundle, pool, batcher, running)
+        return cls(bundle, pool, batcher, running_pool)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep its workers until the block's end."""
+        """Keep the workers running until the block ends."""
         self._requests += 1
         self._unused.clear()
         try:
@@ -65,8 +65,8 @@ class RunningModel:
                 self._unused.set()
 
     async def stop(self) -> None:
-        """Wait for its last request, then stop its workers; cancelled, stop them at once."""
+        """Stop the workers after the last request, or at once if the wait is cancelled."""
         try:
             await self._unused.wait()
         finally:
-            await self._running.__aexit__(None, None, None)
+            await self._running_pool.__aexit__(None, None, None)

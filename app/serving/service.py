@@ -1,4 +1,4 @@
-"""What one running service is made of, and the way of one photo through it."""
+"""The components of one running service, and the steps of one photo through them."""
 
 import asyncio
 import logging
@@ -33,7 +33,6 @@ from app.workers.interfaces import Pool, PoolFactory
 
 Readiness = Literal["ready", "not_ready", "draining"]
 
-
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -44,10 +43,10 @@ class Classified:
     """The answer to one photo.
 
     Attributes:
-        bundle: the one that answered.
-        predictions: the likeliest class first.
-        photo: the photo as it was decoded.
-        seconds: spent in each stage: decode, queue, inference, and in total.
+        bundle: the bundle that gave the answer.
+        predictions: the classes, the likeliest first.
+        photo: the decoded photo.
+        seconds: {stage: seconds} for decode, queue, inference and total.
     """
 
     bundle: Bundle
@@ -57,11 +56,11 @@ class Classified:
 
 
 class Service:
-    """One service: its parts, held together without any module-level state.
+    """One service with all its components, which need no module-level state.
 
     Attributes:
-        running: what answers now; `reload` puts another in its place.
-        draining: the end has begun.
+        running: the model that answers now; `reload` replaces it.
+        draining: whether the shutdown has begun.
     """
 
     def __init__(
@@ -87,10 +86,10 @@ class Service:
 
     @asynccontextmanager
     async def serving(self, bundle: Bundle) -> AsyncIterator[None]:
-        """Serve `bundle` until the block's end.
+        """Serve `bundle` until the block ends.
 
         Raises:
-            StartupError: a worker cannot load it.
+            StartupError: a worker cannot load the bundle or gives wrong golden answers.
         """
         self._take_over(await self._started(bundle, self.settings))
         try:
@@ -100,15 +99,15 @@ class Service:
             await self.running.stop()
 
     async def reload(self) -> None:
-        """Let the bundle that lies in the model directory now take over, and lose no request.
+        """Switch to the bundle that is in the model directory now, without losing a request.
 
-        It starts with one worker beside the old ones, for whose memory there may be no more room;
-        the others follow when the old ones have ended.
+        The new bundle starts with one worker beside the old workers, because the machine may not
+        have the memory for more. The other workers follow when the old ones have stopped.
 
         Raises:
-            Draining: the end has begun, and nobody would stop the new one.
-            ReloadRefused: it cannot be used; the old one serves on.
-            ReloadRunning: a reload is going on already.
+            Draining: the shutdown has begun, so nothing would stop the new workers.
+            ReloadRefused: the bundle cannot be used; the old one goes on serving.
+            ReloadRunning: another reload is running already.
         """
         if self._reloading.locked():
             raise ReloadRunning
@@ -120,7 +119,7 @@ class Service:
                 first = self.settings.model_copy(update={"workers": 1})
                 new = await self._started(bundle, first)
             except (BundleError, StartupError) as error:
-                log.error("the new bundle is refused: %s", error)  # noqa: TRY400  (one line)
+                log.error("the new bundle is refused: %s", error)  # noqa: TRY400  (no traceback)
                 raise ReloadRefused(str(error)) from error
             if self.draining:
                 await new.stop()
@@ -146,24 +145,24 @@ class Service:
 
     @property
     def pool(self) -> Pool:
-        """Its workers."""
+        """The workers of the bundle that answers now."""
         return self.running.pool
 
     @property
     def readiness(self) -> Readiness:
-        """Whether photos are taken: a worker has its model, and the end has not begun."""
+        """The readiness state: ready if a worker has its model and the shutdown has not begun."""
         if self.draining:
             return "draining"
         return "ready" if self.pool.up else "not_ready"
 
     @property
     def throughput(self) -> float:
-        """Photos a second that are finished now, by the slower stage; 0 while it is unknown."""
+        """Photos per second that the slower stage, decode or inference, finishes; 0 if unknown."""
         return min(self._decoders.rate.per_s, self.running.batcher.rate.per_s)
 
     @property
     def ready(self) -> bool:
-        """Whether photos are taken. Being full does not count: that is a 429."""
+        """Whether photos are accepted. A service at full capacity is ready, and answers 429."""
         return self.readiness == "ready"
 
     async def classify(
@@ -173,19 +172,20 @@ class Service:
         time_allowed_s: float,
         gone: asyncio.Future[None],
     ) -> Classified:
-        """Say what is in the photo `data`.
+        """Return the classes that a photo most likely shows.
 
         Args:
             data: the upload's bytes.
-            top_k: how many classes to name; None means five.
-            time_allowed_s: how long the caller waits; the service's own deadline holds as well.
-            gone: done when the caller has closed the connection.
+            top_k: how many classes to return; None means five.
+            time_allowed_s: seconds that the client waits; the service's deadline applies as well.
+            gone: a future that is done when the client has closed the connection.
 
         Raises:
-            ServiceError: one of its subclasses says why there is no answer.
+            ServiceError: there is no answer; the subclass says why.
         """
         stages, started = Stages(self._tracer), time.perf_counter()
-        running = self.running  # this photo stays with it, even if a reload puts another there
+        # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
+        running = self.running
         count = _count(top_k, running.pool.classes)
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
         with self.admission.admit(time_allowed_s), running.in_use():
@@ -204,7 +204,7 @@ class Service:
             "total": time.perf_counter() - started,
         }
         self.metrics.observe_answer(answer.scores, seconds)
-        _add_answered(stages, decoded, answer)
+        _add_spans(stages, decoded, answer)
         predictions = running.bundle.best(answer.scores, count)
         return Classified(running.bundle, predictions, photo, seconds)
 
@@ -215,21 +215,26 @@ def _count(top_k: int | None, classes: int) -> int:
     return top_k or min(5, classes)
 
 
-def _add_answered(stages: Stages, queued: float, answer: Answer) -> None:
-    taken = queued + answer.queue_s
-    stages.add("queue", queued, taken)
+def _add_spans(stages: Stages, queued: float, answer: Answer) -> None:
+    started = queued + answer.queue_s
+    stages.add("queue", queued, started)
     size = {"classifier.batch_size": answer.batch_size}
-    stages.add("inference", taken, taken + answer.inference_s, size)
+    stages.add("inference", started, started + answer.inference_s, size)
 
 
 async def _first(
     result: asyncio.Future[Result], gone: asyncio.Future[None], deadline: float
 ) -> Result:
-    """Wait for the result, the deadline or the caller's leaving, whichever is first."""
+    """Return the result if it comes before the deadline and before the client leaves.
+
+    Raises:
+        ClientClosed: the client has closed the connection first.
+        DeadlineExceeded: the deadline has passed first.
+    """
     try:
-        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        remaining_s = max(0.0, deadline - asyncio.get_running_loop().time())
         either: set[asyncio.Future[Any]] = {result, gone}
-        await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=remaining_s, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
         raise ClientClosed if gone.done() else DeadlineExceeded

@@ -1,23 +1,29 @@
-"""How quickly photos are finished, learned from those that were: what a wait is predicted from."""
+"""The throughput, estimated from finished photos. Admission predicts waiting times from it."""
 
 from collections.abc import Callable
 
-_SMOOTHING = 0.1  # the weight of what was seen last
+# The weight of the newest photo in the smoothed time per photo.
+_SMOOTHING = 0.1
 
 
 class Throughput:
-    """Of some that work side by side, workers or decoders; `count` says how many there are now."""
+    """Photos per second that several workers or decoders finish together.
+
+    The rate is computed from a smoothed time per photo. `count` returns how many workers or
+    decoders there are now.
+    """
 
     def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
-        self._photo_s: float | None = None  # of one of them, smoothed; None before any
+        # The smoothed seconds per photo of one worker or decoder; None before the first photo.
+        self._photo_s: float | None = None
 
     def learn(self, photo_s: float) -> None:
-        """Count in that one of them has just taken `photo_s` for a photo."""
+        """Update the smoothed time: one worker or decoder has taken `photo_s` for a photo."""
         before = photo_s if self._photo_s is None else self._photo_s
         self._photo_s = before + _SMOOTHING * (photo_s - before)
 
     @property
     def per_s(self) -> float:
-        """Photos a second that all of them finish; 0 while that is unknown."""
+        """Photos per second of all workers or decoders together; 0 while that is unknown."""
         return self._count() / self._photo_s if self._photo_s else 0.0

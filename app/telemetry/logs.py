@@ -1,4 +1,4 @@
-"""Logs: a JSON object a line for machines, plain text on a terminal."""
+"""Logs: one JSON object on each line for machines, plain text on a terminal."""
 
 import logging
 import sys
@@ -13,30 +13,32 @@ from pythonjsonlogger.json import JsonFormatter
 
 from app.settings import LogFormat, LogLevel
 
-Records = Queue[logging.LogRecord | None]  # None ends them
+# None tells the writer to end.
+Records = Queue[logging.LogRecord | None]
 
-_MAX_WAITING = 10_000
+_MAX_WAITING = 10_000  # records
 _FLUSH_S = 5.0
 
 
 def configure_logging(level: LogLevel, form: LogFormat) -> None:
-    """Send all that this process says, uvicorn's own too, to standard output in one format."""
+    """Send all log records of this process, with uvicorn's, to standard output in one format."""
     handler = logging.StreamHandler(sys.stdout)
     text = form == "text" or (form == "auto" and sys.stdout.isatty())
     handler.setFormatter(_TextFormatter() if text else _json_formatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in ("PIL", "python_multipart"):  # what is odd in an upload gets a 4xx
+    # These libraries log what is wrong with an upload, but the client already gets a 4xx for that.
+    for name in ("PIL", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
-def written_aside() -> Iterator[None]:
-    """Let a thread write the log, so that one who is slow to take it stops nothing else.
+def threaded_logging() -> Iterator[None]:
+    """Let a thread write the log inside the block, so that a slow log reader blocks nothing else.
 
-    Lines that find 10000 waiting are lost.
+    A record is lost if 10000 records already wait.
     """
     root, records = logging.getLogger(), Records(_MAX_WAITING)
-    handlers, root.handlers = root.handlers, [_Aside(records)]
+    handlers, root.handlers = root.handlers, [_ToThread(records)]
     writer = Thread(target=_write, args=(records, handlers), daemon=True)
     writer.start()
     try:
@@ -54,8 +56,8 @@ def _write(records: Records, handlers: Sequence[logging.Handler]) -> None:
             handler.handle(record)
 
 
-class _Aside(QueueHandler):
-    """Gives records to the thread that writes them; their text is made at once, as of now."""
+class _ToThread(QueueHandler):
+    """Hands records to the writing thread. It makes their text at once, before a value changes."""
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         record.msg, record.args = record.getMessage(), None
@@ -72,12 +74,13 @@ def _json_formatter() -> logging.Formatter:
         timestamp="time",
         rename_fields={"levelname": "level", "name": "logger"},
         json_ensure_ascii=False,
-        reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's text again, with colours
+        # uvicorn adds its message a second time, with colours.
+        reserved_attrs=[*RESERVED_ATTRS, "color_message"],
     )
 
 
 class _TextFormatter(logging.Formatter):
-    """`12:00:01 INFO  message`, and for a request how it went."""
+    """Formats `12:00:01 INFO    message`; a request adds its outcome, duration and id."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")

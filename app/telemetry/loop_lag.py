@@ -1,4 +1,4 @@
-"""How late the event loop wakes: whatever blocks it delays every caller, and shows here."""
+"""How late the event loop wakes. A function that blocks the loop delays every client."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ _INTERVAL_S = 0.1
 
 @asynccontextmanager
 async def watched(lag_seconds: Histogram) -> AsyncIterator[None]:
-    """Measure the running event loop's lag, from now to the end of the block."""
+    """Measure the running event loop's lag until the end of the block."""
     task = asyncio.create_task(_watch(lag_seconds))
     try:
         yield
@@ -24,6 +24,7 @@ async def watched(lag_seconds: Histogram) -> AsyncIterator[None]:
 
 async def _watch(lag_seconds: Histogram) -> None:
     while True:
-        due = time.perf_counter() + _INTERVAL_S  # uvloop's own clock stands still in a callback
+        # uvloop's own clock does not advance during a callback, so it cannot show a stall.
+        due = time.perf_counter() + _INTERVAL_S
         await asyncio.sleep(_INTERVAL_S)
         lag_seconds.observe(max(0.0, time.perf_counter() - due))

@@ -1,4 +1,4 @@
-"""What Prometheus sees. One registry a service, so that a test may build ten."""
+"""The metrics for Prometheus. Each service has its own registry, so a test can build several."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series that nobody reads
+# The client would export a second series, `..._created`, for each counter and histogram.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no type for it
 
 _STAGES = ("decode", "queue", "inference", "total")
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -25,7 +26,7 @@ _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The service's counters, gauges and histograms, `classifier_` before each name."""
+    """The service's counters, gauges and histograms. Each name begins with `classifier_`."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -36,81 +37,94 @@ class Metrics:
         )
         self.request_seconds = self._histogram(
             "http_request_duration_seconds",
-            "Time from the request's head to the response's end.",
+            "Time from the headers of the request to the end of the response.",
             _LATENCY_S,
             "route",
         )
         self.outcomes = self._counter(
-            "outcomes_total", "Photos by what became of them: ok, or the error's code.", "reason"
+            "outcomes_total", "Photos by outcome: ok, or the code of the error.", "reason"
         )
         self.stage_seconds = self._histogram(
             "stage_duration_seconds",
-            "Time of an answered photo in each stage: decode, queue, inference, total.",
+            "Time that an answered photo spent in a stage: decode, queue, inference, or total.",
             _LATENCY_S,
             "stage",
         )
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}
         self.top1_score = self._histogram(
             "top1_score",
-            "Highest score of an answer. Another distribution than before: other photos come.",
+            "Highest score of an answer. Its distribution changes if clients send other photos.",
             _SHARES,
         )
         self.entropy = self._histogram(
             "entropy",
-            "Entropy of an answer's scores: 0 is certain of one class, 1 knows nothing.",
+            "Entropy of an answer's scores: 0 if one class is certain, 1 if all are equal.",
             _SHARES,
         )
         self.loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds",
-            "By how much the event loop woke too late; callers wait as long when it stalls.",
+            "How late the event loop wakes. Every request waits for that time as well.",
             _LAG_S,
         )
-        self.batch_size = self._histogram("batch_size", "Photos in a batch.", _BATCH_SIZES)
+        self.batch_size = self._histogram(
+            "batch_size", "Photos in a batch that a worker computes.", _BATCH_SIZES
+        )
         self.batch_padding = self._counter(
             "batch_padding_total",
-            "Rows computed for nothing, as a batch is padded to a size that was warmed.",
+            "Empty rows that workers compute, because a batch is padded to a warmed-up size.",
         )
-        self.queue_depth = self._gauge("queue_depth", "Photos that wait for a worker.")
-        self.in_flight = self._gauge("in_flight", "Photos inside, from the door to the answer.")
-        self.capacity = self._gauge("capacity", "Photos that may be inside at once now.")
-        self.in_flight_bytes = self._gauge("in_flight_bytes", "Bytes of uploads inside.")
+        self.queue_depth = self._gauge("queue_depth", "Decoded photos that wait for a worker.")
+        self.in_flight = self._gauge(
+            "in_flight", "Photos that hold a permit, from the end of the upload to the answer."
+        )
+        self.capacity = self._gauge(
+            "capacity", "Permits: photos that may be in flight at the same time."
+        )
+        self.in_flight_bytes = self._gauge("in_flight_bytes", "Bytes of all uploads in memory.")
         self.capacity_bytes = self._gauge(
-            "capacity_bytes", "Bytes of uploads that may be inside at once."
+            "capacity_bytes", "Bytes of uploads that may be in memory at the same time."
         )
         self.throughput = self._gauge(
-            "photos_per_second", "Photos a second that decoders and workers finish now."
+            "photos_per_second",
+            "Photos per second that decoders and workers can finish; 0 while unknown.",
         )
-        self.ready = self._gauge("ready", "1 while the service takes photos.")
-        self.workers = self._gauge("workers", "Workers that there should be.")
-        self.hopeless = self._gauge("hopeless", "1 when only a restart of the service can help.")
+        self.ready = self._gauge(
+            "ready", "1 while the service is ready to take photos, otherwise 0."
+        )
+        self.workers = self._gauge("workers", "Workers that the service should have.")
+        self.hopeless = self._gauge(
+            "hopeless", "1 when only a restart of the service can help, otherwise 0."
+        )
         self.workers_up = self._gauge("workers_up", "Workers with a loaded model.")
         self.worker_restarts = self._counter(
             "worker_restarts_total",
-            "Workers replaced, by why the old one ended: crash, hang, canary, recycle.",
+            "Workers that were replaced, by reason: crash, hang, canary or recycle.",
             "reason",
         )
         self.worker_resident_bytes = self._gauge(
-            "worker_resident_bytes", "Memory that a worker's process holds.", "worker"
+            "worker_resident_bytes", "Resident memory of a worker's process.", "worker"
         )
         self.canaries = self._counter(
             "canaries_total",
-            "Golden answers asked of idle workers: ok, wrong, or failed to answer.",
+            "Checks of an idle worker against the golden answers: ok, wrong, or failed.",
             "result",
         )
         self.golden_ok = self._gauge(
-            "golden_ok", "0 after a worker's wrong golden answer, until one gives the right one."
+            "golden_ok", "0 after a wrong golden answer, until a worker gives a right one; else 1."
         )
         self.golden_ok.set(1)
         self.measured_batch = self._gauge(
-            "measured_batch_seconds", "Time of a batch by its size, measured at the start.", "size"
+            "measured_batch_seconds", "Time of a batch, by its size, measured at the start.", "size"
         )
-        self.max_batch_size = self._gauge("max_batch_size", "Photos in one batch at most.")
-        self.model = Info("classifier_model", "The bundle that is served.", registry=registry)
-        self.build = Info("classifier_build", "The service itself.", registry=registry)
+        self.max_batch_size = self._gauge("max_batch_size", "Largest number of photos in a batch.")
+        self.model = Info(
+            "classifier_model", "The bundle that the service runs.", registry=registry
+        )
+        self.build = Info("classifier_build", "The version of the service.", registry=registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        """Show what has not happened yet: a series that appears with 1 has no increase."""
+        """Export these series with 0, because Prometheus sees no increase in a new series."""
         for result in ("ok", "wrong", "failed"):
             self.canaries.labels(result)
         for reason in ("crash", "hang", "canary", "recycle"):
@@ -120,14 +134,14 @@ class Metrics:
             self.requests.labels("POST", "/predict", str(status))
 
     def observe_answer(self, scores: npt.NDArray[np.float32], seconds: Mapping[str, float]) -> None:
-        """Note one answer: its scores (classes,), and how long it was in each stage."""
+        """Record one answer: its scores (classes,), and its seconds in each stage."""
         for stage, duration in seconds.items():
             self._stages[stage].observe(duration)
         self.top1_score.observe(float(scores.max()))
         self.entropy.observe(_entropy(scores))
 
     def observe_batch_sizes(self, max_batch_size: int, batch_seconds: Mapping[int, float]) -> None:
-        """Note the largest batch of the model that serves now, and what was measured for it."""
+        """Record the largest batch of the model that serves now, and the seconds by batch size."""
         self.max_batch_size.set(max_batch_size)
         self.measured_batch.clear()
         for size, seconds in batch_seconds.items():
@@ -146,7 +160,7 @@ class Metrics:
 
 
 def _entropy(scores: npt.NDArray[np.float32]) -> float:
-    """Return the entropy of `scores` (classes,) as a share of the highest possible."""
+    """Return the entropy of `scores` (classes,), divided by the highest possible entropy."""
     if len(scores) < 2:
         return 0.0
     likely = scores[scores > 0]

@@ -1,7 +1,8 @@
-"""Traces: FastAPI makes a span of each request, the service one of each stage; both go out by OTLP.
+"""Traces: FastAPI makes a span for each request, the service one for each stage. OTLP sends both.
 
-OpenTelemetry's API comes with FastAPI, and without its SDK does nothing. SDK and exporter are the
-extra `otel`, imported only where traces are wanted, and set by their own variables, OTEL_...
+OpenTelemetry's API comes with FastAPI and does nothing without the SDK. The extra `otel` installs
+the SDK and the exporter. They are imported only if CLASSIFIER_TRACES is on, and their own
+environment variables, OTEL_..., configure them.
 """
 
 import logging
@@ -23,18 +24,19 @@ if TYPE_CHECKING:
 
 _FLUSH_S = 3.0
 _WARN_EVERY_S = 60.0
-_UNTRACED = ("/health", "/metrics")  # asked every few seconds, by machines
+# Probes and Prometheus ask these paths every few seconds.
+_UNTRACED = ("/health", "/metrics")
 _TRACEPARENT = TraceContextTextMapPropagator()
 
 
 class Traces:
-    """What makes spans and sends them; where they are not wanted, nothing at all.
+    """Makes and sends spans. Without `wanted`, it does nothing.
 
     Attributes:
-        tracer: for spans of our own, below that of the request.
+        tracer: makes the service's own spans, below the span of the request.
 
     Raises:
-        StartupError: the packages are not installed, or do not take their settings.
+        StartupError: the packages are not installed, or OpenTelemetry rejects its settings.
     """
 
     def __init__(self, wanted: bool) -> None:
@@ -45,7 +47,7 @@ class Traces:
 
     @property
     def telemetry(self) -> TelemetryConfig:
-        """What FastAPI does: a span for each request. Metrics and logs are our own."""
+        """FastAPI's configuration: it makes a span for each request, but no metrics and no logs."""
         return {
             "tracing": self._provider is not None,
             "tracer_provider": self._provider,
@@ -56,7 +58,7 @@ class Traces:
         }
 
     def flush(self) -> None:
-        """Send what is left and end, within 3 s: the SDK itself may wait for half a minute."""
+        """Send the remaining spans and stop, within 3 s. The SDK alone may wait for 30 s."""
         if self._provider:
             flushing = threading.Thread(target=self._provider.shutdown, daemon=True)
             flushing.start()
@@ -64,7 +66,7 @@ class Traces:
 
 
 def trace_ids(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return for the log the trace and span that we are in; else the caller's trace, if any."""
+    """Return the ids of the current trace and span for the log, or else the client's trace id."""
     own = trace.get_current_span().get_span_context()
     if own.is_valid:
         return {"trace_id": format_trace_id(own.trace_id), "span_id": format_span_id(own.span_id)}
@@ -73,7 +75,7 @@ def trace_ids(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 class Stages:
-    """The spans of one photo's stages, below that of the request, each made when it is over."""
+    """The spans of one photo's stages, below the span of the request."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -82,7 +84,7 @@ class Stages:
     def add(
         self, name: str, started: float, ended: float, attributes: Mapping[str, int] | None = None
     ) -> None:
-        """Make one; its times are `time.perf_counter()`'s."""
+        """Make the span of a stage that is over. Times are readings of `time.perf_counter()`."""
         began_ns, ended_ns = (self._epoch_ns + int(at * 1e9) for at in (started, ended))
         self._tracer.start_span(name, attributes=attributes, start_time=began_ns).end(ended_ns)
 
@@ -100,22 +102,25 @@ def _exporting_provider() -> "TracerProvider":
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError as error:
         raise StartupError(
-            f"CLASSIFIER_TRACES needs the packages of requirements/otel.txt: {error}"
+            "CLASSIFIER_TRACES needs the packages of requirements/otel.txt: install them, "
+            f"or run make serve TRACES=true ({error})"
         ) from error
     ours = {"service.name": "photo-classifier", "service.version": __version__}
     resource = resources.Resource.create(ours).merge(resources.OTELResourceDetector().detect())
     try:
         sending = BatchSpanProcessor(trace_exporter.OTLPSpanExporter())
     except ValueError as error:
-        raise StartupError(f"OpenTelemetry's settings: {error}") from error
-    logging.getLogger(trace_exporter.__name__).addFilter(_Seldom())
+        raise StartupError(
+            f"OpenTelemetry's settings: {error}; correct its OTEL_ variables"
+        ) from error
+    logging.getLogger(trace_exporter.__name__).addFilter(_OncePerMinute())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(sending)
     return provider
 
 
-class _Seldom(logging.Filter):
-    """A line a minute: while nobody takes the traces, each attempt would say so."""
+class _OncePerMinute(logging.Filter):
+    """Lets one record a minute pass, because the exporter warns at each attempt that fails."""
 
     _next = 0.0
 

@@ -1,9 +1,10 @@
-"""From the network to a bundle: everything that serving does not need."""
+"""From labelled photos and published weights to a bundle."""
 
 import os
 import warnings
 
-# What Paddle says at each import and export is of no use here: that it misses a compiler cache,
-# and that its static graph leaves out a feature nobody asked for.
+# Two messages of Paddle are of no use here. At each import, Paddle warns that no compiler cache
+# (ccache) is installed. At each export, it logs that its static graph lacks a feature that this
+# program does not need.
 warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 os.environ.setdefault("GLOG_minloglevel", "2")

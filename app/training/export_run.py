@@ -1,4 +1,4 @@
-"""A run -> a bundle: its best network, measured and calibrated on the photos held out."""
+"""`export`: a run's best network as a bundle, measured and calibrated on held-out photos."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.evaluate import evaluate
 from app.training.evaluation.temperature import fit_temperature
-from app.training.network.export import Card, check_place, export
+from app.training.network.export import Card, check_replaceable, export
 from app.training.network.folding import divide_logits
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
@@ -24,47 +24,55 @@ from app.training.weights.origins import model_name
 
 
 def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    """Export the best network of the run in `folder`; return the bundle's place and its figures.
+    """Export the best network of the run in `folder` as a bundle.
 
-    What is measured is a bundle through the code that serves; the temperature is then divided into
-    the last layer, which changes scores but not their order.
+    The accuracy is measured on an exported bundle with the code that serves it. The last layer's
+    logits are then divided by the fitted temperature, which changes the scores but not their order.
+
+    Args:
+        folder: the run's folder.
+        directory: the bundle's path; by default the folder "bundle" in the run's folder.
+
+    Returns:
+        The bundle's path, and its accuracy and temperature as plain data for JSON.
 
     Raises:
-        StartupError: it is no run's folder, the place holds something else, a photo held out is
-            gone, or the bundle does not answer as the network does.
+        StartupError: `folder` is not a run's folder or has no best network yet, `directory` exists
+            and is not a bundle, a held-out photo cannot be read, or the bundle gives other scores
+            than the network.
     """
-    run, place = Run(folder), directory or folder / "bundle"
-    check_place(place)
+    run, target = Run(folder), directory or folder / "bundle"
+    check_replaceable(target)
     recipe, network = run.recipe, run.best_network()
-    measured = _measure(network, recipe, run.photos.validation)
-    logits = np.log(np.maximum(measured.scores, np.finfo(np.float32).tiny))
-    temperature = fit_temperature(logits, measured.truth)
+    scored = _measure(network, recipe, run.photos.validation)
+    logits = np.log(np.maximum(scored.scores, np.finfo(np.float32).tiny))
+    temperature = fit_temperature(logits, scored.truth)
     divide_logits(network.out, temperature)
-    figures = {
+    metrics = {
         "accuracy": {
-            "top1": round(measured.top(1), 6),
-            "top5": round(measured.top(5), 6),
-            "photos": len(measured.truth),
+            "top1": round(scored.top(1), 6),
+            "top5": round(scored.top(5), 6),
+            "photos": len(scored.truth),
         },
         "temperature": round(temperature, 6),
     }
-    export(network, _card(recipe, run, figures), place)
-    return place, figures
+    export(network, _card(recipe, run, metrics), target)
+    return target, metrics
 
 
-def _card(recipe: Recipe, run: Run, figures: dict[str, Any]) -> Card:
+def _card(recipe: Recipe, run: Run, metrics: dict[str, Any]) -> Card:
     origin = {key: value for key, value in recipe.origin.items() if key != "accuracy"}
     provenance = {
         "source": f"trained here, run {run.folder.resolve().name}",
         "started_from": origin,
-        **figures,
+        **metrics,
         "training": recipe.options.model_dump(exclude={"max_pixels", "workers"}),
     }
     return Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, provenance)
 
 
 def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) -> Scored:
-    """Export the network as it is and ask the engine for the photos held out."""
+    """Export the uncalibrated network to a temporary bundle and classify the held-out photos."""
     card = Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, {})
     with tempfile.TemporaryDirectory(prefix="measured-") as temporary:
         export(network, card, Path(temporary) / "bundle")

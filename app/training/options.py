@@ -1,4 +1,4 @@
-"""What may be chosen for a training run; written into its folder and read back from there."""
+"""The options of a training run, which are written into its folder and read back from there."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ SETTINGS = "settings.json"
 
 
 class Options(BaseModel):
-    """The choices, each with the default that just works; see `python -m app train --help`."""
+    """All options with defaults that suit most data sets; see `python -m app train --help`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,15 +43,15 @@ class Options(BaseModel):
 
 
 class Recipe(BaseModel):
-    """All that makes the network beside its weights.
+    """Everything besides the weights that is needed to build the run's network again.
 
     Attributes:
-        options: what was chosen.
-        classes: in the order of the network's output.
-        scale, padding: of the network.
-        pretrained: whether it began with weights that know something.
-        transform_ops: the preprocessing in PaddleClas's words.
-        origin: where the first weights come from.
+        options: the options of the run.
+        classes: the names of the classes, in the order of the network's output.
+        scale, padding: the arguments of `MobileNetV2`.
+        pretrained: whether training began with pretrained weights instead of random ones.
+        transform_ops: the preprocessing in PaddleClas's format.
+        origin: the source of the first weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +66,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(folder: Path) -> Recipe | None:
-    """Read the recipe of the run in `folder`; None where there is none that can be read."""
+    """Return the recipe of the run in `folder`, or None if the folder has no readable recipe."""
     try:
         return Recipe.model_validate_json((folder / SETTINGS).read_bytes())
     except (OSError, ValidationError):

@@ -1,10 +1,9 @@
-"""`train`: from photos, or from a run that was stopped, to a trained network."""
+"""`train`: trains a network on labelled photos, in a new run or in a run that was stopped."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from paddle import device, distributed
 from paddle.utils import unique_name
 
@@ -13,14 +12,21 @@ from app.host import granted_cores
 from app.model.paddle_engine import require_gpu
 from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
-from app.training.data.check import Broken, Findings, Look, check, inspect, tasks
+from app.training.data.check import (
+    BrokenPhoto,
+    CheckedPhoto,
+    CheckResult,
+    check,
+    inspect,
+    list_photos,
+)
 from app.training.data.dataset import Dataset
 from app.training.data.holdout import Photos, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
-from app.training.learning.losses import Loss, balanced_weights
+from app.training.learning.losses import make_loss
 from app.training.learning.phases import phases
 from app.training.learning.trainer import Position, RunContext, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
@@ -28,66 +34,77 @@ from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder
 from app.training.run.progress import Display
 from app.training.run.report import write_report
-from app.training.weights.pretrained import build_network, start
+from app.training.weights.pretrained import build_network, initial_network
 
+# Without --workers, at most this many processes read photos.
 _MAX_WORKERS = 8
 
 
 def train(
     data: Path, options: Options, folder: Path | None, classes: Sequence[str] | None = None
 ) -> tuple[Run, Position]:
-    """Train on the photos in `data`; return the run and where it ended.
+    """Train on the photos in `data`; return the run and its last position.
 
-    `classes` are their names in order, where they are not those of the folders.
+    Args:
+        data: a folder of photos or a list file.
+        options: the user's choices.
+        folder: the new run's folder; by default the first free one below runs/.
+        classes: the class names in order; by default the names of the class folders.
 
     Raises:
-        StartupError: there is not what it takes, or somebody pressed Ctrl-C; the text says how to
-            go on then.
+        StartupError: an option, a photo, the weights or the folder cannot be used, or the user
+            pressed Ctrl-C. After Ctrl-C the message says how to continue.
     """
-    with unique_name.guard():  # the optimizer's moments have the same names in every process
-        share = _prepare(options)
-        display = Display(quiet=share.rank > 0)
-        phases(options)  # what cannot be is said before the work
+    # The guard restarts Paddle's numbering of names, so that the optimizer's moments have the same
+    # names in every process.
+    with unique_name.guard():
+        shard = _prepare(options)
+        display = Display(quiet=shard.rank > 0)
+        # This call checks the options before the slow work begins.
+        phases(options)
         photos = read_photos(data, options.holdout, options.seed, classes)
         if photos.classes == tuple(map(str, range(len(photos.classes)))):
-            display.say("the classes have numbers for names; --labels FILE gives them others")
-        if share.world > 1 and folder is None:
-            raise StartupError("several processes need the run's folder named: --output RUN")
-        if folder and share.rank == 0:
+            display.say("the class names are numbers; --labels FILE gives the classes other names")
+        if shard.world > 1 and folder is None:
+            raise StartupError("training with several processes needs --output RUN")
+        if folder and shard.rank == 0:
             Run(folder).make()
-        recipe, network = start(options, photos.classes)
-        photos = _sound(photos, options, display)
+        recipe, network = initial_network(options, photos.classes)
+        photos = _checked(photos, options, display)
         run = Run(folder or free_folder(data))
-        if share.rank == 0:
+        if shard.rank == 0:
             run.create(recipe, photos)
-        if share.world > 1:
+        if shard.world > 1:
             distributed.barrier()
-        return run, _work(run, network, photos, share, display)
+        return run, _run_trainer(run, network, photos, shard, display)
 
 
 def resume(folder: Path) -> tuple[Run, Position]:
-    """Go on with the run in `folder`, as if it had not been stopped.
+    """Continue the run in `folder`; return the run and its last position.
+
+    The result is the same as if the run had not been stopped.
 
     Raises:
-        StartupError: as `train`, or it is no run's folder.
+        StartupError: `folder` is not a run's folder, or the run cannot go on; see `train`.
     """
     with unique_name.guard():
         run = Run(folder)
-        share = _prepare(run.recipe.options)
-        network = _fresh(run.recipe) if run.last() is None else build_network(run.recipe)
-        return run, _work(run, network, run.photos, share, Display(quiet=share.rank > 0))
-
-
-def _fresh(recipe: Recipe) -> MobileNetV2:
-    return start(recipe.options, recipe.classes)[1]
+        recipe = run.recipe
+        shard = _prepare(recipe.options)
+        if run.last() is None:
+            _, network = initial_network(recipe.options, recipe.classes)
+        else:
+            network = build_network(recipe)
+        display = Display(quiet=shard.rank > 0)
+        return run, _run_trainer(run, network, run.photos, shard, display)
 
 
 def _prepare(options: Options) -> Shard:
-    """Set Paddle up; return this process's part of the work."""
+    """Set up Paddle's device and processes; return this process's shard of the batches."""
     if options.device == "gpu":
         require_gpu()
     elif options.amp:
-        raise StartupError("--amp needs --device gpu: on CPU it would not be quicker")
+        raise StartupError("--amp needs --device gpu, because AMP is not faster on a CPU")
     world = distributed.get_world_size()
     device.set_device(options.device)
     if world > 1:
@@ -95,52 +112,68 @@ def _prepare(options: Options) -> Shard:
     return Shard(distributed.get_rank(), world)
 
 
-def _sound(photos: Photos, options: Options, display: Display) -> Photos:
-    """Decode every photo once; leave out what is broken, or stop where that is asked for."""
+def _checked(photos: Photos, options: Options, display: Display) -> Photos:
+    """Decode every photo once; return the photos without the broken ones.
+
+    Raises:
+        StartupError: a photo is broken, and the option --broken is "fail".
+    """
     parts = {
         "train": Dataset(photos.classes, photos.train),
         "held out": Dataset(photos.classes, photos.validation),
     }
     with display, display.bar("checking photos", len(photos.all)):
-        looks = inspect(tasks(parts), granted_cores(), options.max_pixels, by_pixels=False)
-        found = check(_shown(looks, display), parts)
-        _warn(found, display)
-    broken = [path for path, _ in found.broken]
+        outcomes = inspect(list_photos(parts), granted_cores(), options.max_pixels, by_pixels=False)
+        result = check(_shown(outcomes, display), parts)
+        _warn(result, display)
+    broken = [path for path, _ in result.broken]
     if broken and options.broken == "fail":
-        raise StartupError(f"{len(broken)} photos cannot be read, the first is {broken[0]}")
+        count = "1 photo" if len(broken) == 1 else f"{len(broken)} photos"
+        raise StartupError(
+            f"{count} cannot be read, first {broken[0]}: remove broken photos or use --broken skip"
+        )
     return photos.without(broken)
 
 
-def _shown(looks: Iterable[Look | Broken], display: Display) -> Iterator[Look | Broken]:
-    for look in looks:
+def _shown(
+    outcomes: Iterable[CheckedPhoto | BrokenPhoto], display: Display
+) -> Iterator[CheckedPhoto | BrokenPhoto]:
+    """Yield the outcomes; move the progress bar on, and show each broken photo."""
+    for outcome in outcomes:
         display.advance(1)
-        if isinstance(look, Broken):
-            display.say(f"broken: {look.path}: {look.error}")
-        yield look
+        if isinstance(outcome, BrokenPhoto):
+            display.say(f"broken: {outcome.path}: {outcome.error}")
+        yield outcome
 
 
-def _warn(found: Findings, display: Display) -> None:
-    named = f"`{command('dataset', 'check', 'DIR')}` names them"
-    if leaks := len(found.leaks):
+def _warn(result: CheckResult, display: Display) -> None:
+    """Show how many photos are on both sides, and how many are in two classes."""
+    hint = f"`{command('dataset', 'check', 'DIR')}` lists them"
+    if leaks := len(result.leaks):
         are = "photos are" if leaks > 1 else "photo is"
-        display.say(f"{leaks} {are} held out and learned from too, which flatters; {named}")
-    if several := len(found.contradictions):
-        stand = "photos stand" if several > 1 else "photo stands"
-        display.say(f"{several} {stand} under two classes; {named}")
+        display.say(
+            f"{leaks} {are} held out and also learned from, "
+            f"so the measured accuracy is too high; {hint}"
+        )
+    if contradictions := len(result.contradictions):
+        are = "photos are" if contradictions > 1 else "photo is"
+        display.say(f"{contradictions} {are} in two classes; {hint}")
 
 
-def _work(
-    run: Run, network: MobileNetV2, photos: Photos, share: Shard, display: Display
+def _run_trainer(
+    run: Run, network: MobileNetV2, photos: Photos, shard: Shard, display: Display
 ) -> Position:
+    """Train from the run's last checkpoint on, write the report, and return the last position."""
     recipe = run.recipe
-    learner = Learner(network, recipe, _loss(recipe.options, photos), share.world)
+    learner = Learner(network, recipe, make_loss(recipe.options, photos), shard.world)
     with ExitStack() as stack:
         loader = stack.enter_context(_loader(recipe))
         stack.enter_context(display)
         interruption = Interruption()
-        if share.world == 1:  # several would stop at different steps, and wait for one another
+        # Several processes would stop at different steps and then wait for one another for ever.
+        if shard.world == 1:
             stack.enter_context(interruption)
-        trainer = Trainer(learner, photos, RunContext(run, loader, display, share, interruption))
+        trainer = Trainer(learner, photos, RunContext(run, loader, display, shard, interruption))
         trainer.resume()
         try:
             trainer.train()
@@ -150,22 +183,14 @@ def _work(
                 f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
             ) from error
         finally:
-            if share.rank == 0 and trainer.place.rows:
-                write_report(run, trainer.place.rows)
-    return trainer.place
+            if shard.rank == 0 and trainer.position.rows:
+                write_report(run, trainer.position.rows)
+    return trainer.position
 
 
 def _loader(recipe: Recipe) -> Loader:
     options = recipe.options
     augmentation = Augmentation(options.min_area) if options.augment else None
-    eyes = PhotoReader(read_transform_ops(recipe.transform_ops), options.max_pixels, augmentation)
+    reader = PhotoReader(read_transform_ops(recipe.transform_ops), options.max_pixels, augmentation)
     workers = options.workers
-    return Loader(eyes, min(granted_cores(), _MAX_WORKERS) if workers is None else workers)
-
-
-def _loss(options: Options, photos: Photos) -> Loss:
-    weights = None
-    if options.class_weights == "balanced":
-        labels = np.array([sample.class_id for sample in photos.train])
-        weights = tuple(balanced_weights(labels, len(photos.classes)))
-    return Loss(options.epsilon if options.loss == "poly1" else 0.0, options.smoothing, weights)
+    return Loader(reader, min(granted_cores(), _MAX_WORKERS) if workers is None else workers)

@@ -1,4 +1,4 @@
-"""Golden answers asked again while the service runs: a worker that gives wrong ones must go."""
+"""Canaries: idle workers are asked for golden answers, and replaced if they do not give them."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ async def send_canaries(
 ) -> None:
     """Ask an idle worker for the bundle's golden answers every `interval_s`, until cancelled.
 
-    It returns at once if the bundle records no golden answers.
+    The function returns at once if the bundle records no golden answers.
     """
     picture = golden.drawn_picture(*config.bundle.preprocessing.crop)
     while answers := config.bundle.golden:
@@ -33,7 +33,7 @@ async def send_canaries(
 
 
 async def _asked(worker: Worker, picture: Pixels, answers: Golden, config: WorkerConfig) -> str:
-    """Return "ok", "wrong" or "failed", the metric's label."""
+    """Return the label for the metric: "ok", "wrong" or "failed"."""
     try:
         scores, _ = await worker.infer([picture])
     except ServiceError:

@@ -1,4 +1,4 @@
-"""What runs in a worker process: load the model, warm it, measure it, then serve batches."""
+"""The code of a worker process: it loads, warms and measures the model, then serves batches."""
 
 import logging
 import os
@@ -19,25 +19,26 @@ from app.workers.messages import Ready, WorkerConfig
 
 log = logging.getLogger(__name__)
 
-# The server's own process goes first: it answers probes and refuses within milliseconds.
+# Workers run at a lower priority than the server's process, which has to answer probes and refuse
+# requests within milliseconds.
 _NICE = 5
 
 
-def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401  (ctypes array)
+def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401  (ctypes)
     """Serve batches until the parent closes the pipe.
 
-    The parent writes photos to `memory` and sends their number; (scores, seconds) or an error goes
-    back.
+    For each batch, the parent writes the photos to `memory` and sends their number. The worker
+    sends back (scores, seconds) or an error.
     """
     _ignore_signals()
-    configure_logging(
-        config.log_level, config.log_format
-    )  # what it says stands in the server's log
+    # The worker writes to the server's log, so it uses the same level and format.
+    configure_logging(config.log_level, config.log_format)
     host.keep_freed_memory()
     images = np.frombuffer(memoryview(memory), np.uint8).reshape(config.shape)
     try:
         library(config.engine)
-        _ignore_signals()  # again: Paddle has put its own handlers in their place
+        # Paddle has just installed its own signal handlers.
+        _ignore_signals()
         engine = Engine(config.bundle, config.device, config.threads, config.engine)
         batch_seconds = _warm(engine, images, config)
     except StartupError as error:
@@ -56,7 +57,7 @@ def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # 
 def _answer(
     engine: Engine, images: npt.NDArray[np.uint8], count: int
 ) -> tuple[npt.NDArray[np.float32], float] | InferenceFailed:
-    # Rows beyond `count` hold older photos; what becomes of them is cut off.
+    # Rows beyond `count` still hold older photos, so their scores are cut off.
     started = time.perf_counter()
     try:
         return engine.infer(images)[:count], time.perf_counter() - started
@@ -66,19 +67,25 @@ def _answer(
 
 
 def _warm(engine: Engine, images: npt.NDArray[np.uint8], config: WorkerConfig) -> dict[int, float]:
-    """Run each batch size, as its first run is slow; where none is set, measure them too."""
+    """Run each batch size once, because its first run is slow.
+
+    Returns:
+        {size: seconds}; empty if the configuration sets a batch size, so that none is measured.
+    """
     batch_seconds: dict[int, float] = {}
     if config.max_batch_size is None:
         batch_seconds = batch_size.measure(engine, images, config.buckets, config.batch_budget_s)
-        host.trim()  # what the largest trial batches took will not be needed again
+        # Serving does not need the memory again that the largest trial batches took.
+        host.trim()
     largest = config.max_batch_size or batch_size.best_batch_size(batch_seconds)
+    # These runs also allocate the memory again that serving needs.
     for size in config.buckets:
-        if size <= largest:  # also takes the memory again that serving needs
+        if size <= largest:
             engine.infer(images[:size])
     return batch_seconds
 
 
 def _ignore_signals() -> None:
-    """Let the parent alone decide when a worker ends, not a signal to the whole group."""
+    """Ignore signals to the process group, because only the parent decides when a worker ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

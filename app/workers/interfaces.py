@@ -1,4 +1,4 @@
-"""What the queue and the service ask of the workers, whether real ones or a test's fake."""
+"""The interfaces through which the queue and the service use real workers or a test's fake."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,20 +18,21 @@ class Worker(Protocol):
         """Return the scores (N, classes) and the seconds that the batch took.
 
         Raises:
-            ServiceError: it holds for all N images.
+            ServiceError: the batch failed, so none of the N images has an answer.
         """
 
     def lose(self, reason: str) -> None:
-        """Give the worker up; its pool replaces it. `reason` is the metric's label."""
+        """Give up the worker, so that its pool replaces it. `reason` is the metric's label."""
 
 
 class Pool(Protocol):
     """Workers that have loaded the same model.
 
     Attributes:
-        on_idle: the pool calls it when a worker has become idle by itself, as a new one does.
-        classes: how many classes the network knows.
-        max_batch_size: images in one batch at most.
+        on_idle: the pool calls this function when a worker becomes idle without `give_back`, for
+            example a new worker.
+        classes: the number of classes of the network.
+        max_batch_size: the largest number of images in one batch.
         batch_seconds: {batch size: seconds} as measured at the start; empty if none were measured.
     """
 
@@ -42,27 +43,27 @@ class Pool(Protocol):
 
     @property
     def up(self) -> int:
-        """Workers that have their model."""
+        """The number of workers that have loaded their model."""
 
     @property
     def failing(self) -> bool:
-        """Whether no worker is left and new ones repeatedly fail to start."""
+        """Whether no worker is left and new workers repeatedly fail to start."""
 
     @property
     def hopeless(self) -> bool:
         """Whether only a restart of the service can help."""
 
     def padding(self, count: int) -> int:
-        """Return how many rows a batch of `count` images computes in vain."""
+        """Return how many rows of padding a batch of `count` images gets."""
 
     def take(self) -> Worker | None:
-        """Return an idle worker, or None if there is none. The caller gives it back."""
+        """Return an idle worker, or None if there is none. The caller must give it back."""
 
     def give_back(self, worker: Worker) -> None:
-        """Take back a worker from `take`, whatever has become of it."""
+        """Take back a worker that `take` returned, even if the worker is lost."""
 
     def grow(self, workers: int) -> None:
-        """From now on keep `workers` workers; the new ones are started one by one."""
+        """Keep `workers` workers from now on; the pool starts the new ones in the background."""
 
 
 PoolFactory = Callable[[Bundle, Settings, Metrics], AbstractAsyncContextManager[Pool]]

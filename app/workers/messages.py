@@ -1,4 +1,4 @@
-"""What the server's process and a worker process tell each other over their pipe."""
+"""Messages between the server's process and a worker process."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -10,11 +10,12 @@ from app.workers import batch_size
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker process is told at its start.
+    """The configuration that a worker process gets at its start.
 
     Attributes:
-        max_batch_size: the largest batch it will get; None where it shall find out what is best.
-        batch_budget_s: with None, batches that would take longer than this are not tried.
+        max_batch_size: the largest batch that the worker gets; None if the worker has to measure
+            which sizes are fast.
+        batch_budget_s: the worker does not measure batches that would take longer than this.
     """
 
     bundle: Bundle
@@ -28,7 +29,7 @@ class WorkerConfig:
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """The batch sizes that are warmed; a batch is padded to the next of them."""
+        """The batch sizes that the worker warms up, ascending; a batch is padded to one of them."""
         if self.max_batch_size is None:
             return batch_size.CANDIDATES[self.device]
         largest = self.max_batch_size
@@ -36,19 +37,24 @@ class WorkerConfig:
         return (*powers, largest)
 
     def bucket(self, count: int) -> int:
-        """Return the warmed size that a batch of `count` is padded to."""
+        """Return the warmed-up size to which a batch of `count` images is padded."""
         return min(size for size in self.buckets if size >= count)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(largest batch, H, W, 3), the shape of the memory shared with the worker."""
+        """The shape of the memory that both processes share: (largest batch, H, W, 3)."""
         width, height = self.bundle.preprocessing.crop
         return self.buckets[-1], height, width, 3
 
 
 @dataclass(frozen=True)
 class Ready:
-    """What a worker says once it can serve: its class count and, where measured, {size: s}."""
+    """The message of a worker that can serve now.
+
+    Attributes:
+        classes: the number of classes of the network.
+        batch_seconds: {batch size: seconds}; empty if the worker has measured none.
+    """
 
     classes: int
     batch_seconds: dict[int, float] = field(default_factory=dict)

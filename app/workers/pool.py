@@ -1,4 +1,4 @@
-"""The workers together: all started at once, each replaced when it is lost."""
+"""The pool of workers: it starts all of them at once and replaces each one that is lost."""
 
 import asyncio
 import itertools
@@ -26,14 +26,14 @@ _MAX_PAUSE_S = 30.0
 
 
 class WorkerPool:
-    """So many workers; a lost one is replaced. Used as an async context manager.
+    """Keeps a number of workers running; see `interfaces.Pool`. It is an async context manager.
 
     Attributes:
-        classes: of the network.
-        max_batch_size: as set, or as measured at the start.
-        batch_seconds: {size: seconds} as measured; empty where the size was set.
-        first_pause_s: after a failed start; it doubles with each further one.
-        hopeless_after: failed starts in a row after which the service had better be restarted.
+        classes: the number of classes of the network.
+        max_batch_size: the setting, or the best size as measured at the start.
+        batch_seconds: {batch size: seconds} as measured; empty if the size was set.
+        first_pause_s: the pause after a failed start; the pause doubles with each further failure.
+        hopeless_after: after so many failed starts in a row, the pool counts as hopeless.
     """
 
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
@@ -67,13 +67,13 @@ class WorkerPool:
         """Start all workers.
 
         Raises:
-            StartupError: one of them cannot load the model.
+            StartupError: a worker cannot load the model.
         """
         workers = [self._start() for _ in range(self._settings.worker_count)]
         try:
             loads = [worker.loaded(self._settings.start_timeout_s) for worker in workers]
             self._adopt_batch_size(await asyncio.gather(*loads))
-            self._check_bound(workers)
+            self._check_memory_limit(workers)
         except BaseException:
             await self._stop()
             raise
@@ -87,26 +87,26 @@ class WorkerPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop all workers; nothing must be running on them any more."""
+        """Stop all workers. No batch may be running any more."""
         await self._stop()
 
     @property
     def up(self) -> int:
-        """Workers that have their model."""
+        """The number of workers that have loaded their model."""
         return len(self._serving)
 
     @property
     def failing(self) -> bool:
-        """Whether no worker is left and starts fail again and again: waiting may be in vain."""
+        """Whether no worker is left and at least two starts in a row have failed."""
         return self.up == 0 and self._failed_starts > 1
 
     @property
     def hopeless(self) -> bool:
-        """Whether no worker is left and none has started for several attempts."""
+        """Whether no worker is left and at least `hopeless_after` starts in a row have failed."""
         return self.up == 0 and self._failed_starts >= self.hopeless_after
 
     def take(self) -> WorkerProcess | None:
-        """Return an idle worker, None where none is."""
+        """Return an idle worker, or None if there is none."""
         while self._idle:
             worker = self._idle.popleft()
             if not worker.lost:
@@ -114,17 +114,17 @@ class WorkerPool:
         return None
 
     def grow(self, workers: int) -> None:
-        """Let there be so many workers from now on, started one by one beside the others."""
+        """Keep `workers` workers from now on; the new ones start beside the others."""
         for _ in range(len(self._slots), workers):
             self._supervise(None)
 
     def padding(self, count: int) -> int:
-        """Return the rows that a batch of `count` computes for nothing."""
+        """Return how many rows of padding a batch of `count` images gets."""
         return self._config.bucket(count) - count
 
     def give_back(self, worker: Worker) -> None:
-        """Make a worker of `take` idle again, unless it is lost."""
-        assert isinstance(worker, WorkerProcess)  # noqa: S101  (`take` gives no others)
+        """Make a worker that `take` returned idle again, unless it is lost or has a successor."""
+        assert isinstance(worker, WorkerProcess)  # noqa: S101  (`take` returns no other class)
         if worker.lost:
             return
         if worker.retiring:
@@ -135,36 +135,40 @@ class WorkerPool:
         self._idle.append(worker)
 
     def _has_served_long(self, worker: WorkerProcess) -> bool:
-        batches, most = self._settings.recycle_after_batches, self._settings.recycle_above_bytes
+        max_batches = self._settings.recycle_after_batches
+        max_bytes = self._settings.recycle_above_bytes
         return bool(
-            (batches and worker.batches >= batches)
-            or (most and worker.bytes_at_start <= most < worker.resident_bytes())
+            (max_batches and worker.batches >= max_batches)
+            or (max_bytes and worker.bytes_at_start <= max_bytes < worker.resident_bytes())
         )
 
-    def _check_bound(self, workers: Sequence[WorkerProcess]) -> None:
-        """Warn of a bound that would replace each worker as soon as it has its model."""
-        most, needed = self._settings.recycle_above_bytes, max(w.bytes_at_start for w in workers)
-        if most and most < needed:
+    def _check_memory_limit(self, workers: Sequence[WorkerProcess]) -> None:
+        """Warn if the limit has no effect, because a new worker already needs more memory."""
+        max_bytes = self._settings.recycle_above_bytes
+        needed = max(worker.bytes_at_start for worker in workers)
+        if max_bytes and max_bytes < needed:
             log.warning(
-                "%sRECYCLE_ABOVE_BYTES replaces nobody: a new worker holds %d bytes", PREFIX, needed
+                "%sRECYCLE_ABOVE_BYTES has no effect, set it higher: a new worker holds %d bytes",
+                PREFIX,
+                needed,
             )
 
     def _adopt_batch_size(self, loaded: Sequence[Ready]) -> None:
-        """Take the class count, and the batch size that all workers together measured best."""
+        """Adopt the number of classes, and the batch size that is best for all workers together."""
         self.classes = loaded[0].classes
         if self._config.max_batch_size is None:
-            self.batch_seconds = quickest([one.batch_seconds for one in loaded])
+            self.batch_seconds = quickest([ready.batch_seconds for ready in loaded])
             self.max_batch_size = best_batch_size(self.batch_seconds)
-            # A replacement need not measure again: it is ready the sooner.
+            # A replacement does not measure again, because it should be ready soon.
             self._config = replace(self._config, max_batch_size=self.max_batch_size)
 
     def _supervise(self, worker: WorkerProcess | None) -> None:
-        """Make a place, and keep a worker there."""
+        """Add a slot and keep a worker in it; for None, the slot starts one."""
         resident = self._metrics.worker_resident_bytes.labels(str(len(self._slots)))
         self._slots.append(asyncio.create_task(self._supervise_slot(worker, resident)))
 
     async def _supervise_slot(self, worker: WorkerProcess | None, resident: Gauge) -> None:
-        """Give one place a new worker whenever the old one is lost or has served long."""
+        """Put a new worker into the slot whenever the old one is lost or has served long."""
         worker = worker or await self._successor()
         while True:
             resident.set_function(worker.resident_bytes)
@@ -174,14 +178,14 @@ class WorkerPool:
             worker = successor
 
     async def _successor(self) -> WorkerProcess:
-        """Start a worker, again and again with growing pauses, until one has its model."""
+        """Return a new worker with a loaded model; after a failed start, pause and try again."""
         for attempt in itertools.count():
             try:
                 worker = self._start()
                 await worker.loaded(self._settings.start_timeout_s)
             except (StartupError, OSError) as error:
                 self._failed_starts += 1
-                log.error("a worker did not start: %s", error)  # noqa: TRY400  (one line)
+                log.error("a worker did not start: %s", error)  # noqa: TRY400  (one line is enough)
                 await asyncio.sleep(min(_MAX_PAUSE_S, self.first_pause_s * 2**attempt))
             else:
                 break
@@ -195,7 +199,8 @@ class WorkerPool:
         return worker
 
     def _add_ready(self, worker: WorkerProcess) -> None:
-        if not worker.lost:  # again, while others still loaded theirs
+        # A worker may be lost again while the pool waits for the others to load their model.
+        if not worker.lost:
             self._serving.add(worker)
             self.give_back(worker)
             self.on_idle()
@@ -223,7 +228,8 @@ class WorkerPool:
         tasks = [*self._slots, *([self._canaries] if self._canaries else ())]
         for task in tasks:
             task.cancel()
-        for worker in self._started:  # before any await, as a cancellation may land there
+        # All workers are given up before the first await, because a cancellation can arrive there.
+        for worker in self._started:
             worker.lose("stop")
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._reaping)

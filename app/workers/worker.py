@@ -1,9 +1,10 @@
-"""One worker process as the event loop sees it: started, asked, killed when it hangs.
+"""The server's side of one worker process: it starts the process, uses it and may kill it.
 
-A batch travels through memory shared with its worker and the pipe carries only its size, so that
-sending never blocks the event loop, not even on a stopped worker; the pipe's end tells of a crash
-at once. Both are the standard library's. A ready-made process pool was tried and left: it cannot
-say when a new process has its model, and breaks for good when an idle process is killed.
+A batch travels through memory that both processes share, and the pipe carries only its size.
+Therefore sending never blocks the event loop, not even if the worker is stopped. The end of the
+pipe shows a crash at once. Memory and pipe come from the standard library. We tried a ready-made
+process pool and dropped it: it cannot say when a new process has loaded its model, and it breaks
+for good when an idle process is killed.
 """
 
 import asyncio
@@ -23,19 +24,21 @@ from app.model.engine import Scores
 from app.workers.child import work
 from app.workers.messages import Ready, WorkerConfig
 
-_spawn = multiprocessing.get_context("spawn")  # Paddle does not survive a fork
+# Paddle does not survive a fork.
+_spawn = multiprocessing.get_context("spawn")
 
 
 class WorkerProcess:
-    """One child process with one loaded model; see `batching.Worker`.
+    """One child process with one loaded model; see `interfaces.Worker`.
 
     Attributes:
-        lost: the process is given up.
-        lost_by: why: "crash", "hang", "canary", "recycle" or "stop".
-        batches: answered so far.
-        bytes_at_start: `resident_bytes` once the model was loaded.
-        retiring: its successor serves; it ends with its present batch.
-        successor_wanted: set when it is lost, or has served so long that it shall be replaced.
+        lost: whether the process is given up.
+        lost_by: the reason: "crash", "hang", "canary", "recycle" or "stop".
+        batches: the number of batches that the process has answered.
+        bytes_at_start: `resident_bytes` right after the model was loaded.
+        retiring: whether a successor serves already; then the process ends after its present batch.
+        successor_wanted: set when the process is lost, or when it has served so long that the pool
+            should replace it.
     """
 
     def __init__(
@@ -55,20 +58,21 @@ class WorkerProcess:
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         memory = _spawn.RawArray(ctypes.c_uint8, int(np.prod(config.shape)))
         self._images = np.frombuffer(memoryview(memory), np.uint8).reshape(config.shape)
-        self._connection, theirs = _spawn.Pipe()
-        self._process = _spawn.Process(target=work, args=(theirs, memory, config), daemon=True)
+        self._connection, child_end = _spawn.Pipe()
+        self._process = _spawn.Process(target=work, args=(child_end, memory, config), daemon=True)
         self._process.start()
         self._pid = self._process.pid
-        theirs.close()
+        child_end.close()
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
-        # uvloop has made it non-blocking, but a large reply comes in two parts.
+        # uvloop has made the pipe non-blocking, but a large reply arrives in two pieces and `recv`
+        # has to wait for the second.
         os.set_blocking(self._connection.fileno(), True)
 
     async def loaded(self, timeout_s: float) -> Ready:
-        """Wait until the model is loaded and warm.
+        """Return the worker's message that its model is loaded and warm.
 
         Raises:
-            StartupError: it cannot be loaded, or not in time.
+            StartupError: the worker cannot load the model, or needs more than `timeout_s`.
         """
         try:
             loaded: Ready = await self._replied(timeout_s)
@@ -78,18 +82,19 @@ class WorkerProcess:
         return loaded
 
     async def infer(self, images: Sequence[Pixels]) -> tuple[Scores, float]:
-        """Classify a batch; see `batching.Worker`.
+        """Return the scores (N, classes) and the seconds that the batch took.
 
         Raises:
             InferenceFailed: the network gave no valid answer.
-            WorkerLost: the process died, or took too long and was killed.
+            WorkerLost: the process died, or it took too long and was killed.
         """
         if self.lost:
             raise WorkerLost
         np.stack(images, out=self._images[: len(images)])
         try:
             self._connection.send(len(images))
-        except OSError:  # dead, and the loop was too busy to hear of it
+        except OSError:
+            # The process is dead, and the event loop was too busy to notice it before.
             self.lose("crash")
             raise WorkerLost from None
         self._reply = asyncio.get_running_loop().create_future()
@@ -98,7 +103,7 @@ class WorkerProcess:
         return scores, seconds
 
     def resident_bytes(self) -> int:
-        """Return the memory that the process holds; 0 where the system does not say."""
+        """Return the resident memory of the process in bytes; 0 if the system has no /proc."""
         try:
             pages = int(Path(f"/proc/{self._pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
@@ -106,7 +111,7 @@ class WorkerProcess:
         return pages * resource.getpagesize()
 
     def lose(self, reason: str) -> None:
-        """Give the process up: kill it, fail who waits for it, and let the pool replace it."""
+        """Give up the process: kill it, fail the waiting call, and let the pool replace it."""
         if self.lost:
             return
         self.lost_by = reason
@@ -120,16 +125,17 @@ class WorkerProcess:
         self._on_lost(self)
 
     async def stopped(self) -> None:
-        """Wait for the process's end, so that it leaves no zombie, and free what it held.
+        """Wait until the process has ended, so that no zombie is left, and free its resources.
 
-        An error that was raised in here refers to this worker by its traceback, and is referred
-        to by it: left to the garbage collector, pipes and shared memory would pile up for minutes.
+        They are freed here because an error that this object raised refers to it by its traceback,
+        and this object refers to the error. If the garbage collector had to resolve that cycle,
+        pipes and shared memory would pile up for minutes.
         """
         await asyncio.to_thread(self._process.join)
         self._process.close()
         del self._images
 
-    async def _replied(self, timeout_s: float) -> Any:  # noqa: ANN401  (what the process sends)
+    async def _replied(self, timeout_s: float) -> Any:  # noqa: ANN401  (any message of the process)
         try:
             async with asyncio.timeout(timeout_s):
                 reply = await self._reply

@@ -1,4 +1,4 @@
-"""Health: a summary for people, and two probes that mean different things."""
+"""Health: a summary for people, and two probes for Kubernetes with different meanings."""
 
 from fastapi import APIRouter, Response
 
@@ -9,9 +9,9 @@ from app.api.schemas import Health, Model, Probe
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("", summary="The service at a glance")
+@router.get("", summary="Summary of the service's state")
 async def health(service: ServiceDep) -> Health:
-    """Return the model, the workers and how full the service is."""
+    """Return the model, the state of the workers, and how much of the capacity is in use."""
     return Health(
         status=service.readiness,
         model=Model.of(service.bundle),
@@ -30,18 +30,25 @@ async def health(service: ServiceDep) -> Health:
     )
 
 
-@router.get("/live", summary="Would a restart help? 503 if so", responses={503: {"model": Probe}})
+@router.get(
+    "/live", summary="Liveness: 503 if a restart would help", responses={503: {"model": Probe}}
+)
 async def live(service: ServiceDep, response: Response) -> Probe:
-    """Fail only when no worker is left and none can be started any more."""
+    """Answer 503 only if no worker is left and no new worker can be started."""
     if service.pool.hopeless:
         response.status_code = 503
         return Probe(status="hopeless")
     return Probe(status="alive")
 
 
-@router.get("/ready", summary="Are photos taken? 503 if not", responses={503: {"model": Probe}})
+@router.get(
+    "/ready", summary="Readiness: 503 if no photos are accepted", responses={503: {"model": Probe}}
+)
 async def ready(service: ServiceDep, response: Response) -> Probe:
-    """Fail while no worker has its model, and after SIGTERM. Being full is no reason."""
+    """Answer 503 while no worker has loaded the model, and after SIGTERM.
+
+    A service at full capacity is still ready.
+    """
     if not service.ready:
         response.status_code = 503
     return Probe(status=service.readiness)

@@ -1,4 +1,4 @@
-"""`GET /`: where everything is."""
+"""`GET /`: the paths of the service."""
 
 from fastapi import APIRouter
 
@@ -8,9 +8,9 @@ from app.api.dependencies import ServiceDep
 router = APIRouter(tags=["index"])
 
 
-@router.get("/", summary="Where everything is")
+@router.get("/", summary="Paths of the service")
 async def index(service: ServiceDep) -> dict[str, str]:
-    """Return the model served and the paths to go on from."""
+    """Return the names and versions of the service and its model, and the paths of the service."""
     return {
         "service": f"photo-classifier {__version__}",
         "model": f"{service.bundle.name} {service.bundle.version}",

@@ -1,4 +1,4 @@
-"""`GET /metrics`: Prometheus text."""
+"""`GET /metrics`: the metrics in Prometheus's text format."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest

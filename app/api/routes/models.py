@@ -1,4 +1,4 @@
-"""`POST /models/reload`: serve the bundle that lies in the model directory now."""
+"""`POST /models/reload`: switch to the bundle that is in the model directory now."""
 
 from fastapi import APIRouter, Depends
 
@@ -23,12 +23,12 @@ _ERRORS = (
     "/reload",
     dependencies=[Depends(admin_key)],
     responses=documented(_ERRORS),
-    summary="Let a new bundle take over",
+    summary="Switch to the bundle in the model directory",
 )
 async def reload(service: ServiceDep) -> Reloaded:
-    """Start the bundle beside the old one; it takes over only if its golden answers are right.
+    """Start the new bundle beside the old one, and switch if its golden answers are right.
 
-    No request is lost. Without an admin key in the settings there is nothing at this path.
+    No request is lost. Without CLASSIFIER_ADMIN_KEY this path answers 404.
     """
     before = Model.of(service.bundle)
     await service.reload()

@@ -1,4 +1,4 @@
-"""`POST /predict`: a photo in, its classes out."""
+"""`POST /predict`: takes a photo and returns its classes."""
 
 import asyncio
 import math
@@ -40,8 +40,8 @@ _ERRORS = (
     errors.DeadlineExceeded,
 )
 
-
-# The body is read by `app.upload`, after the door: FastAPI itself would read it before.
+# The form is described by hand, because `app.api.upload` reads the body after the admission check.
+# If the form were a parameter of the route, FastAPI would read the body before that check.
 _BODY = {
     "requestBody": {
         "required": True,
@@ -77,14 +77,17 @@ async def predict(
     service: ServiceDep,
     top_k: Annotated[
         Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
-        Query(description="Classes to name, by default 5; at most all there are"),
+        Query(description="Number of classes to return, by default 5; at most all of the model"),
     ] = None,
     x_deadline_ms: Annotated[
         Annotated[int, Field(ge=1, le=3_600_000)] | SkipJsonSchema[None],
-        Header(description="Milliseconds you wait; the server's own limit holds too"),
+        Header(
+            description="Milliseconds that the client waits; the server's own deadline applies too"
+        ),
     ] = None,
 ) -> Classification:
-    """Name the classes that the photo most likely shows, the likeliest first."""
+    """Return the classes that the photo most likely shows, the likeliest first."""
+    # Without the header, only the server's own deadline applies, which starts after the upload.
     time_allowed_s = math.inf if x_deadline_ms is None else x_deadline_ms / 1000
     announced = announced_bytes(request, service.settings)
     with service.admission.hold(time_allowed_s, announced) as count:
@@ -112,7 +115,7 @@ def _answer(classified: Classified) -> Classification:
 
 
 async def _hung_up(request: Request) -> None:
-    """Return when the client has closed the connection. The body has been read by then."""
+    """Return when the client has closed the connection. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -1,4 +1,7 @@
-"""Is an answer right? Each photo's first answer, got alone, is what all later ones must say."""
+"""The check of answers: a later answer must agree with the reference answer of its photo.
+
+A photo's reference answer is its first one. The tool gets it while no other request is in flight.
+"""
 
 import asyncio
 import json
@@ -11,18 +14,19 @@ from app.bench.load.photos import PhotoFile
 from app.errors import StartupError
 
 _TIMEOUT_S = 30.0
-_TOLERANCE = 0.01  # of a score; batches of other sizes differ by far less
+# A score may differ by this much. Batches of different sizes change a score by far less.
+_SCORE_TOLERANCE = 0.01
 
 
 class Top(NamedTuple):
-    """The likeliest class of an answer."""
+    """The class with the highest score in an answer."""
 
     class_id: int
     score: float
 
 
 class Verdict(NamedTuple):
-    """What is thought of an answer: `right` or why not, a problem's code or `wrong`."""
+    """Whether an answer is right. If it is not, `reason` is a problem's code or `wrong`."""
 
     right: bool
     reason: str = ""
@@ -30,7 +34,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """A photo's request and the answer it must get."""
+    """A photo, the request that uploads it, and the answer that is expected."""
 
     photo: PhotoFile
     request: bytes
@@ -38,14 +42,15 @@ class Case:
 
 
 def top(body: bytes) -> Top:
-    """Return the likeliest class in a 200's body.
+    """Return the class with the highest score in the body of a 200.
 
     Raises:
-        ValueError: the body has another form than ours.
+        ValueError: the body does not have the form of our `/predict`.
     """
     try:
         answer = json.loads(body)
-        if isinstance(answer, list):  # of a server that takes whole batches, so of one
+        # A server whose handler takes whole batches answers with a list of one.
+        if isinstance(answer, list):
             answer = answer[0]
         first = answer["predictions"][0]
         return Top(int(first["class_id"]), float(first["score"]))
@@ -54,14 +59,14 @@ def top(body: bytes) -> Top:
 
 
 def judge(response: Response, expected: Top) -> Verdict:
-    """Compare an answer with the expected one."""
+    """Return whether an answer agrees with the expected one, and if not, why."""
     if response.status != 200:
         return Verdict(False, _code(response.body))
     try:
         got = top(response.body)
     except ValueError:
         return Verdict(False, "wrong")
-    if got.class_id == expected.class_id and abs(got.score - expected.score) <= _TOLERANCE:
+    if got.class_id == expected.class_id and abs(got.score - expected.score) <= _SCORE_TOLERANCE:
         return Verdict(True)
     return Verdict(False, "wrong")
 
@@ -69,16 +74,21 @@ def judge(response: Response, expected: Top) -> Verdict:
 async def ask_reference(
     connections: Connections, photos: Sequence[PhotoFile], headers: str
 ) -> list[Case]:
-    """Send each photo once, one at a time, and note the answers.
+    """Send each photo once, one after the other, and return the cases with their answers.
+
+    Args:
+        connections: the connections to the server.
+        photos: the photos to send.
+        headers: header lines for every request, each with CRLF at its end.
 
     Raises:
-        StartupError: one gets none; the line names it.
+        StartupError: a photo gets no reference answer; the message names the photo.
     """
     return [await _case(connections, photo, headers) for photo in photos]
 
 
 def accuracy(cases: Sequence[Case]) -> float | None:
-    """Return the part of the labelled photos whose answer is their label; None without labels."""
+    """Return the share of labelled photos whose reference answer is right; None without labels."""
     hits = [
         case.expected.class_id == case.photo.class_index
         for case in cases
@@ -89,15 +99,15 @@ def accuracy(cases: Sequence[Case]) -> float | None:
 
 async def _case(connections: Connections, photo: PhotoFile, headers: str) -> Case:
     request = connections.target.post_photo(photo.data, headers)
-    where = f"{photo.name} got no first answer to compare with"
+    missing = f"{photo.name} got no reference answer from the server"
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             response = await connections.exchange(request)
         if response.status != 200:
-            raise StartupError(f"{where}: {response.status} {_code(response.body)}")
+            raise StartupError(f"{missing}: {response.status} {_code(response.body)}")
         return Case(photo, request, top(response.body))
     except (OSError, ValueError) as error:
-        raise StartupError(f"{where}: {str(error) or type(error).__name__}") from error
+        raise StartupError(f"{missing}: {str(error) or type(error).__name__}") from error
 
 
 def _code(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client that costs little: it sends prebuilt bytes over kept connections."""
+"""An HTTP/1.1 client with little CPU cost: it sends prebuilt bytes over kept connections."""
 
 import asyncio
 from typing import NamedTuple, cast
@@ -7,20 +7,21 @@ import httptools
 
 from app.bench.load.target import Target
 
-# An idle connection is not used again after this: the server may be about to close it, and the
-# race would look like a fault of the server's. uvicorn closes after 5 s.
-_IDLE_S = 2.0
+# The client does not reuse a connection that was idle for longer than this, because the server may
+# be about to close it, and this race would look like an error of the server. uvicorn closes an idle
+# connection after 5 s.
+_MAX_IDLE_S = 2.0
 
 
 class Response(NamedTuple):
-    """Status and whole body."""
+    """The status and the whole body of an answer."""
 
     status: int
     body: bytes
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time. Also the callbacks of its parser."""
+    """A connection that carries one request at a time. Its HTTP parser calls its `on_` methods."""
 
     def __init__(self) -> None:
         self.usable = True
@@ -34,7 +35,7 @@ class Connection(asyncio.Protocol):
         """Send a request and return its answer.
 
         Raises:
-            ConnectionError: the connection ended before the answer did, or it is no HTTP.
+            ConnectionError: the connection ended before the answer, or the answer is not HTTP.
         """
         if self._transport is None or not self.usable:
             raise ConnectionResetError
@@ -45,30 +46,32 @@ class Connection(asyncio.Protocol):
             return await self._answer
         finally:
             self._idle_since = loop.time()
+            # An answer that still arrives would be taken for the answer to the next request.
             if not self._answer.done() or self._answer.cancelled():
-                self.close()  # what may still come would be taken for the next answer
+                self.close()
 
     def fresh(self) -> bool:
-        """Tell whether it may be used again."""
-        return self.usable and asyncio.get_running_loop().time() - self._idle_since < _IDLE_S
+        """Tell whether the connection may carry another request."""
+        return self.usable and asyncio.get_running_loop().time() - self._idle_since < _MAX_IDLE_S
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection at once."""
         self.usable = False
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        """Keep the transport that the event loop opened."""
+        # uvloop's transport does not inherit from asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail whoever waits for an answer."""
+        """Fail the exchange that still waits for its answer."""
         self.usable = False
         self._fail(exc if isinstance(exc, ConnectionError) else ConnectionResetError())
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Give received bytes to the parser."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -76,11 +79,11 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Collect a piece of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """Hand the answer over."""
+        """Complete the exchange that waits for this answer."""
         response = Response(self._parser.get_status_code(), b"".join(self._body))
         self._body.clear()
         if not self._parser.should_keep_alive():
@@ -94,20 +97,20 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """Connections opened as needed up to a bound, and used again, the last one first."""
+    """A pool of connections. It opens up to `limit` of them and reuses the last used one first."""
 
-    def __init__(self, target: Target, bound: int) -> None:
+    def __init__(self, target: Target, limit: int) -> None:
         self.target = target
-        self._places = asyncio.Semaphore(bound)
+        self._permits = asyncio.Semaphore(limit)
         self._idle: list[Connection] = []
 
     async def exchange(self, request: bytes) -> Response:
         """Send a request on an idle connection or a new one, and return its answer.
 
         Raises:
-            OSError: there is no connection to be had, or it ended before the answer did.
+            OSError: no connection can be opened, or it ended before the answer.
         """
-        async with self._places:
+        async with self._permits:
             connection = await self._take()
             response = await connection.exchange(request)
             if connection.usable:
@@ -117,7 +120,7 @@ class Connections:
             return response
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close all idle connections."""
         while self._idle:
             self._idle.pop().close()
 

@@ -1,4 +1,4 @@
-"""The load itself: closed loop (N clients, one request each) or open loop (arrivals at a rate)."""
+"""The load: a closed loop (N clients, one request each) or an open loop (arrivals at a rate)."""
 
 import asyncio
 import math
@@ -16,12 +16,21 @@ from app.errors import StartupError
 
 _TIMEOUT_S = 30.0
 _MAX_ARRIVALS = 1_000_000
-_PAUSE_S = 0.05  # of a closed loop's client after a lost connection
+# A client of a closed loop pauses for this time after it has lost its connection.
+_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """How to load: with a rate in requests/s an open loop, else a closed one."""
+    """How to load the server: with a `rate` by an open loop, otherwise by a closed loop.
+
+    Attributes:
+        concurrency: the clients of a closed loop.
+        rate: requests/s of an open loop.
+        seconds: the measured time, after the warm-up.
+        warmup_seconds: the time of the same load before the measured time.
+        seed: seeds the arrivals and the order of the photos.
+    """
 
     concurrency: int = 32
     rate: float | None = None
@@ -31,15 +40,17 @@ class LoadPlan:
 
 
 class Result(NamedTuple):
-    """What became of one request. Times are of `time.perf_counter`, in seconds.
+    """The outcome of one request. Times are readings of `time.perf_counter`, in seconds.
 
     Attributes:
-        intended: when it should have been sent; latency counts from here, so that a stall is
-            not hidden by the requests that it kept from being sent.
-        sent: when it was.
-        status: of the answer; 0 where there was none.
-        reason: empty for a right answer, else a problem's code, `wrong` or a connection's error.
-        case: which photo, by its place.
+        intended: when the tool should have sent the request. Latency counts from here, because
+            a stall also delays the requests behind it, and would otherwise be hidden.
+        sent: when the tool did send it.
+        finished: when the answer was complete, or when the request failed.
+        status: the status of the answer; 0 without an answer.
+        reason: empty for a right answer, otherwise a problem's code, `wrong` or the name of a
+            connection error.
+        case_index: the index of the photo's case.
     """
 
     intended: float
@@ -47,43 +58,45 @@ class Result(NamedTuple):
     finished: float
     status: int
     reason: str
-    case: int
+    case_index: int
 
     @property
     def latency_s(self) -> float:
-        """From when it should have been sent to the answer."""
+        """The seconds from the intended send time to the answer."""
         return self.finished - self.intended
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> npt.NDArray[np.float64]:
-    """Return the times of Poisson arrivals in [0, seconds), sorted.
+    """Return the times of Poisson arrivals in [0, seconds), sorted, as an array (N,).
 
     Raises:
-        StartupError: they are more than a million.
+        StartupError: more than a million arrivals are expected.
     """
     expected = rate * seconds
     if expected > _MAX_ARRIVALS:
         raise StartupError(f"{expected:.0f} requests are too many: lower the rate or the seconds")
-    draws = int(expected + 10 * expected**0.5 + 10)  # more than enough
+    # The number of arrivals varies with the standard deviation sqrt(expected). Ten times this
+    # deviation is enough of a surplus.
+    draws = int(expected + 10 * expected**0.5 + 10)
     times = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, draws))
     return np.asarray(times[times < seconds])
 
 
 class LoadGenerator:
-    """One run: samples gather in `samples` while it goes on, so that it may be cut short."""
+    """A run of one plan. `results` grows while the run goes on, so that it may be cut short."""
 
     def __init__(self, connections: Connections, cases: Sequence[Case], plan: LoadPlan) -> None:
-        self.samples: list[Result] = []
+        self.results: list[Result] = []
         self._connections = connections
         self._cases = cases
         self._plan = plan
-        # Each photo equally often, in an order without a pattern; longer than any batch.
+        # Each photo occurs equally often, in random order. The order is longer than any batch.
         order = np.tile(np.arange(len(cases)), -(-4096 // len(cases)))
         self._order = np.random.default_rng(plan.seed).permutation(order).tolist()
         self._sent = 0
 
     async def run(self, start: float) -> None:
-        """Send from `start` on until warm-up and measured time are over and all is answered."""
+        """Send from `start` until the measured time is over, and wait for all answers."""
         seconds = self._plan.warmup_seconds + self._plan.seconds
         if self._plan.rate is None:
             await self._closed_loop(start + seconds)
@@ -105,22 +118,24 @@ class LoadGenerator:
         async with asyncio.TaskGroup() as requests:
             for intended in times:
                 if (wait := intended - time.perf_counter()) > 0:
-                    await asyncio.sleep(math.ceil(wait * 1000) / 1000)  # uvloop's clock ticks in ms
+                    # uvloop's clock ticks in milliseconds. Rounding up sends no request too early.
+                    await asyncio.sleep(math.ceil(wait * 1000) / 1000)
                 requests.create_task(self._send(intended))
 
     async def _send(self, intended: float) -> int:
-        """Send the next photo; return the answer's status, 0 without one."""
-        index = self._order[self._sent % len(self._order)]
+        """Send the next photo; return the status of the answer, or 0 without an answer."""
+        case_index = self._order[self._sent % len(self._order)]
         self._sent += 1
-        case = self._cases[index]
+        case = self._cases[case_index]
         status, sent = 0, time.perf_counter()
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 response = await self._connections.exchange(case.request)
-        except OSError as error:  # TimeoutError is one too
+        # TimeoutError is an OSError, too.
+        except OSError as error:
             reason = type(error).__name__
         else:
             status, reason = response.status, judge(response, case.expected).reason
         finished = time.perf_counter()
-        self.samples.append(Result(intended, sent, finished, status, reason, index))
+        self.results.append(Result(intended, sent, finished, status, reason, case_index))
         return status

@@ -1,4 +1,4 @@
-"""The photos that are sent: a folder's, or pictures that scikit-image ships."""
+"""The photos to send: from a folder, or pictures that scikit-image ships."""
 
 import csv
 import importlib.util
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from app.errors import ServiceError, StartupError
-from app.images.formats import sniff
+from app.errors import StartupError
+from app.images.formats import is_image
 
-_MAX = 1000
+_MAX_PHOTOS = 1000
 MEGAPIXELS = 0.1875  # 500 x 375
 _SHIPPED = (
     "astronaut.png",
@@ -29,37 +29,39 @@ _SHIPPED = (
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file to upload; `class_index` is its true class where that is known."""
+    """A file to upload. `class_index` is its true class; None if that is not known."""
 
     name: str
     data: bytes
     class_index: int | None = None
 
 
-def find_photos(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[PhotoFile]:
+def photos_to_send(folder: Path | None, megapixels: float = MEGAPIXELS) -> list[PhotoFile]:
     """Return the images in `folder`, at most 1000, with their classes from its labels.csv.
 
-    Without a folder they are pictures that scikit-image ships, as JPEGs of 4 : 3.
+    Args:
+        folder: the folder of photos; None stands for pictures that scikit-image ships.
+        megapixels: the size of scikit-image's pictures, which become JPEGs of 4 : 3.
 
     Raises:
-        StartupError: there is none, or labels.csv is not of the form file,class_index.
-        OSError: one cannot be read.
+        StartupError: there are no images, or labels.csv is not of the form file,class_index.
+        OSError: a file cannot be read.
     """
     return _shipped(megapixels) if folder is None else _read(folder)
 
 
 def _read(folder: Path) -> list[PhotoFile]:
     if not folder.is_dir():
-        raise StartupError(f"{folder} is not a folder")
+        raise StartupError(f"{folder} is not a folder: name a folder of photos")
     labels = _labels(folder / "labels.csv")
     photos: list[PhotoFile] = []
     for file in sorted(folder.iterdir()):
-        if file.is_file() and len(photos) < _MAX:
+        if file.is_file() and len(photos) < _MAX_PHOTOS:
             data = file.read_bytes()
-            if _is_image(data):
+            if is_image(data):
                 photos.append(PhotoFile(file.name, data, labels.get(file.name)))
     if not photos:
-        raise StartupError(f"{folder}: no images in it")
+        raise StartupError(f"{folder}: no images found, name another folder")
     return photos
 
 
@@ -89,11 +91,3 @@ def _labels(file: Path) -> dict[str, int]:
             return {row["file"]: int(row["class_index"]) for row in csv.DictReader(lines)}
     except (KeyError, TypeError, ValueError) as error:
         raise StartupError(f"{file} is not of the form file,class_index") from error
-
-
-def _is_image(data: bytes) -> bool:
-    try:
-        sniff(data)
-    except ServiceError:
-        return False
-    return True

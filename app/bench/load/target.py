@@ -1,4 +1,4 @@
-"""The server's address, and requests as bytes, made once and sent often."""
+"""The server's address, and requests as bytes, which are built once and sent many times."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from app.errors import StartupError
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go; `path` takes the photos."""
+    """The address of a server. Photos are posted to `path`."""
 
     host: str
     port: int
@@ -18,28 +18,29 @@ class Target:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `http://host:port`, with the path where it is not /predict.
+        """Return the target of `http://host:port`; the URL may have another path than /predict.
 
         Raises:
-            StartupError: it is none of these.
+            StartupError: the URL does not have this form.
         """
         try:
-            parts = urlsplit(url)
-            port = parts.port or 80
+            address = urlsplit(url)
+            port = address.port or 80
         except ValueError as error:
             raise StartupError(f"{url} is not a URL: {error}") from error
-        if parts.scheme != "http" or not parts.hostname:
+        if address.scheme != "http" or not address.hostname:
             raise StartupError(f"{url} is not of the form http://host:port")
-        query = f"?{parts.query}" if parts.query else ""
-        return cls(parts.hostname, port, (parts.path.rstrip("/") or cls.path) + query)
+        query = f"?{address.query}" if address.query else ""
+        return cls(address.hostname, port, (address.path.rstrip("/") or cls.path) + query)
 
     def get(self, path: str) -> bytes:
-        """Return a GET request's bytes."""
+        """Return the bytes of a GET request."""
         return f"GET {path} HTTP/1.1\r\nHost: {self._authority}\r\n\r\n".encode()
 
     def post_photo(self, photo: bytes, headers: str = "") -> bytes:
         """Return the bytes of a request that uploads `photo` in the multipart field `file`."""
-        boundary = hashlib.sha256(photo).hexdigest()  # cannot occur in what it is the hash of
+        # The boundary is the photo's own hash, which cannot occur in the photo.
+        boundary = hashlib.sha256(photo).hexdigest()
         before = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="photo"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"

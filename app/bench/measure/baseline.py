@@ -1,4 +1,7 @@
-"""What decoding and the network cost alone: CPU milliseconds a photo, of all threads together."""
+"""The baseline: the cost of decoding and of the network alone, without a server around them.
+
+All costs are milliseconds of CPU per photo, summed over all threads.
+"""
 
 import asyncio
 import multiprocessing
@@ -22,15 +25,16 @@ from app.workers.interfaces import Worker
 from app.workers.pool import WorkerPool
 
 BATCH_SIZES = (1, 2, 4, 8)
-_SECONDS = 1.5  # of each measurement; the kernel counts CPU in steps of 10 ms
+# Each measurement lasts this long, because the kernel counts CPU time in steps of 10 ms.
+_SECONDS = 1.5
 
 
 @asynccontextmanager
 async def idle_workers(bundle: Bundle, settings: Settings) -> AsyncIterator[list[Worker]]:
-    """Start a worker a core, of the very kind that serves, that have nothing to do.
+    """Start one worker per core, of the same kind as the service's, and yield the idle workers.
 
     Raises:
-        StartupError: one cannot load the model.
+        StartupError: a worker cannot load the model.
     """
     workers = {"workers": granted_cores(), "max_batch_size": max(BATCH_SIZES)}
     async with WorkerPool(bundle, settings.model_copy(update=workers), Metrics()) as pool:
@@ -40,31 +44,35 @@ async def idle_workers(bundle: Bundle, settings: Settings) -> AsyncIterator[list
 async def engine_ms(
     workers: Sequence[Worker], pixels: Sequence[Pixels], sizes: Sequence[int] = BATCH_SIZES
 ) -> dict[int, float]:
-    """Return CPU milliseconds an image by batch size, with all these workers busy at once.
+    """Return the CPU milliseconds per image by batch size, with all these workers busy at once.
 
     Raises:
-        StartupError: one fails.
+        StartupError: a worker fails.
     """
     try:
         return {size: await _batches_ms(workers, pixels, size) for size in sizes}
     except ServiceError as error:
-        raise StartupError(f"the engine alone: {error}") from error
+        raise StartupError(f"the engine cannot be measured alone: {error}") from error
 
 
 def decode_ms(photos: Sequence[PhotoFile], bundle: Bundle, settings: Settings) -> float:
-    """Return CPU milliseconds a photo."""
-    spec, most = bundle.preprocessing, settings.max_pixels
-    return _each_ms(photos, lambda data: decode(data, spec, most))
+    """Return the CPU milliseconds per photo of decoding as the service does it."""
+    spec, max_pixels = bundle.preprocessing, settings.max_pixels
+    return _each_ms(photos, lambda data: decode(data, spec, max_pixels))
 
 
 def plain_decode_ms(photos: Sequence[PhotoFile], bundle: Bundle, settings: Settings) -> float:
-    """Return CPU milliseconds a photo where it is decoded whole, and only then made smaller."""
-    size, most = bundle.preprocessing.crop, settings.max_pixels
-    return _each_ms(photos, lambda data: decode_full(data, most).resize(size, Resampling.BILINEAR))
+    """Return the CPU milliseconds per photo of decoding it in full size and then shrinking it."""
+    size, max_pixels = bundle.preprocessing.crop, settings.max_pixels
+
+    def decode_and_shrink(data: bytes) -> None:
+        decode_full(data, max_pixels).resize(size, Resampling.BILINEAR)
+
+    return _each_ms(photos, decode_and_shrink)
 
 
 def _each_ms(photos: Sequence[PhotoFile], do: Callable[[bytes], object]) -> float:
-    """Do it for some time, with each photo as often as with the others."""
+    """Return the CPU milliseconds that `do` takes per photo; each photo counts equally often."""
     count = 0
     end = time.perf_counter() + _SECONDS
     before = time.process_time()
@@ -84,7 +92,7 @@ async def _batches_ms(workers: Sequence[Worker], pixels: Sequence[Pixels], size:
 
 
 async def _infer_for(seconds: float, worker: Worker, pixels: Sequence[Pixels], size: int) -> int:
-    """Run batches for some time, one at least; return how many images that were."""
+    """Run batches for this time, at least one batch; return the number of images."""
     photos, count = cycle(pixels), 0
     end = time.perf_counter() + seconds
     while not count or time.perf_counter() < end:
@@ -94,6 +102,6 @@ async def _infer_for(seconds: float, worker: Worker, pixels: Sequence[Pixels], s
 
 
 def _children_cpu_s() -> float:
-    """Return the CPU of this process's workers."""
+    """Return the CPU seconds that this process's workers have used."""
     used = usage(child.pid for child in multiprocessing.active_children() if child.pid)
     return used.cpu_s if used else 0.0

@@ -1,4 +1,4 @@
-"""A server of our own in a process of its own, to be measured."""
+"""Start a server in a separate process, so that the load tool can measure it."""
 
 import asyncio
 import os
@@ -17,18 +17,18 @@ from app.bench.measure.processes import descendants
 from app.errors import StartupError
 from app.settings import PREFIX, Settings
 
-_READY_S = 120.0
-_ENDED_S = 10.0
+_READY_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
 async def running_server(settings: Settings) -> AsyncIterator[Target]:
-    """Start `python -m app serve` on a free port and wait until it is ready.
+    """Start `python -m app serve` on a free port, wait until it is ready, and yield its address.
 
-    Its other settings are the environment's, as ours are, but it asks for no key.
+    The server reads its other settings from our environment, but it asks for no API key.
 
     Raises:
-        StartupError: it does not become ready; with the last line of its log.
+        StartupError: the server does not become ready; the message has the last line of its log.
     """
     target = Target("127.0.0.1", free_port())
     command = [sys.executable, "-m", "app", "serve", "--host", target.host]
@@ -42,12 +42,18 @@ async def running_server(settings: Settings) -> AsyncIterator[Target]:
 async def running_command(
     command: Sequence[str], environment: Mapping[str, str], target: Target, ready: str
 ) -> AsyncIterator[int]:
-    """Start a server and wait until a GET of the path `ready` gives 200; end it afterwards.
+    """Start a server, wait until a GET of the path `ready` gives 200, and yield its process id.
 
-    Its process id is given.
+    The server is stopped at the end.
+
+    Args:
+        command: the command line of the server.
+        environment: environment variables of the server, beside our own.
+        target: the address that the server listens on.
+        ready: the path of the server's readiness check.
 
     Raises:
-        StartupError: it does not become ready; with the last line of its log.
+        StartupError: the server does not become ready; the message has the last line of its log.
     """
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
@@ -55,19 +61,20 @@ async def running_command(
             env=os.environ | environment,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for us
+            # In a session of its own, the server does not get the terminal's Ctrl-C.
+            start_new_session=True,
         )
         try:
-            await _ready(target, ready, process, log)
+            await _wait_until_ready(target, ready, process, log)
             yield process.pid
         finally:
-            await _end(process)
+            await _stop(process)
 
 
-async def _ready(target: Target, path: str, process: Process, log: IO[bytes]) -> None:
+async def _wait_until_ready(target: Target, path: str, process: Process, log: IO[bytes]) -> None:
     connections = Connections(target, 1)
     try:
-        async with asyncio.timeout(_READY_S):
+        async with asyncio.timeout(_READY_TIMEOUT_S):
             while process.returncode is None:
                 if await _is_ready(connections, path):
                     return
@@ -77,7 +84,7 @@ async def _ready(target: Target, path: str, process: Process, log: IO[bytes]) ->
     finally:
         connections.close()
     log.seek(0)
-    lines = log.read().decode(errors="replace").splitlines() or ["it said nothing"]
+    lines = log.read().decode(errors="replace").splitlines() or ["its log is empty"]
     raise StartupError(f"the server did not become ready: {lines[-1]}")
 
 
@@ -89,23 +96,24 @@ async def _is_ready(connections: Connections, path: str) -> bool:
     return response.status == 200
 
 
-async def _end(process: Process) -> None:
+async def _stop(process: Process) -> None:
     started = descendants(process.pid)
     if process.returncode is None:
         process.terminate()
     try:
-        async with asyncio.timeout(_ENDED_S):
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
             await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()
-    for pid in started - {process.pid}:  # some servers leave their workers behind
+    # Some servers leave their workers behind.
+    for pid in started - {process.pid}:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
+    """Return a TCP port on which no process listens at this moment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

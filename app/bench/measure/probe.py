@@ -1,4 +1,4 @@
-"""A run, and meanwhile a probe of liveness, as an orchestrator sends it."""
+"""A run of the load with liveness probes at the same time, as an orchestrator sends them."""
 
 import asyncio
 import time
@@ -9,29 +9,31 @@ from app.bench.load.generator import LoadPlan
 from app.bench.load.target import Target
 from app.bench.measure.runner import Measurement, Runner
 
-_PROBE_S = 0.05
+_PROBE_INTERVAL_S = 0.05
 
 
 async def probed_run(
-    ready: Runner, plan: LoadPlan, path: str = "/health/live"
+    runner: Runner, plan: LoadPlan, path: str = "/health/live"
 ) -> tuple[Measurement, list[float]]:
-    """Return the run and how long the probes of its measured time took, in seconds.
+    """Return the measurement, and the response times of its liveness probes in seconds.
 
-    A probe whose connection was lost counts with the time until then.
+    Only probes of the measured time count. A probe that loses its connection counts with the time
+    until the loss.
     """
     probes: list[tuple[float, float]] = []
-    probing = asyncio.create_task(_probe(ready.connections.target, path, probes))
+    probing = asyncio.create_task(_probe(runner.connections.target, path, probes))
     try:
-        run = await ready.run(plan)
+        measurement = await runner.run(plan)
     finally:
         probing.cancel()
         with suppress(asyncio.CancelledError):
             await probing
-    return run, [seconds for intended, seconds in probes if intended in run.window]
+    took = [seconds for intended, seconds in probes if intended in measurement.window]
+    return measurement, took
 
 
 async def _probe(target: Target, path: str, probes: list[tuple[float, float]]) -> None:
-    """Ask every 50 ms on a connection of its own; time counts from the schedule."""
+    """Send a probe every 50 ms; append its intended send time and its response time to `probes`."""
     connections = Connections(target, 1)
     request = target.get(path)
     intended = time.perf_counter()
@@ -40,4 +42,4 @@ async def _probe(target: Target, path: str, probes: list[tuple[float, float]]) -
         with suppress(OSError):
             await connections.exchange(request)
         probes.append((intended, time.perf_counter() - intended))
-        intended += _PROBE_S
+        intended += _PROBE_INTERVAL_S

@@ -1,4 +1,7 @@
-"""What a server's processes use: found by its port, through /proc (Linux; elsewhere nothing)."""
+"""CPU and memory of a server's processes, which are found by the server's port.
+
+The source is /proc of Linux. On other systems, no process is found.
+"""
 
 import os
 import socket
@@ -8,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
-_LISTEN = "0A"
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_STATE_LISTEN = "0A"
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class _Stat(NamedTuple):
@@ -23,7 +26,7 @@ class _Stat(NamedTuple):
 
 @dataclass(frozen=True)
 class Usage:
-    """Of a tree of processes: CPU seconds since their start, memory now."""
+    """What a process tree uses: CPU seconds since the processes started, resident memory now."""
 
     cpu_s: float
     rss_bytes: int
@@ -31,7 +34,7 @@ class Usage:
 
 
 def is_local(host: str) -> bool:
-    """Tell whether an address is this machine's: one can bind to it."""
+    """Tell whether an address belongs to this machine. A socket can be bound only then."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as trial:
@@ -42,33 +45,33 @@ def is_local(host: str) -> bool:
 
 
 def server_roots(port: int) -> frozenset[int]:
-    """Return the topmost processes of the server that listens on `port`; none where none is seen.
+    """Return the ids of the topmost processes of the server on `port`; empty if none is found.
 
-    Those are whoever holds the socket, and up from there its parents of the same process group:
-    a listener may be the child of the very process that started the workers beside it.
+    From the process that holds the listening socket, the search goes up to its parents in the same
+    process group, because the listener's parent may have started the workers as well.
     """
     stats = _stats()
     inodes = _listening(port)
-    ours = _line(os.getpid(), stats)
+    ours = _with_ancestors(os.getpid(), stats)
     holders = {pid for pid in stats if _holds(pid, inodes)} if inodes else set()
     return frozenset(_topmost(pid, stats, ours) for pid in holders - ours)
 
 
 def usage(roots: Iterable[int]) -> Usage | None:
-    """Return what the trees below `roots` use; None when the roots are gone.
+    """Return what the process trees below `roots` use; None if the roots have ended.
 
-    The CPU of children that died and were waited for is in their parents' figures, so that the
-    difference between two readings misses nothing.
+    Linux counts the CPU time of dead children for the parent that waited for them. The difference
+    between two readings is therefore complete.
     """
     members = _tree(roots, _stats())
     if not members:
         return None
     ticks, pages = (sum(column) for column in zip(*(m[3:] for m in members), strict=True))
-    return Usage(ticks / _TICKS, pages * _PAGE, len(members))
+    return Usage(ticks / _TICKS_PER_S, pages * _PAGE_BYTES, len(members))
 
 
 def descendants(root: int) -> set[int]:
-    """Return the process and all that it has started and not yet lost, of whatever session."""
+    """Return the ids of a process and of all its living descendants, in any session."""
     return {member.pid for member in _tree({root}, _stats())}
 
 
@@ -78,8 +81,9 @@ def machine_cpu_s() -> float | None:
         fields = (PROC / "stat").read_text().split()[1:9]
     except OSError:
         return None
-    idle = sum(int(field) for field in fields[3:5])  # idle, and waiting for a disk
-    return (sum(map(int, fields)) - idle) / _TICKS
+    # These are the idle time and the time of waiting for a disk, in which no process used a core.
+    idle = sum(int(field) for field in fields[3:5])
+    return (sum(map(int, fields)) - idle) / _TICKS_PER_S
 
 
 def _tree(roots: Iterable[int], stats: Mapping[int, _Stat]) -> list[_Stat]:
@@ -100,13 +104,12 @@ def _topmost(pid: int, stats: Mapping[int, _Stat], ours: Collection[int]) -> int
         pid = parent.pid
 
 
-def _line(pid: int, stats: Mapping[int, _Stat]) -> set[int]:
-    """Return a process and all its ancestors."""
-    line: set[int] = set()
-    while pid in stats and pid not in line:
-        line.add(pid)
+def _with_ancestors(pid: int, stats: Mapping[int, _Stat]) -> set[int]:
+    found: set[int] = set()
+    while pid in stats and pid not in found:
+        found.add(pid)
         pid = stats[pid].parent
-    return line
+    return found
 
 
 def _stats() -> dict[int, _Stat]:
@@ -116,20 +119,23 @@ def _stats() -> dict[int, _Stat]:
 
 def _stat(folder: Path) -> _Stat | None:
     try:
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()  # a name may hold spaces
+        # The program's name stands in brackets and may have spaces; the fields follow it.
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    # The process has just ended.
     except OSError:
-        return None  # it has just ended
-    ticks = sum(int(field) for field in fields[11:15])  # user, system, and the children's
+        return None
+    # The fields at 11 to 14 are the user and system time of the process and of its children.
+    ticks = sum(int(field) for field in fields[11:15])
     return _Stat(int(folder.name), int(fields[1]), int(fields[2]), ticks, int(fields[21]))
 
 
 def _listening(port: int) -> set[str]:
-    """Return the sockets that listen on a TCP port, as they are called in /proc/PID/fd."""
+    """Return the sockets that listen on a TCP port, by their names in /proc/PID/fd."""
     sockets: set[str] = set()
     for table in (PROC / "net/tcp", PROC / "net/tcp6"):
         lines = table.read_text().splitlines()[1:] if table.exists() else []
         for fields in map(str.split, lines):
-            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+            if fields[3] == _STATE_LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
                 sockets.add(f"socket:[{fields[9]}]")
     return sockets
 
@@ -137,5 +143,6 @@ def _listening(port: int) -> set[str]:
 def _holds(pid: int, sockets: Collection[str]) -> bool:
     try:
         return any(str(fd.readlink()) in sockets for fd in (PROC / str(pid) / "fd").iterdir())
+    # The process belongs to another user, or it has just ended.
     except OSError:
-        return False  # another user's, or it has just ended
+        return False

@@ -1,4 +1,4 @@
-"""One run measured: the load, and meanwhile what the server's processes and we ourselves use."""
+"""One run of the load, with the CPU and memory that the server and this tool use meanwhile."""
 
 import asyncio
 import time
@@ -16,7 +16,14 @@ from app.host import granted_cores
 
 @dataclass(frozen=True)
 class ServerUse:
-    """What the server's process tree used; memory at the end. No answers, no CPU for each."""
+    """What the server's process tree used.
+
+    Attributes:
+        cpu_ms_per_answer: CPU milliseconds per 200; None if there was no 200.
+        cores: CPU seconds per second.
+        rss_mb: resident memory in MB, at the end.
+        processes: the number of processes, at the end.
+    """
 
     cpu_ms_per_answer: float | None
     cores: float
@@ -26,7 +33,12 @@ class ServerUse:
 
 @dataclass(frozen=True)
 class ToolUse:
-    """What this tool used itself, for each request of whatever end, and of all cores."""
+    """What this tool used itself.
+
+    Attributes:
+        cpu_ms_per_request: CPU milliseconds per request that ended, with or without an answer.
+        share_of_cores: its share of all cores, 0 to 1.
+    """
 
     cpu_ms_per_request: float
     share_of_cores: float
@@ -34,23 +46,29 @@ class ToolUse:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A run and its figures.
+    """A run with its results and statistics.
 
     Attributes:
+        plan: how the server was loaded.
         window: the measured time.
-        others_cores: what neither the server nor we used; figures of a busy machine mean little.
+        results: the outcome of every request, those of the warm-up included.
+        summary: the statistics of the results.
+        server: what the server used; None if its processes were not found.
+        tool: what this tool used.
+        others_cores: CPU seconds per second of all other processes; None if unknown. On a busy
+            machine, the measurement means little.
     """
 
     plan: LoadPlan
     window: Window
-    samples: list[Result]
+    results: list[Result]
     summary: Summary
     server: ServerUse | None
     tool: ToolUse
     others_cores: float | None
 
     def document(self) -> dict[str, Any]:
-        """Return the figures as they stand in the JSON document."""
+        """Return the entries of the JSON document."""
         loop = {"concurrency": self.plan.concurrency} if self.plan.rate is None else {}
         uses = {
             "server": self.server and asdict(self.server),
@@ -68,10 +86,12 @@ class _Reading(NamedTuple):
 
 
 class Runner:
-    """A server and the photos it is asked for, ready for runs.
+    """The runner of loads against one server.
 
     Attributes:
-        stop: set to end the run that goes on; what it has by then is its result.
+        connections: the connections to the server.
+        cases: the photos with their reference answers.
+        stop: setting this event ends the current run, which keeps the results that it has.
     """
 
     def __init__(
@@ -83,34 +103,36 @@ class Runner:
         self._roots = roots
 
     async def run(self, plan: LoadPlan) -> Measurement:
-        """Load the server as planned and measure after the warm-up."""
-        load = LoadGenerator(self.connections, self.cases, plan)
+        """Load the server as planned and return the measurement of the time after the warm-up."""
+        generator = LoadGenerator(self.connections, self.cases, plan)
         start = time.perf_counter()
-        loading = asyncio.create_task(load.run(start))
+        loading = asyncio.create_task(generator.run(start))
         stopping = asyncio.create_task(self.stop.wait())
-        await _wait(stopping, start + plan.warmup_seconds)
+        await _wait_until(stopping, start + plan.warmup_seconds)
         before = await self._read()
-        await _wait(stopping, start + plan.warmup_seconds + plan.seconds)
+        await _wait_until(stopping, start + plan.warmup_seconds + plan.seconds)
         after = await self._read()
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if self.stop.is_set():
             loading.cancel()
         await asyncio.gather(loading, return_exceptions=self.stop.is_set())
-        return _run(plan, load.samples, before, after)
+        return _measurement(plan, generator.results, before, after)
 
     async def _read(self) -> _Reading:
         used = await asyncio.to_thread(usage, self._roots)
         return _Reading(time.perf_counter(), time.process_time(), machine_cpu_s(), used)
 
 
-async def _wait(stopping: asyncio.Task[Any], moment: float) -> None:
+async def _wait_until(stopping: asyncio.Task[Any], moment: float) -> None:
     await asyncio.wait({stopping}, timeout=max(0.0, moment - time.perf_counter()))
 
 
-def _run(plan: LoadPlan, samples: list[Result], before: _Reading, after: _Reading) -> Measurement:
+def _measurement(
+    plan: LoadPlan, results: list[Result], before: _Reading, after: _Reading
+) -> Measurement:
     window = Window(before.at, after.at)
-    summary = summarize(samples, window)
+    summary = summarize(results, window)
     answers = round(summary.answers_per_s * window.seconds)
     tool_s = after.tool_cpu_s - before.tool_cpu_s
     server, others = None, None
@@ -124,10 +146,10 @@ def _run(plan: LoadPlan, samples: list[Result], before: _Reading, after: _Readin
         )
         others = _others_cores(before, after, server_s + tool_s)
     tool = ToolUse(
-        cpu_ms_per_request=round(1000 * tool_s / max(1, ended(samples, window)), 4),
+        cpu_ms_per_request=round(1000 * tool_s / max(1, ended(results, window)), 4),
         share_of_cores=round(tool_s / window.seconds / granted_cores(), 4),
     )
-    return Measurement(plan, window, samples, summary, server, tool, others)
+    return Measurement(plan, window, results, summary, server, tool, others)
 
 
 def _others_cores(before: _Reading, after: _Reading, ours_s: float) -> float | None:

@@ -1,4 +1,4 @@
-"""From samples to figures."""
+"""The statistics of a run: rates, errors, and latencies by percentile."""
 
 import math
 from collections import Counter
@@ -8,20 +8,21 @@ from typing import Self
 
 from app.bench.load.generator import Result
 
-GOODPUT_S = 1.0  # a right answer within this time of the intended send time is good
+# A right answer counts as goodput if it comes within this time after the intended send time.
+GOODPUT_S = 1.0
 WRONG = "wrong"
 
 
 @dataclass(frozen=True)
 class Window:
-    """The measured time, after the warm-up, on `time.perf_counter`."""
+    """The measured time after the warm-up, as readings of `time.perf_counter` in seconds."""
 
     start: float
     end: float
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the measured time."""
         return self.end - self.start
 
     def __contains__(self, moment: float) -> bool:
@@ -30,7 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds, exact: each is one of the samples."""
+    """Percentiles in milliseconds. Each is exactly one of the measured values."""
 
     p50: float
     p90: float
@@ -40,7 +41,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Self | None:
-        """Return the percentiles, None of nothing."""
+        """Return the percentiles of times in seconds; None if there are no times."""
         ordered = sorted(seconds)
         if not ordered:
             return None
@@ -50,18 +51,22 @@ class Latency:
 
 @dataclass(frozen=True)
 class Summary:
-    """One run's figures.
+    """The statistics of one run.
 
     Attributes:
-        requests: that should have been sent in the measured time; errors and latencies are theirs.
-        answers_per_s: 200s that came in the measured time, right or wrong.
-        right_per_s: those that were right.
-        goodput_per_s: those that came within a second of the intended send time.
-        wrong: of all requests, the warm-up's too.
+        seconds: the length of the measured time.
+        requests: the requests whose intended send time lies in the measured time. All errors and
+            latencies are those of these requests.
+        answers_per_s: the 200s that came in the measured time, right or wrong.
+        right_per_s: the right answers among them.
+        goodput_per_s: the right answers that came within a second of the intended send time.
+        wrong: the wrong answers to all requests, those of the warm-up included.
         errors_by_status, errors_by_code: answers other than 200, counted in two ways.
-        transport_errors: requests without an answer.
-        latency_ms: of 200s. refusal_ms: of 429s. failure_ms: of all else.
-        send_lag_ms: how late the tool itself was.
+        transport_errors: requests without an answer, by the name of the error.
+        latency_ms: latency of the 200s.
+        refusal_ms: latency of the 429s.
+        failure_ms: latency of all other requests.
+        send_lag_ms: how much later than intended the tool sent the requests.
     """
 
     seconds: float
@@ -80,54 +85,55 @@ class Summary:
 
     @property
     def errors(self) -> int:
-        """How many requests got no answer or a wrong one."""
+        """The number of requests that got an error, no answer or a wrong answer."""
         failed = sum(self.errors_by_status.values()) + sum(self.transport_errors.values())
         return self.wrong + failed
 
 
 def percentile(ordered: Sequence[float], p: float) -> float:
-    """Return the smallest of the sorted values that at least p percent do not exceed."""
-    rank = math.ceil(len(ordered) * p / 100 - 1e-9)  # 99.9 * 1000 / 100 is a hair above 999
+    """Return the smallest of the sorted values that at least p percent of them do not exceed."""
+    # In floating point, 99.9 * 1000 / 100 is slightly greater than 999.
+    rank = math.ceil(len(ordered) * p / 100 - 1e-9)
     return ordered[max(rank, 1) - 1]
 
 
-def summarize(samples: Sequence[Result], window: Window) -> Summary:
-    """Return the figures of what was sent, and of what came, in the window."""
-    sent = [sample for sample in samples if sample.intended in window]
-    answers = [s for s in samples if s.status == 200 and s.finished in window]
-    right = [s for s in answers if not s.reason]
-    good = [s for s in right if s.latency_s <= GOODPUT_S]
-    failed = [s for s in sent if s.status not in (200, 429)]
-    errors = [s for s in sent if s.status not in (0, 200)]
+def summarize(results: Sequence[Result], window: Window) -> Summary:
+    """Return the statistics of the requests and the answers of the measured time."""
+    sent = [result for result in results if result.intended in window]
+    answers = [r for r in results if r.status == 200 and r.finished in window]
+    right = [r for r in answers if not r.reason]
+    good = [r for r in right if r.latency_s <= GOODPUT_S]
+    failed = [r for r in sent if r.status not in (200, 429)]
+    errors = [r for r in sent if r.status not in (0, 200)]
     return Summary(
         seconds=round(window.seconds, 3),
         requests=len(sent),
         answers_per_s=_rate(answers, window),
         right_per_s=_rate(right, window),
         goodput_per_s=_rate(good, window),
-        wrong=sum(sample.reason == WRONG for sample in samples),
-        errors_by_status=_count(str(sample.status) for sample in errors),
-        errors_by_code=_count(sample.reason for sample in errors),
-        transport_errors=_count(sample.reason for sample in sent if sample.status == 0),
-        latency_ms=_latency(s for s in sent if s.status == 200),
-        refusal_ms=_latency(s for s in sent if s.status == 429),
+        wrong=sum(result.reason == WRONG for result in results),
+        errors_by_status=_count(str(result.status) for result in errors),
+        errors_by_code=_count(result.reason for result in errors),
+        transport_errors=_count(result.reason for result in sent if result.status == 0),
+        latency_ms=_latency(r for r in sent if r.status == 200),
+        refusal_ms=_latency(r for r in sent if r.status == 429),
         failure_ms=_latency(failed),
-        send_lag_ms=Latency.of(sample.sent - sample.intended for sample in sent),
+        send_lag_ms=Latency.of(result.sent - result.intended for result in sent),
     )
 
 
-def ended(samples: Iterable[Result], window: Window) -> int:
-    """Return how many requests came to an end in the window, whichever."""
-    return sum(sample.finished in window for sample in samples)
+def ended(results: Iterable[Result], window: Window) -> int:
+    """Return how many requests ended in the window, with or without an answer."""
+    return sum(result.finished in window for result in results)
 
 
-def _rate(samples: Sequence[Result], window: Window) -> float:
-    return round(len(samples) / window.seconds, 2) if window.seconds > 0 else 0.0
+def _rate(results: Sequence[Result], window: Window) -> float:
+    return round(len(results) / window.seconds, 2) if window.seconds > 0 else 0.0
 
 
 def _count(keys: Iterable[str]) -> dict[str, int]:
     return dict(Counter(keys).most_common())
 
 
-def _latency(samples: Iterable[Result]) -> Latency | None:
-    return Latency.of(sample.latency_s for sample in samples)
+def _latency(results: Iterable[Result]) -> Latency | None:
+    return Latency.of(result.latency_s for result in results)

@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """A named line; `kind` is its CSS class: good or bad."""
+    """A named line. `kind` is its CSS class: good or bad."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over a common x axis; y begins at 0. `ticks` are places on x with their labels."""
+    """Lines over a common x axis. The y axis begins at 0. `ticks` are x values with labels."""
 
     title: str
     unit: str
@@ -31,7 +31,7 @@ class Chart:
     ticks: Sequence[tuple[float, str]]
 
     def svg(self) -> str:
-        """Return the figure as HTML."""
+        """Return the chart as an HTML `<figure>` with its legend."""
         legend = "".join(
             f'<span class="{line.kind}">{escape(line.name)}</span>' for line in self.lines
         )
@@ -43,9 +43,9 @@ class Chart:
 
     @cached_property
     def _span(self) -> tuple[float, float]:
-        places = [x for line in self.lines for x, _ in line.points]
-        places += [place for place, _ in self.ticks]
-        return min(places, default=0), max(places, default=1)
+        values = [x for line in self.lines for x, _ in line.points]
+        values += [value for value, _ in self.ticks]
+        return min(values, default=0), max(values, default=1)
 
     @cached_property
     def _top(self) -> float:
@@ -60,8 +60,8 @@ class Chart:
             label = f"{i * step:g}" + (f" {self.unit}" if i * step >= self._top else "")
             yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text class="y" x="{_LEFT - 8}" y="{y + 4:.1f}">{escape(label)}</text>'
-        for place, label in self.ticks:
-            x, bottom = self._x(place), _HEIGHT - _BOTTOM
+        for value, label in self.ticks:
+            x, bottom = self._x(value), _HEIGHT - _BOTTOM
             yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
             yield f'<text class="x" x="{x:.1f}" y="{bottom + 20}">{escape(label)}</text>'
 
@@ -80,7 +80,7 @@ class Chart:
 
 
 def nice_step(highest: float) -> float:
-    """Return a step of 1, 2 or 5 times a power of ten that takes four to ten times to `highest`."""
+    """Return 1, 2 or 5 times a power of ten, so that four to ten steps reach `highest`."""
     if highest <= 0:
         return 1.0
     power = 10 ** math.floor(math.log10(highest / 4))

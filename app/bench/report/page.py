@@ -1,4 +1,4 @@
-"""A run as one HTML page that needs nothing else: figures, latencies, what came when."""
+"""The report: one self-contained HTML page with the rates and charts of a measurement."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,9 @@ from app.bench.measure.stats import percentile
 from app.bench.report.charts import Chart, Line, Point, nice_step
 from app.bench.report.tables import title
 
-_MARKS = (0, 50, 90, 99, 99.9, 99.99)
-_POINTS = 300  # of a curve; more are not seen
+_PERCENTILES = (0, 50, 90, 99, 99.9, 99.99)
+# More points than these would not be visible in a curve.
+_POINTS = 300
 _MAX_BINS = 60
 
 _PAGE = Template("""<!doctype html>
@@ -47,14 +48,14 @@ $charts
 """)
 
 
-def render(best: Measurement, runs: Sequence[Measurement], document: dict[str, Any]) -> str:
-    """Return the page of a run; where it is a sweep's best, with all that were tried."""
+def render(best: Measurement, measurements: Sequence[Measurement], document: dict[str, Any]) -> str:
+    """Return the HTML page of a measurement; after a sweep, also with all rates that it tried."""
     charts = [_latencies(best), _throughput(best), _latency_over_time(best)]
     if "highest_rate" in document:
-        charts.insert(0, _tries(runs))
+        charts.insert(0, _tried_rates(measurements))
     return _PAGE.substitute(
         title=escape(title(best.plan)),
-        about=escape(_about(runs, document)),
+        about=escape(_about(measurements, document)),
         tiles="".join(
             f'<div><dt>{escape(name)}</dt><dd class="{kind}">{escape(value)}</dd></div>'
             for name, value, kind in _tiles(best)
@@ -63,17 +64,17 @@ def render(best: Measurement, runs: Sequence[Measurement], document: dict[str, A
     )
 
 
-def _about(runs: Sequence[Measurement], document: dict[str, Any]) -> str:
+def _about(measurements: Sequence[Measurement], document: dict[str, Any]) -> str:
     about = f"{document['url']}, {document['photos']} photos"
     if "highest_rate" not in document:
         return about
     rate, p99_ms = document["highest_rate"], document["p99_bound_ms"]
-    found = f"the highest rate that stood with p99 below {p99_ms:g} ms is {rate:g} requests/s"
-    return f"{about}, sweep of {len(runs)} runs: {found}"
+    found = f"the highest sustained rate with p99 below {p99_ms:g} ms is {rate:g} requests/s"
+    return f"{about}, sweep of {len(measurements)} runs: {found}"
 
 
-def _tiles(run: Measurement) -> Iterator[tuple[str, str, str]]:
-    summary = run.summary
+def _tiles(measurement: Measurement) -> Iterator[tuple[str, str, str]]:
+    summary = measurement.summary
     yield "right answers/s", f"{summary.right_per_s:.1f}", ""
     yield "right within 1 s, /s", f"{summary.goodput_per_s:.1f}", ""
     if latency := summary.latency_ms:
@@ -82,73 +83,78 @@ def _tiles(run: Measurement) -> Iterator[tuple[str, str, str]]:
     yield "wrong answers", str(summary.wrong), "bad" if summary.wrong else ""
     errors = summary.errors - summary.wrong
     yield "errors", str(errors), "bad" if errors else ""
-    if server := run.server:
+    if server := measurement.server:
         if server.cpu_ms_per_answer:
-            yield "server CPU an answer", f"{server.cpu_ms_per_answer:.1f} ms", ""
+            yield "server CPU per answer", f"{server.cpu_ms_per_answer:.1f} ms", ""
         yield "server memory", f"{server.rss_mb:.0f} MB", ""
 
 
-def _latencies(run: Measurement) -> Chart:
-    """Draw the latency below which each part of the answers stays; the tail is drawn large."""
-    ordered = sorted(s.latency_s * 1000 for s in _answers(run))
+def _latencies(measurement: Measurement) -> Chart:
+    """Return the chart of latency by percentile. Its logarithmic x axis draws the tail large."""
+    ordered = sorted(r.latency_s * 1000 for r in _answers(measurement))
     nines = math.log10(max(10, len(ordered)))
     curve: list[Point] = []
     for i in range(_POINTS + 1) if ordered else ():
         x = nines * i / _POINTS
         curve.append((x, percentile(ordered, 100 * (1 - 10**-x))))
-    ticks = [(-math.log10(1 - p / 100), f"{p:g} %") for p in _MARKS]
+    ticks = [(-math.log10(1 - p / 100), f"{p:g} %") for p in _PERCENTILES]
     shown = [tick for tick in ticks if tick[0] <= nines]
     return Chart("Latency by percentile", "ms", [Line("200", "good", curve)], shown)
 
 
-def _throughput(run: Measurement) -> Chart:
+def _throughput(measurement: Measurement) -> Chart:
     good: list[Point] = []
     bad: list[Point] = []
-    for second, width, bin_ in _bins(run):
-        good.append((second, sum(not s.reason for s in bin_) / width))
-        bad.append((second, sum(bool(s.reason) for s in bin_) / width))
+    for second, width, bin_ in _bins(measurement):
+        good.append((second, sum(not r.reason for r in bin_) / width))
+        bad.append((second, sum(bool(r.reason) for r in bin_) / width))
     lines = [Line("right", "good", good), Line("errors and wrong", "bad", bad)]
-    return Chart("Answers over time", "/s", lines, _seconds(run))
+    return Chart("Answers over time", "/s", lines, _seconds(measurement))
 
 
-def _latency_over_time(run: Measurement) -> Chart:
+def _latency_over_time(measurement: Measurement) -> Chart:
     lines: list[Line] = []
     for p, kind in ((99, "bad"), (50, "good")):
         points: list[Point] = []
-        for second, _, bin_ in _bins(run):
-            if latencies := sorted(s.latency_s * 1000 for s in bin_ if s.status == 200):
+        for second, _, bin_ in _bins(measurement):
+            if latencies := sorted(r.latency_s * 1000 for r in bin_ if r.status == 200):
                 points.append((second, percentile(latencies, p)))
         lines.append(Line(f"p{p}", kind, points))
-    return Chart("Latency over time", "ms", lines, _seconds(run))
+    return Chart("Latency over time", "ms", lines, _seconds(measurement))
 
 
-def _tries(runs: Sequence[Measurement]) -> Chart:
+def _tried_rates(measurements: Sequence[Measurement]) -> Chart:
     points = sorted(
-        (run.plan.rate or 0, run.summary.latency_ms.p99) for run in runs if run.summary.latency_ms
+        (m.plan.rate or 0, m.summary.latency_ms.p99) for m in measurements if m.summary.latency_ms
     )
     ticks = [(rate, f"{rate:g}/s") for rate in _ticks(points[-1][0])] if points else []
     return Chart("p99 by rate", "ms", [Line("p99", "good", points)], ticks)
 
 
-def _answers(run: Measurement) -> Iterator[Result]:
-    return (s for s in run.samples if s.status == 200 and s.intended in run.window)
+def _answers(measurement: Measurement) -> Iterator[Result]:
+    window = measurement.window
+    return (r for r in measurement.results if r.status == 200 and r.intended in window)
 
 
-def _bins(run: Measurement) -> Iterator[tuple[float, float, list[Result]]]:
-    """Yield (middle, width, what ended in it) of equal parts of the measured time, in seconds."""
-    count = max(1, min(_MAX_BINS, int(run.window.seconds * 2)))
-    width = max(run.window.seconds, 1e-3) / count
+def _bins(measurement: Measurement) -> Iterator[tuple[float, float, list[Result]]]:
+    """Divide the measured time into equal bins; yield (middle in s, width in s, results) of each.
+
+    A result belongs to the bin in which its request ended.
+    """
+    window = measurement.window
+    count = max(1, min(_MAX_BINS, int(window.seconds * 2)))
+    width = max(window.seconds, 1e-3) / count
     bins: list[list[Result]] = [[] for _ in range(count)]
-    for sample in run.samples:
-        if sample.finished in run.window:
-            place = int((sample.finished - run.window.start) / width)
-            bins[min(place, count - 1)].append(sample)
+    for result in measurement.results:
+        if result.finished in window:
+            index = int((result.finished - window.start) / width)
+            bins[min(index, count - 1)].append(result)
     for i, bin_ in enumerate(bins):
         yield (i + 0.5) * width, width, bin_
 
 
-def _seconds(run: Measurement) -> list[tuple[float, str]]:
-    return [(second, f"{second:g} s") for second in _ticks(run.window.seconds)]
+def _seconds(measurement: Measurement) -> list[tuple[float, str]]:
+    return [(second, f"{second:g} s") for second in _ticks(measurement.window.seconds)]
 
 
 def _ticks(highest: float) -> list[float]:

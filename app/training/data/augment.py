@@ -1,4 +1,4 @@
-"""Training views of a photo: a random part of it, resized, perhaps mirrored."""
+"""Random views of a photo for training: a crop, resized and perhaps mirrored."""
 
 import math
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from PIL import Image
 
 from app.images.preprocessing import Preprocessing
 
-_TRIES = 10
-_RATIOS = (3 / 4, 4 / 3)
+_MAX_TRIES = 10
+_RATIOS = (3 / 4, 4 / 3)  # width / height
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
 class Augmentation(NamedTuple):
-    """What is drawn by lot.
+    """Draws random views of photos.
 
     Attributes:
-        min_area: the smallest part of the photo's area that is seen, 0 to 1.
+        min_area: the smallest share of the photo's area that a view shows, 0 to 1.
     """
 
     min_area: float
@@ -27,7 +27,7 @@ class Augmentation(NamedTuple):
     def view(
         self, photo: Image.Image, spec: Preprocessing, rng: np.random.Generator
     ) -> npt.NDArray[np.uint8]:
-        """Return (H, W, 3) uint8 of the network's input size."""
+        """Return a random view, (H, W, 3) uint8 in the network's input size."""
         box = self.box(photo.width, photo.height, rng)
         view = photo.resize(spec.crop, spec.resample, box)
         if rng.random() < 0.5:
@@ -35,9 +35,13 @@ class Augmentation(NamedTuple):
         return np.asarray(view)
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
-        """Draw a part of the photo: area, aspect ratio and place, as "Inception" did it."""
+        """Return a crop of random area, aspect ratio and position.
+
+        If ten such crops do not fit into the photo, the crop is the square in its centre. Source:
+        Szegedy et al., "Going Deeper with Convolutions", https://arxiv.org/abs/1409.4842.
+        """
         low, high = map(math.log, _RATIOS)
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             area = width * height * rng.uniform(self.min_area, 1)
             ratio = math.exp(rng.uniform(low, high))
             w, h = math.sqrt(area * ratio), math.sqrt(area / ratio)

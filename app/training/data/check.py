@@ -1,4 +1,4 @@
-"""Every photo of a data set looked at: what is broken, what is there twice, what leaks."""
+"""Checks the photos of a data set: broken files, duplicates, and leaks between its parts."""
 
 import hashlib
 from collections import defaultdict
@@ -14,131 +14,148 @@ from app.images.files import contents
 from app.training.data.dataset import Dataset
 
 
-class Task(NamedTuple):
-    """A photo to look at."""
+class LabelledPhoto(NamedTuple):
+    """A photo to check.
 
-    split: str
+    Attributes:
+        part: train, val or test; the data set's own name if it has no parts.
+        path: the photo's file.
+        label: the name of its class.
+    """
+
+    part: str
     path: Path
     label: str
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a photo is like.
+class CheckedPhoto:
+    """A photo that can be read.
 
     Attributes:
-        split: train, val, test; the data set's own name where it has no parts.
-        path, label: as the data set has them.
-        content: SHA-256 of what counts as the same, the file's bytes or its upright pixels.
-        size: (width, height) in pixels, upright.
+        part, path, label: as in `LabelledPhoto`.
+        content: SHA-256 of the file's bytes, or of the upright pixels. Photos with the same
+            content count as the same photo.
+        size: (width, height) of the upright photo in pixels.
     """
 
-    split: str
+    part: str
     path: Path
     label: str
     content: str
     size: tuple[int, int]
 
 
-class Broken(NamedTuple):
-    """A photo that cannot be read, and why."""
+class BrokenPhoto(NamedTuple):
+    """A photo that cannot be read, and the reason."""
 
     path: Path
     error: ServiceError
 
 
+Group = tuple[CheckedPhoto, ...]
+
+
 @dataclass(frozen=True)
-class Findings:
-    """The looks of all that can be read, and what is wrong; each group has the same content.
+class CheckResult:
+    """The photos of a data set and its problems. A group is several photos of the same content.
 
     Attributes:
-        broken: what cannot be read.
-        leaks: groups that lie in more than one part, so that a test is no test.
-        contradictions: groups under more than one class.
-        duplicates: groups within one part and class: a photo that counts twice.
-        unknown: classes of other parts that `train` does not have.
-        empty: classes without a photo to learn from that can be read.
+        photos: the photos that can be read.
+        broken: the photos that cannot be read.
+        leaks: groups in more than one part, so that the test photos are not new to the network.
+        contradictions: groups in more than one class.
+        duplicates: groups in one part and one class, so that the photo counts twice.
+        unknown: the classes of other parts that `train` lacks.
+        empty: the classes without a readable photo to learn from.
     """
 
-    looks: tuple[Look, ...]
-    broken: tuple[Broken, ...]
-    leaks: tuple[tuple[Look, ...], ...]
-    contradictions: tuple[tuple[Look, ...], ...]
-    duplicates: tuple[tuple[Look, ...], ...]
+    photos: tuple[CheckedPhoto, ...]
+    broken: tuple[BrokenPhoto, ...]
+    leaks: tuple[Group, ...]
+    contradictions: tuple[Group, ...]
+    duplicates: tuple[Group, ...]
     unknown: tuple[str, ...]
     empty: tuple[str, ...]
 
     @property
     def sound(self) -> bool:
-        """Whether nothing but duplicates was found, which only count twice."""
-        wrong = self.broken, self.leaks, self.contradictions, self.unknown, self.empty
-        return not any(wrong)
+        """Whether there are no problems except duplicates, which only count twice."""
+        problems = self.broken, self.leaks, self.contradictions, self.unknown, self.empty
+        return not any(problems)
 
 
-def tasks(parts: Mapping[str, Dataset]) -> list[Task]:
-    """Return all photos of all parts."""
+def list_photos(parts: Mapping[str, Dataset]) -> list[LabelledPhoto]:
+    """Return the photos of all parts."""
     return [
-        Task(split, sample.path, data.classes[sample.class_id])
-        for split, data in parts.items()
+        LabelledPhoto(part, sample.path, data.classes[sample.class_id])
+        for part, data in parts.items()
         for sample in data.samples
     ]
 
 
 def inspect(
-    photos: Iterable[Task], threads: int, max_pixels: int, *, by_pixels: bool
-) -> Iterator[Look | Broken]:
-    """Decode each photo whole, in the given order.
+    photos: Iterable[LabelledPhoto], threads: int, max_pixels: int, *, by_pixels: bool
+) -> Iterator[CheckedPhoto | BrokenPhoto]:
+    """Decode each photo at full size and yield the outcomes in the order of `photos`.
 
-    With `by_pixels`, the same picture in another file, say without EXIF or as PNG, is the same.
+    Args:
+        photos: the photos to decode.
+        threads: how many photos are decoded at the same time.
+        max_pixels: larger photos count as broken.
+        by_pixels: compare upright pixels instead of files, so that the same picture in another
+            file, for example without EXIF data or as PNG, counts as the same photo.
     """
 
-    def look(task: Task) -> Look | Broken:
+    def inspect_one(photo: LabelledPhoto) -> CheckedPhoto | BrokenPhoto:
         try:
-            data = contents(task.path)
+            data = contents(photo.path)
             image = decode_full(data, max_pixels)
         except ServiceError as error:
-            return Broken(task.path, error)
-        same = f"{image.size}".encode() + image.tobytes() if by_pixels else data
-        return Look(*task, hashlib.sha256(same).hexdigest(), image.size)
+            return BrokenPhoto(photo.path, error)
+        compared = f"{image.size}".encode() + image.tobytes() if by_pixels else data
+        return CheckedPhoto(*photo, hashlib.sha256(compared).hexdigest(), image.size)
 
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(look, photos)
+        yield from pool.map(inspect_one, photos)
 
 
-def check(outcomes: Iterable[Look | Broken], parts: Mapping[str, Dataset]) -> Findings:
-    """Say what is wrong with what was looked at."""
-    looks: list[Look] = []
-    broken: list[Broken] = []
+def check(
+    outcomes: Iterable[CheckedPhoto | BrokenPhoto], parts: Mapping[str, Dataset]
+) -> CheckResult:
+    """Return the problems of a data set, from the outcomes of `inspect` for all of its photos."""
+    photos: list[CheckedPhoto] = []
+    broken: list[BrokenPhoto] = []
     for outcome in outcomes:
-        if isinstance(outcome, Look):
-            looks.append(outcome)
+        if isinstance(outcome, CheckedPhoto):
+            photos.append(outcome)
         else:
             broken.append(outcome)
-    groups = _groups(looks)
-    return Findings(
-        tuple(looks),
+    groups = _groups(photos)
+    return CheckResult(
+        tuple(photos),
         tuple(broken),
-        leaks=tuple(group for group in groups if _several(group, "split")),
-        contradictions=tuple(group for group in groups if _several(group, "label")),
-        duplicates=tuple(group for group in groups if _same_place(group)),
+        leaks=tuple(group for group in groups if _differs(group, "part")),
+        contradictions=tuple(group for group in groups if _differs(group, "label")),
+        duplicates=tuple(group for group in groups if _is_duplicate(group)),
         unknown=_unknown(parts),
-        empty=_empty(looks, parts),
+        empty=_empty(photos, parts),
     )
 
 
-def _groups(looks: Iterable[Look]) -> list[tuple[Look, ...]]:
-    same: dict[str, list[Look]] = defaultdict(list)
-    for look in looks:
-        same[look.content].append(look)
-    return [tuple(group) for group in same.values() if len(group) > 1]
+def _groups(photos: Iterable[CheckedPhoto]) -> list[Group]:
+    by_content: dict[str, list[CheckedPhoto]] = defaultdict(list)
+    for photo in photos:
+        by_content[photo.content].append(photo)
+    return [tuple(group) for group in by_content.values() if len(group) > 1]
 
 
-def _same_place(group: tuple[Look, ...]) -> bool:
-    return not (_several(group, "split") or _several(group, "label"))
+def _is_duplicate(group: Group) -> bool:
+    return not (_differs(group, "part") or _differs(group, "label"))
 
 
-def _several(group: tuple[Look, ...], attribute: str) -> bool:
-    return len({getattr(look, attribute) for look in group}) > 1
+def _differs(group: Group, attribute: str) -> bool:
+    return len({getattr(photo, attribute) for photo in group}) > 1
 
 
 def _unknown(parts: Mapping[str, Dataset]) -> tuple[str, ...]:
@@ -148,7 +165,8 @@ def _unknown(parts: Mapping[str, Dataset]) -> tuple[str, ...]:
     return tuple(sorted(others - set(parts["train"].classes)))
 
 
-def _empty(looks: Iterable[Look], parts: Mapping[str, Dataset]) -> tuple[str, ...]:
-    first, data = next(iter(parts.items()))  # train, or all there is
-    seen = {look.label for look in looks if look.split == first}
-    return tuple(name for name in data.classes if name not in seen)
+def _empty(photos: Iterable[CheckedPhoto], parts: Mapping[str, Dataset]) -> tuple[str, ...]:
+    # The first part is the one to learn from: `train`, or the whole data set.
+    first, data = next(iter(parts.items()))
+    found = {photo.label for photo in photos if photo.part == first}
+    return tuple(name for name in data.classes if name not in found)

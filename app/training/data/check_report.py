@@ -1,4 +1,4 @@
-"""What was found in a data set: as tables for people and as a document for programs."""
+"""The result of a check, as tables for people and as a document for programs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,58 +9,59 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.training.data.check import Findings, Look
+from app.training.data.check import CheckedPhoto, CheckResult, Group
 from app.training.data.dataset import Dataset
 
-_SIDES = "pixels: least / median / most"
-_MAX_ROWS = 50  # of a table of classes; more are not read by anyone
+_SIDES = "pixels: minimum / median / maximum"
+# The table lists at most this many classes, because a longer table is hard to read.
+_MAX_ROWS = 50
 
 
-def document(found: Findings, parts: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Return all of it as plain data for JSON."""
+def document(result: CheckResult, parts: Mapping[str, Dataset]) -> dict[str, Any]:
+    """Return the result as plain data for JSON."""
     return {
-        "sound": found.sound,
-        "parts": {part: _part(data, _looks(found, part)) for part, data in parts.items()},
+        "sound": result.sound,
+        "parts": {part: _part(data, _photos(result, part)) for part, data in parts.items()},
         "broken": [
             {"file": str(path), "code": error.code, "detail": str(error)}
-            for path, error in found.broken
+            for path, error in result.broken
         ],
-        "leaks": [_files(group) for group in found.leaks],
-        "contradictions": [_files(group) for group in found.contradictions],
-        "duplicates": [_files(group) for group in found.duplicates],
-        "unknown_classes": list(found.unknown),
-        "empty_classes": list(found.empty),
+        "leaks": [_files(group) for group in result.leaks],
+        "contradictions": [_files(group) for group in result.contradictions],
+        "duplicates": [_files(group) for group in result.duplicates],
+        "unknown_classes": list(result.unknown),
+        "empty_classes": list(result.empty),
     }
 
 
-def show(found: Findings, parts: Mapping[str, Dataset], console: Console) -> None:
-    """Print the tables, then a line for each thing that is wrong."""
+def show(result: CheckResult, parts: Mapping[str, Dataset], console: Console) -> None:
+    """Print the tables, and then one line for each problem."""
     table = Table("", "photos", "classes", "a class", "width", "height", caption=_SIDES)
     for part, data in parts.items():
-        table.add_row(part, *_row(_part(data, _looks(found, part))))
+        table.add_row(part, *_row(_part(data, _photos(result, part))))
     console.print(table)
     console.print(_classes(parts))
     for part, data in parts.items():
         if others := data.not_counted:
-            told = (f"{n} {end or 'without an ending'}" for end, n in others.items())
-            console.print(f"not counted in {part}: {', '.join(told)}", soft_wrap=True)
-    for kind, what in _wrong(found):
-        console.print(Text(f"{kind}:", "red"), what, soft_wrap=True)
-    if found.sound:
+            counts = (f"{n} {end or 'without an extension'}" for end, n in others.items())
+            console.print(f"not counted in {part}: {', '.join(counts)}", soft_wrap=True)
+    for kind, text in _problems(result):
+        console.print(Text(f"{kind}:", "red"), text, soft_wrap=True)
+    if result.sound:
         console.print(Text("sound", "green"))
 
 
-def _looks(found: Findings, part: str) -> list[Look]:
-    return [look for look in found.looks if look.split == part]
+def _photos(result: CheckResult, part: str) -> list[CheckedPhoto]:
+    return [photo for photo in result.photos if photo.part == part]
 
 
-def _part(data: Dataset, looks: Sequence[Look]) -> dict[str, Any]:
+def _part(data: Dataset, photos: Sequence[CheckedPhoto]) -> dict[str, Any]:
     counts = Counter(sample.class_id for sample in data.samples)
     return {
         "photos": len(data.samples),
         "classes": {name: counts[class_id] for class_id, name in enumerate(data.classes)},
-        "width": _spread([look.size[0] for look in looks]),
-        "height": _spread([look.size[1] for look in looks]),
+        "width": _spread([photo.size[0] for photo in photos]),
+        "height": _spread([photo.size[1] for photo in photos]),
         "not_counted": dict(data.not_counted),
     }
 
@@ -82,7 +83,7 @@ def _row(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _classes(parts: Mapping[str, Dataset]) -> Table:
-    """Return a row a class, those with the fewest photos first."""
+    """Return a table with one row per class; the classes with the fewest photos come first."""
     counts = {
         part: Counter(data.classes[sample.class_id] for sample in data.samples)
         for part, data in parts.items()
@@ -99,22 +100,22 @@ def _left_out(classes: int) -> str | None:
     return f"and {classes - _MAX_ROWS} classes more" if classes > _MAX_ROWS else None
 
 
-def _wrong(found: Findings) -> Iterator[tuple[str, str]]:
-    for path, error in found.broken:
+def _problems(result: CheckResult) -> Iterator[tuple[str, str]]:
+    for path, error in result.broken:
         yield "broken", f"{path}: {error}"
-    for name in found.unknown:
+    for name in result.unknown:
         yield "not in train", name
-    for name in found.empty:
+    for name in result.empty:
         yield "no photo", name
     kinds = {
-        "leak": found.leaks,
-        "two classes": found.contradictions,
-        "twice": found.duplicates,
+        "leak": result.leaks,
+        "two classes": result.contradictions,
+        "twice": result.duplicates,
     }
     for kind, groups in kinds.items():
         for group in groups:
             yield kind, " = ".join(_files(group))
 
 
-def _files(group: Sequence[Look]) -> list[str]:
-    return [str(look.path) for look in group]
+def _files(group: Group) -> list[str]:
+    return [str(photo.path) for photo in group]

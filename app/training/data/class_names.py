@@ -1,4 +1,4 @@
-"""The names of classes, as folders bear them."""
+"""Class names, from the names of folders or from a file of labels."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -11,15 +11,17 @@ Meanings = dict[str, list[int]]
 
 
 def fits_a_line(name: str) -> bool:
-    """Return whether a name can stand in a line of UTF-8; a file's may hold any bytes."""
+    """Return whether `name` is one line of UTF-8; the name of a file may hold any bytes."""
     return "\n" not in name and name.encode(errors="ignore").decode() == name
 
 
 def class_name(folder: Path) -> str:
-    """Return the folder's name composed: macOS may write an accent as a letter of its own.
+    """Return the folder's name in Unicode's composed form.
+
+    macOS may store an accent as a separate character, which would make two names of one.
 
     Raises:
-        StartupError: it cannot be the name of a class.
+        StartupError: the name is not one line of UTF-8.
     """
     if not fits_a_line(folder.name):
         raise StartupError(
@@ -29,45 +31,56 @@ def class_name(folder: Path) -> str:
     return normalize("NFC", folder.name)
 
 
-def in_order(names: Collection[str]) -> list[str]:
-    """Return the names sorted; where all are numbers, so that 2 stands before 10."""
-    numbers = all(name.isdecimal() for name in names)
-    return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
+def sort_names(names: Collection[str]) -> list[str]:
+    """Return the names sorted, as numbers if all names are numbers: 2 comes before 10."""
+    all_numbers = all(name.isdecimal() for name in names)
+    return sorted(names, key=lambda name: (int(name) if all_numbers else 0, name))
 
 
-def class_ids(place: Path, classes: Sequence[str], names: Collection[str]) -> dict[str, int]:
-    """Return the class of each of the folders' names in `place`: a label, a synonym or a number.
+def class_ids(folder: Path, classes: Sequence[str], names: Collection[str]) -> dict[str, int]:
+    """Return the class id for each folder name: the name is a label, a synonym or a number.
+
+    Args:
+        folder: the data set, for error messages.
+        classes: the labels, in the order of the class ids.
+        names: the names of the folders in `folder`.
 
     Raises:
-        StartupError: a name is that of no class, or of several.
+        StartupError: a name belongs to no class, or to several classes.
     """
     meanings = _meanings(classes)
     if all(name.isdecimal() and name not in meanings for name in names):
         meanings = {str(class_id): [class_id] for class_id in range(len(classes))}
     for name in names:
         if name not in meanings:
-            raise StartupError(f"{place}: no class is called {name!r}")
-        if len(meanings[name]) > 1:  # ImageNet has two cranes
+            raise StartupError(
+                f"{folder}: no class is called {name!r}: rename the folder to a label or a number"
+            )
+        # ImageNet, for example, has two classes "crane": the bird and the machine.
+        if len(meanings[name]) > 1:
             both = " or ".join(f"{class_id} ({classes[class_id]})" for class_id in meanings[name])
             raise StartupError(
-                f"{place}: {name!r} may be class {both}: "
-                "give every folder its class's number for a name"
+                f"{folder}: {name!r} may be class {both}: "
+                "rename every folder to the number of its class"
             )
     return {name: meanings[name][0] for name in names}
 
 
 def _meanings(classes: Sequence[str]) -> Meanings:
-    """Return the classes of each name a folder may bear: 'tabby, tabby cat' is also 'tabby'."""
+    """Return the class ids for each possible name: 'tabby, tabby cat' is also called 'tabby'."""
     labels, synonyms = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
     for class_id, label in enumerate(normalize("NFC", name) for name in classes):
         labels[label].append(class_id)
         for synonym in set(label.split(", ")):
             synonyms[synonym].append(class_id)
-    return {**synonyms, **labels}  # a whole label is meant before a synonym
+    # A whole label takes precedence over a synonym.
+    return {**synonyms, **labels}
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read a name a line, or all with their numbers before them as PaddleClas has it: `0 tench`.
+    """Return the labels in a file with one label per line.
+
+    Each line may begin with the number of its class, as in PaddleClas: `0 tench`.
 
     Raises:
         StartupError: the file cannot be read or is empty.

@@ -1,4 +1,7 @@
-"""Labelled photos on disk: a folder a class, or a list file as PaddleClas reads it."""
+"""Labelled photos on disk: one folder per class, or a list file as PaddleClas reads it.
+
+A data set may be divided into parts: train, val and test.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import StartupError
-from app.training.data.class_names import class_ids, class_name, in_order
+from app.training.data.class_names import class_ids, class_name, sort_names
 
 PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-_PART_OF = {part: part for part in PARTS} | _OTHER_NAMES
-_MAX_NAMED = 5  # in an error; more are not read by anyone
+_PARTS_BY_NAME = {part: part for part in PARTS} | _OTHER_NAMES
+# An error message lists at most this many names, so that it stays readable.
+_MAX_NAMED = 5
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
@@ -28,9 +32,9 @@ class Dataset:
     """Photos with their classes.
 
     Attributes:
-        classes: in the order of the network's output.
+        classes: the names of the classes, in the order of the network's output.
         samples: the photos.
-        not_counted: how many other files lie among them, by the ends of their names.
+        not_counted: the number of other files among the photos, by file extension.
     """
 
     classes: tuple[str, ...]
@@ -38,124 +42,129 @@ class Dataset:
     not_counted: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_dataset(place: Path, classes: Sequence[str] | None = None) -> Dataset:
-    """Read `DIR/<class>/*.jpg`, sorted, or a list file with `path class_id` a line.
+def read_dataset(path: Path, classes: Sequence[str] | None = None) -> Dataset:
+    """Read `DIR/<class>/*.jpg`, sorted, or a list file with `path class_id` on each line.
 
     Args:
-        place: the folder, or the list file; its paths count from its own folder.
-        classes: the names in their order, where they are known already; each folder must bear
-            one of them then, or a synonym, or all bear numbers. Without them the sorted names of
-            the folders, as numbers where all are, in Unicode's composed form, or for a list file
-            the numbers.
+        path: the folder or the list file. Paths in a list file are relative to its own folder.
+        classes: the names of the classes in order, if they are known already. In that case, every
+            folder must bear a label or a synonym, or all folders must bear numbers. If None, the
+            classes are the names of the folders, in Unicode's composed form and sorted, as numbers
+            if all names are numbers. For a list file they are its numbers.
 
     Raises:
-        StartupError: it cannot be read, has no photos, or a folder whose name is that of none of
-            `classes` or of several.
+        StartupError: `path` cannot be read or holds no photos, or the name of a folder belongs to
+            no class or to several classes.
     """
-    dataset = _read_list(place, classes) if place.is_file() else _read_folders(place, classes)
+    dataset = _read_list(path, classes) if path.is_file() else _read_folders(path, classes)
     if dataset.samples:
         return dataset
-    if place.is_file():
-        raise StartupError(f"{place}: there are no photos in it")
+    if path.is_file():
+        raise StartupError(f"{path}: there are no photos in it: write `path class_id` on each line")
     raise StartupError(
-        f"{place}: no photos are counted in it: "
-        "they must lie in a folder a class, such as DIR/cat/1.jpg"
+        f"{path}: there are no photos in it: put them into a folder per class, as in DIR/cat/1.jpg"
     )
 
 
-def find_parts(place: Path) -> dict[str, Path]:
-    """Return where the parts of a data set lie: `{"train": DIR/train, "test": DIR/test}`.
+def find_parts(path: Path) -> dict[str, Path]:
+    """Return the path of each part of a data set: `{"train": DIR/train, "test": DIR/test}`.
 
-    They are list files as PaddleClas names them, `train_list.txt`, else folders; `training`,
-    `valid`, `validation` and `testing` too. A place that has no parts is one, under its own name.
+    The parts are list files with PaddleClas's names, such as `train_list.txt`, or else folders,
+    which may also be called `training`, `valid`, `validation` and `testing`. A data set without
+    parts is returned as one part under its own name.
 
     Raises:
-        StartupError: there are other folders beside the parts, or one part twice.
+        StartupError: there are other folders beside the parts, or two folders for one part.
     """
-    if place.is_dir():
-        lists = {part: place / f"{part}_list.txt" for part in PARTS}
-        if found := {part: path for part, path in lists.items() if path.is_file()}:
+    if path.is_dir():
+        lists = {part: path / f"{part}_list.txt" for part in PARTS}
+        if found := {part: file for part, file in lists.items() if file.is_file()}:
             return found
-        if folders := _part_folders(place):
+        if folders := _part_folders(path):
             return folders
-    return {place.absolute().name: place}
+    return {path.absolute().name: path}
 
 
-def held_out(place: Path) -> Path:
-    """Return the part to test on: `test`, else `val`, else all there is."""
-    parts = find_parts(place)
+def held_out(path: Path) -> Path:
+    """Return the path of the part to test on: `test`, else `val`, else the only part."""
+    parts = find_parts(path)
     return parts.get("test") or parts.get("val") or next(iter(parts.values()))
 
 
 def few(names: Sequence[str]) -> str:
-    """Return the names for an error's line, the first few where they are many."""
+    """Return the first names, and the number of the others, for an error message."""
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return ", ".join(names[:_MAX_NAMED]) + more
 
 
-def _part_folders(place: Path) -> dict[str, Path]:
-    """Return the folders that are parts, in their order; none where the folders are classes."""
-    folders = _folders(place)
-    named = [folder for folder in folders if folder.name.lower() in _PART_OF]
+def _part_folders(path: Path) -> dict[str, Path]:
+    """Return the folders of the parts in the order of PARTS; {} if the folders are classes."""
+    folders = _folders(path)
+    named = [folder for folder in folders if folder.name.lower() in _PARTS_BY_NAME]
+    # In a data set of vehicles, `train` may be a class: such a folder holds no class folders.
     if len(named) < len(folders) and not any(map(_folders, named)):
-        return {}  # among vehicles, `train` is a class
-    parts = {_PART_OF[folder.name.lower()]: folder for folder in named}
+        return {}
+    parts = {_PARTS_BY_NAME[folder.name.lower()]: folder for folder in named}
     if others := [folder.name for folder in folders if folder not in parts.values()]:
         have = few([folder.name for folder in parts.values()])
         raise StartupError(
-            f"{place} has parts of a data set, {have}, and other folders beside them, "
-            f"{few(others)}: move the ones or the others elsewhere"
+            f"{path} has parts of a data set, {have}, and other folders beside them, "
+            f"{few(others)}: move the parts or the other folders elsewhere"
         )
     return {part: parts[part] for part in PARTS if part in parts}
 
 
-def _folders(place: Path) -> list[Path]:
-    return sorted(path for path in place.iterdir() if path.is_dir() and path.name[0] != ".")
+def _folders(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != ".")
 
 
-def _read_folders(place: Path, classes: Sequence[str] | None) -> Dataset:
-    if not place.is_dir():
-        raise StartupError(f"{place}: no such folder or list file")
-    folders = {folder: class_name(folder) for folder in _folders(place)}
-    names = tuple(classes or in_order(set(folders.values())))
-    ids = class_ids(place, names, folders.values())
-    files = [Sample(path, ids[name]) for folder, name in folders.items() for path in _files(folder)]
-    photos = tuple(sample for sample in files if _ending(sample.path) in SUFFIXES)
-    endings = Counter(_ending(sample.path) for sample in files)
-    return Dataset(names, photos, {e: n for e, n in endings.items() if e not in SUFFIXES})
+def _read_folders(path: Path, classes: Sequence[str] | None) -> Dataset:
+    if not path.is_dir():
+        raise StartupError(f"{path}: no such folder or list file")
+    folders = {folder: class_name(folder) for folder in _folders(path)}
+    names = tuple(classes or sort_names(set(folders.values())))
+    ids = class_ids(path, names, folders.values())
+    files = [Sample(file, ids[name]) for folder, name in folders.items() for file in _files(folder)]
+    photos = tuple(sample for sample in files if _extension(sample.path) in SUFFIXES)
+    extensions = Counter(_extension(sample.path) for sample in files)
+    return Dataset(names, photos, {e: n for e, n in extensions.items() if e not in SUFFIXES})
 
 
-def _ending(path: Path) -> str:
+def _extension(path: Path) -> str:
     return path.suffix.lower()
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield what lies below, sorted, but for what systems and editors hide among photos."""
+    """Yield the files below `folder`, sorted, except those that systems and editors hide."""
     for path in sorted(folder.rglob("*")):
         hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
         if not hidden and path.is_file():
             yield path
 
 
-def _read_list(place: Path, classes: Sequence[str] | None) -> Dataset:
+def _read_list(path: Path, classes: Sequence[str] | None) -> Dataset:
     samples = []
-    for number, line in enumerate(_lines(place), 1):
+    for number, line in enumerate(_lines(path), 1):
         words = line.strip().rsplit(maxsplit=1)
         if not words:
             continue
         if len(words) < 2 or not words[1].isdecimal():
-            raise StartupError(f"{place}:{number}: not of the form `path class_id`")
-        samples.append(Sample(place.parent / words[0], int(words[1])))
+            raise StartupError(f"{path}:{number}: not of the form `path class_id`")
+        samples.append(Sample(path.parent / words[0], int(words[1])))
     count = max((sample.class_id for sample in samples), default=-1) + 1
     if classes is not None and count > len(classes):
-        raise StartupError(f"{place}: class {count - 1}, but the last is {len(classes) - 1}")
+        raise StartupError(
+            f"{path}: class {count - 1}, but the last is {len(classes) - 1}: "
+            "the list has more classes than there are class names"
+        )
     names = classes or [str(class_id) for class_id in range(count)]
     return Dataset(tuple(names), tuple(samples))
 
 
-def _lines(place: Path) -> list[str]:
+def _lines(path: Path) -> list[str]:
     try:
-        text = place.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise StartupError(f"{place} is no list file: it is not text") from error
-    return text.split("\n")  # a name may hold other ends of lines
+        raise StartupError(f"{path} is no list file: it is not UTF-8 text") from error
+    # `splitlines` would also split at other line ends, which the name of a file may hold.
+    return text.split("\n")

@@ -1,4 +1,4 @@
-"""The photos of a run: which are learned from and which are held out."""
+"""The photos of a run: those to learn from, and those held out for validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,13 @@ TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
 
 @dataclass(frozen=True)
 class Photos:
-    """What a run learns from and what it is held against; class ids are places in `classes`."""
+    """The photos of a run.
+
+    Attributes:
+        classes: the names of the classes; a class id is an index into them.
+        train: the photos to learn from.
+        validation: the held-out photos.
+    """
 
     classes: tuple[str, ...]
     train: tuple[Sample, ...]
@@ -29,14 +35,15 @@ class Photos:
 
     @property
     def all(self) -> tuple[Sample, ...]:
-        """Every photo, the training ones first."""
+        """All photos, the training photos first."""
         return self.train + self.validation
 
     def without(self, broken: Sequence[Path]) -> "Photos":
-        """Return the same without these files.
+        """Return the photos without the `broken` files.
 
         Raises:
-            StartupError: of a class nothing is left to learn from, or nothing to hold it against.
+            StartupError: there are fewer than two classes, no photos are held out, or a class has
+                no photo left to learn from.
         """
         bad = set(broken)
         train, validation = (
@@ -44,7 +51,9 @@ class Photos:
             for part in (self.train, self.validation)
         )
         if len(self.classes) < 2 or not train or not validation:
-            raise StartupError("training needs two classes and photos on both sides of the split")
+            raise StartupError(
+                "training needs two classes or more, photos to learn from and held-out photos"
+            )
         learned = {sample.class_id for sample in train}
         if lacking := [name for i, name in enumerate(self.classes) if i not in learned]:
             raise StartupError(
@@ -55,24 +64,28 @@ class Photos:
 
 
 def read_photos(
-    place: Path, share: float, seed: int, classes: Sequence[str] | None = None
+    path: Path, share: float, seed: int, classes: Sequence[str] | None = None
 ) -> Photos:
     """Read DIR/train and DIR/val (or DIR/test), or hold out `share` of each class of DIR.
 
-    `classes` are their names in order, where they are not those of the folders.
+    Args:
+        path: the data set DIR, or a list file.
+        share: the share of photos to hold out if there is no val or test, between 0 and 1.
+        seed: another number holds out other photos.
+        classes: the names of the classes in order, if they are not the names of the folders.
 
     Raises:
-        StartupError: it cannot be read, has parts but none to learn from, or has a class in one
-            part that the other has not.
+        StartupError: the data set cannot be read, has parts but no train, or has a held-out class
+            that train lacks.
     """
-    parts = find_parts(place)
-    if "train" not in parts and place not in parts.values():
-        raise StartupError(f"{place} has {', '.join(parts)}, but no train to learn from")
+    parts = find_parts(path)
+    if "train" not in parts and path not in parts.values():
+        raise StartupError(f"{path} has {', '.join(parts)}, but no train to learn from")
     if "train" in parts and len(parts) > 1:
         learned = read_dataset(parts["train"], classes)
         held_out = read_dataset(parts.get("val") or parts["test"], learned.classes)
         return Photos(learned.classes, learned.samples, held_out.samples)
-    return _hold_out(read_dataset(parts.get("train") or place, classes), share, seed)
+    return _hold_out(read_dataset(parts.get("train") or path, classes), share, seed)
 
 
 def _hold_out(data: Dataset, share: float, seed: int) -> Photos:
@@ -86,7 +99,7 @@ def write_lists(photos: Photos, folder: Path) -> None:
     """Write `train_list.txt` and `val_list.txt` as PaddleClas reads them.
 
     Raises:
-        StartupError: a photo's name cannot stand in them; there is neither then.
+        StartupError: the path of a photo is not one line of UTF-8; no list is written then.
     """
     lists = {TRAIN_LIST: _lines(photos.train), VALIDATION_LIST: _lines(photos.validation)}
     for name, lines in lists.items():
@@ -106,7 +119,7 @@ def _lines(samples: Sequence[Sample]) -> str:
 
 
 def read_lists(folder: Path, classes: tuple[str, ...]) -> Photos:
-    """Read back what `write_lists` wrote."""
+    """Return the photos that `write_lists` wrote into `folder`."""
     train, validation = (
         read_dataset(folder / name, classes).samples for name in (TRAIN_LIST, VALIDATION_LIST)
     )

@@ -1,4 +1,4 @@
-"""Photos from disk to arrays, in processes beside the one that learns."""
+"""Reads photos from disk into arrays, in other processes than the one that trains."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ Images = npt.NDArray[np.uint8]
 
 
 class View(NamedTuple):
-    """A photo as it is to be seen: by lot where there is a key, else as the server sees it.
+    """A photo to read: as a random view if it has a key, else as the server reads it.
 
-    The key alone decides what is drawn, so it does not matter which process reads the photo.
+    The key alone seeds the random view, so it does not matter which process reads the photo.
     """
 
     path: Path
@@ -37,17 +37,23 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """How views are made. Cheap to send to another process."""
+    """Reads views of photos. It is small, so that it can be sent to other processes.
+
+    Attributes:
+        spec: the preprocessing that the server uses as well.
+        max_pixels: larger photos are refused.
+        augmentation: draws the random views; None if photos are always read as the server does.
+    """
 
     spec: Preprocessing
     max_pixels: int
     augmentation: Augmentation | None
 
     def read(self, views: Sequence[View]) -> Images:
-        """Return (N, H, W, 3) uint8.
+        """Return the views, (N, H, W, 3) uint8.
 
         Raises:
-            StartupError: a photo that could be read before cannot be read now.
+            StartupError: a photo cannot be read, although it was checked before training.
         """
         return np.stack([self._one(view) for view in views])
 
@@ -63,13 +69,14 @@ class PhotoReader:
 
 
 class Loader:
-    """Reads batches ahead in `workers` processes; with 0 in this one, when they are asked for.
+    """Reads batches of photos in `workers` processes, before the caller asks for them.
 
-    The processes are started anew, not forked: Paddle's threads do not survive a fork.
+    With 0 workers, this process reads each batch when the caller asks for it. The processes are
+    spawned and not forked, because Paddle's threads do not survive a fork.
     """
 
-    def __init__(self, eyes: PhotoReader, workers: int) -> None:
-        self._eyes = eyes
+    def __init__(self, reader: PhotoReader, workers: int) -> None:
+        self._reader = reader
         self._ahead = workers + 1
         self._pool: Executor | None = None
         if workers:
@@ -83,33 +90,35 @@ class Loader:
             self._pool.shutdown(cancel_futures=True)
 
     def read(self, batches: Iterable[Sequence[View]]) -> Iterator[Images]:
-        """Yield (N, H, W, 3) uint8 for each batch, in their order.
+        """Yield (N, H, W, 3) uint8 for each batch, in the order of the batches.
 
         Raises:
             StartupError: a photo cannot be read, or a process was killed.
         """
         if self._pool is None:
-            yield from map(self._eyes.read, batches)
+            yield from map(self._reader.read, batches)
             return
         waiting: deque[Future[Images]] = deque()
         try:
             for batch in batches:
-                waiting.append(self._pool.submit(self._eyes.read, batch))
+                waiting.append(self._pool.submit(self._reader.read, batch))
                 if len(waiting) > self._ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise StartupError("a process that reads photos was killed") from error
+            raise StartupError(
+                "a process that reads photos was killed: if memory ran out, use fewer --workers"
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()
 
 
 def _follow_parent() -> None:
-    """End when the parent does and not before, whatever signal goes to the whole group.
+    """Make this process end together with its parent, and ignore signals to the process group.
 
-    A process that dies as it hands over a batch would leave the parent waiting for the rest.
+    If a reader died while it was sending a batch, the parent would wait for the rest for ever.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""One folder of class folders -> `train` and `test`, the same on every machine."""
+"""Divides a folder of class folders into `train` and `test`, alike on every machine."""
 
 import hashlib
 import shutil
@@ -12,80 +12,104 @@ from app.images.files import contents
 from app.training.data.dataset import Dataset, find_parts, read_dataset
 
 
-def split(place: Path, output: Path, share: float, seed: int, *, link: bool) -> tuple[int, int]:
+def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) -> tuple[int, int]:
     """Copy `share` of each class's photos to OUTPUT/test and the others to OUTPUT/train.
 
     Args:
-        place: DIR/<class>/*.jpg.
-        output: must not be there yet; it comes into being whole or not at all.
-        share: between 0 and 1; a class of two photos or more has one at least on either side.
+        folder: the data set DIR, with the photos in DIR/<class>/*.jpg.
+        output: a folder that does not exist yet. It appears only once it is complete.
+        share: between 0 and 1; a class of two photos or more gets at least one on either side,
+            unless all of its photos are copies of each other.
         seed: another number chooses other photos.
-        link: make hard links, which take no room, instead of copies.
+        link: make hard links, which need no disk space, instead of copies.
 
     Returns:
         The numbers of photos in train and in test.
 
     Raises:
-        StartupError: DIR is divided already; OUTPUT is there, or would become a class of DIR.
+        StartupError: DIR does not exist or is divided already, or OUTPUT exists or lies within DIR
+            and would become a class of it.
     """
-    if not place.is_dir():
-        raise StartupError(f"{place}: no such folder")
-    if place not in find_parts(place).values():
-        raise StartupError(f"{place} has its parts already: {', '.join(find_parts(place))}")
+    if not folder.is_dir():
+        raise StartupError(f"{folder}: no such folder")
+    if folder not in find_parts(folder).values():
+        raise StartupError(f"{folder} is already divided into {', '.join(find_parts(folder))}")
     if output.exists():
-        raise StartupError(f"{output} is there already; nothing is overwritten")
-    if output.resolve().is_relative_to(place.resolve()):
-        raise StartupError(f"{output} lies within {place} and would become a class of it")
-    data = read_dataset(place)
+        raise StartupError(f"{output} exists already and is not overwritten: name another folder")
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise StartupError(
+            f"{output} lies within {folder} and would become a class of it: name another folder"
+        )
+    data = read_dataset(folder)
     chosen = choose(data, share, seed)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".splitting-", dir=output.parent) as temporary:
         built = Path(temporary) / output.name
         for sample in data.samples:
             part = "test" if sample.path in chosen else "train"
-            _put(sample.path, built / part / sample.path.relative_to(place), link=link)
+            _write(sample.path, built / part / sample.path.relative_to(folder), link=link)
         built.rename(output)
     return len(data.samples) - len(chosen), len(chosen)
 
 
 def choose(data: Dataset, share: float, seed: int) -> set[Path]:
-    """Return `share` of each class's photos to test on; a class keeps one at least to learn from.
+    """Return `share` of each class's photos to test on; the others are for training.
 
-    Files of the same content stay together, across classes too, and are learned from where they
-    are more than all of the share; one that cannot be read stays.
+    Identical files always end up on the same side, even if they lie in different classes. A class
+    keeps at least one photo for training, unless its files are all copies of another class's test
+    photos. A group of copies that is larger than the number of photos still wanted stays in train,
+    unless the class would have no test photo: then its smallest group is tested on. Files that
+    cannot be read are not tested on.
     """
     content = {sample.path: _content(sample.path) for sample in data.samples}
     classes = [Counter[str]() for _ in data.classes]
     for sample in data.samples:
-        if one := content[sample.path]:
-            classes[sample.class_id][one] += 1
+        if digest := content[sample.path]:
+            classes[sample.class_id][digest] += 1
     in_test = {"": False}
     for copies in classes:
-        wanted = max(1, round(share * copies.total()))
-        wanted -= sum(count for one, count in copies.items() if in_test.get(one))
-        free = sorted(copies.keys() - in_test, key=partial(_rank, seed))
-        free.sort(key=lambda one: copies[one] > wanted)  # copies of one photo are not all to test
-        for one in free:
-            in_test[one] = wanted > 0 and one != free[-1]  # one is left to learn from
-            wanted -= copies[one]
-    return {path for path, one in content.items() if in_test[one]}
+        _divide(copies, in_test, share, seed)
+    return {path for path, digest in content.items() if in_test[digest]}
+
+
+def _divide(copies: Counter[str], in_test: dict[str, bool], share: float, seed: int) -> None:
+    """Decide in `in_test` about the contents of a class that no earlier class has decided on.
+
+    Args:
+        copies: how many files of the class have each content.
+        in_test: whether a content goes to the test.
+        share: the share of the class's photos to test on.
+        seed: another number chooses other photos.
+    """
+    wanted = max(1, round(share * copies.total()))
+    wanted -= sum(count for digest, count in copies.items() if in_test.get(digest))
+    undecided = sorted(copies.keys() - in_test, key=partial(_rank, seed))
+    for digest in undecided:
+        in_test[digest] = copies[digest] <= wanted
+        wanted -= copies[digest] if in_test[digest] else 0
+    sides = {in_test[digest] for digest in copies}
+    if undecided and sides == {True}:
+        in_test[undecided[-1]] = False
+    elif undecided and sides == {False} and len(copies) > 1:
+        in_test[min(undecided, key=copies.__getitem__)] = True
 
 
 def _content(photo: Path) -> str:
+    """Return the SHA-256 of the file; empty if the file cannot be read."""
     try:
         return hashlib.sha256(contents(photo)).hexdigest()
     except UnsupportedImage:
         return ""
 
 
-def _rank(seed: int, content: str) -> bytes:
-    """Shuffle: by the content, not the name, so that renamed files go where they went."""
-    return hashlib.sha256(f"{seed} {content}".encode()).digest()
+def _rank(seed: int, digest: str) -> bytes:
+    """Return a sort key that shuffles by content, so that a renamed file stays on its side."""
+    return hashlib.sha256(f"{seed} {digest}".encode()).digest()
 
 
-def _put(photo: Path, place: Path, *, link: bool) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _write(photo: Path, path: Path, *, link: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     if link:
-        place.hardlink_to(photo.resolve())
+        path.hardlink_to(photo.resolve())
     else:
-        shutil.copy2(photo, place)
+        shutil.copy2(photo, path)

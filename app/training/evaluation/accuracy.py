@@ -1,4 +1,4 @@
-"""How good a classifier is, counted from its scores and the true classes."""
+"""Accuracy and related metrics of a classifier, from its scores and the true classes."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _BINS = 15
 
 
 class ClassScores(NamedTuple):
-    """A figure a class, each (classes,); 0 where there is nothing to divide by."""
+    """Metrics by class, each (classes,); a metric is 0 if its denominator is 0."""
 
     precision: Floats
     recall: Floats
@@ -22,12 +22,14 @@ class ClassScores(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """Photos by the score of their likeliest class, in bins of equal width, each (bins,).
+    """Accuracy by confidence, in bins of equal width, each (bins,).
+
+    The confidence of a photo is the score of its likeliest class.
 
     Attributes:
-        photos: how many.
-        confidence: their mean score; 0 in an empty bin.
-        accuracy: the part of them that is right; 0 in an empty bin.
+        photos: the number of photos.
+        confidence: the mean confidence; 0 in an empty bin.
+        accuracy: the share of photos that are classified correctly; 0 in an empty bin.
     """
 
     photos: Ints
@@ -36,18 +38,21 @@ class Reliability(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The expected calibration error: how far confidence and accuracy lie apart, 0 to 1."""
+        """The expected calibration error, 0 to 1.
+
+        It is the mean gap between confidence and accuracy, weighted by the number of photos.
+        """
         gaps = np.abs(self.accuracy - self.confidence)
         return float((gaps * self.photos).sum() / self.photos.sum())
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a classifier said of photos whose classes are known.
+    """A classifier's scores for photos whose true classes are known.
 
     Attributes:
         scores: (N, classes) probabilities, N > 0.
-        truth: (N,) the right classes.
+        truth: (N,) the true classes.
     """
 
     scores: npt.NDArray[np.float32]
@@ -65,19 +70,26 @@ class Scored:
 
     @property
     def rank(self) -> Ints:
-        """How many classes come before the right one, (N,); of equals the first, as in answers."""
+        """The number of classes that rank before the true one, (N,).
+
+        Of classes with equal scores, the first ranks first, as in the server's answers.
+        """
         own = self.scores[np.arange(len(self.truth)), self.truth][:, None]
         earlier = np.arange(self.scores.shape[1]) < self.truth[:, None]
-        # Not `>`: of a network that has diverged all are NaN, and none would come before.
+        # `~(scores <= own)` is used instead of `scores > own`, because a network that has diverged
+        # gives only NaN, and then no class would rank before the true one.
         ahead = ~(self.scores <= own) | ((self.scores == own) & earlier)
         return np.asarray(ahead.sum(axis=1))
 
     def top(self, count: int) -> float:
-        """Return the part of the photos whose class is among the `count` likeliest."""
+        """Return the share of photos whose true class is among the `count` likeliest."""
         return float((self.rank < count).mean())
 
     def confusion(self) -> Ints:
-        """Return (classes, classes): how many photos of the row's class got the column's."""
+        """Return the confusion matrix, (classes, classes).
+
+        A cell is the number of photos of the row's true class and the column's predicted class.
+        """
         classes = self.scores.shape[1]
         cells = np.bincount(self.truth * classes + self.predicted, minlength=classes**2)
         return cells.reshape(classes, classes)
@@ -85,24 +97,24 @@ class Scored:
     def by_class(self) -> ClassScores:
         """Return each class's precision, recall and F1."""
         confusion = self.confusion()
-        right, predicted, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+        right, predicted, photos = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
         return ClassScores(
             precision=right / np.maximum(predicted, 1),
-            recall=right / np.maximum(there, 1),
-            f1=2 * right / np.maximum(predicted + there, 1),
-            photos=there,
+            recall=right / np.maximum(photos, 1),
+            f1=2 * right / np.maximum(predicted + photos, 1),
+            photos=photos,
         )
 
     def reliability(self, bins: int = _BINS) -> Reliability:
-        """Return how sure it was and how often that was right."""
-        place = np.minimum((self.confidence * bins).astype(np.int64), bins - 1)
-        photos = np.bincount(place, minlength=bins)
-        sure = np.bincount(place, self.confidence, bins)
-        right = np.bincount(place, self.predicted == self.truth, bins)
-        some = np.maximum(photos, 1)
-        return Reliability(photos, sure / some, right / some)
+        """Return the accuracy by confidence in this number of bins."""
+        index = np.minimum((self.confidence * bins).astype(np.int64), bins - 1)  # (N,)
+        photos = np.bincount(index, minlength=bins)
+        confidence = np.bincount(index, self.confidence, bins)
+        right = np.bincount(index, self.predicted == self.truth, bins)
+        divisor = np.maximum(photos, 1)
+        return Reliability(photos, confidence / divisor, right / divisor)
 
     def mistakes(self) -> Ints:
-        """Return the places of the wrong answers, those it was surest of first."""
+        """Return the indices of the wrongly classified photos, the highest confidence first."""
         wrong = np.flatnonzero(self.predicted != self.truth)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]

@@ -1,4 +1,4 @@
-"""A bundle held against labelled photos, seen through the very code that serves."""
+"""Evaluates a bundle on labelled photos, through the code that also serves it."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,15 +16,15 @@ from app.training.evaluation.accuracy import Floats, Ints, Scored
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """The result of an evaluation.
 
     Attributes:
-        bundle: that was asked.
-        names: of all its classes.
-        samples: the photos that were read, N.
-        result: their scores and true classes, in the order of `samples`.
+        bundle: the evaluated bundle.
+        names: the names of all classes of the bundle.
+        samples: the N photos that could be read.
+        result: the scores and the true classes of `samples`.
         skipped: the photos that could not be read.
-        seconds: it took to decode and classify all.
+        seconds: the time to decode and classify all photos.
     """
 
     bundle: Bundle
@@ -35,32 +35,35 @@ class Evaluation:
     seconds: float
 
     @property
-    def concerned(self) -> Ints:
-        """The classes that a photo has or got; a part of the data may leave many out."""
+    def occurring(self) -> Ints:
+        """The ids of the classes that are the true or predicted class of at least one photo."""
         confusion = self.result.confusion()
         return np.flatnonzero(confusion.sum(0) + confusion.sum(1))
 
     def class_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield `class_id, class, photos, precision, recall, f1` of each class concerned."""
-        figures = self.result.by_class()
-        for i in self.concerned.tolist():
-            three = (figures.precision[i], figures.recall[i], figures.f1[i])
-            yield i, self.names[i], int(figures.photos[i]), *(round(float(f), 6) for f in three)
+        """Yield `class_id, class, photos, precision, recall, f1` of each occurring class."""
+        metrics = self.result.by_class()
+        for i in self.occurring.tolist():
+            values = (metrics.precision[i], metrics.recall[i], metrics.f1[i])
+            yield i, self.names[i], int(metrics.photos[i]), *(round(float(v), 6) for v in values)
 
     def document(self) -> dict[str, Any]:
-        """Return the figures as plain data for JSON; the means count each class alike."""
+        """Return the metrics as plain data for JSON.
+
+        Precision, recall and F1 are means over the classes with photos, which have equal weights.
+        """
         classes = self.result.by_class()
-        there = classes.photos > 0
+        present = classes.photos > 0
         return {
             "bundle": self.bundle.name,
             "version": self.bundle.version,
             "photos": len(self.samples),
-            "classes": int(there.sum()),
+            "classes": int(present.sum()),
             "top1": round(self.result.top(1), 6),
             "top5": round(self.result.top(5), 6),
-            "precision": _mean(classes.precision[there]),
-            "recall": _mean(classes.recall[there]),
-            "f1": _mean(classes.f1[there]),
+            "precision": _mean(classes.precision[present]),
+            "recall": _mean(classes.recall[present]),
+            "f1": _mean(classes.f1[present]),
             "calibration_error": round(self.result.reliability().error, 6),
             "images_per_s": round((len(self.samples) + len(self.skipped)) / self.seconds, 1),
             "skipped": [error.model_dump() for error in self.skipped],
@@ -74,10 +77,16 @@ def evaluate(
     *,
     skip_broken: bool,
 ) -> Evaluation:
-    """Collect the answers of `prediction.classify` to `samples`, and time them.
+    """Return the evaluation of a bundle, and measure how long its answers take.
+
+    Args:
+        bundle: the evaluated bundle.
+        samples: the photos with their true classes.
+        answers: what `offline.classify` yields for `samples`, in their order.
+        skip_broken: skip photos that cannot be read.
 
     Raises:
-        StartupError: a photo cannot be read and none is to be skipped, or none at all can be read.
+        StartupError: a photo cannot be read and `skip_broken` is False, or no photo can be read.
     """
     started = time.perf_counter()
     rows, read, skipped = [], [], []
@@ -92,7 +101,7 @@ def evaluate(
             raise StartupError(f"{sample.path}: {answer}")
     if not rows:
         raise StartupError(
-            f"none of the photos can be read; {skipped[0].file}: {skipped[0].detail}"
+            f"no photo can be read; the first error is {skipped[0].file}: {skipped[0].detail}"
         )
     seconds = time.perf_counter() - started
     result = Scored(np.stack(rows), np.array([sample.class_id for sample in read]))

@@ -1,4 +1,4 @@
-"""The worst mistakes side by side, to see at a glance whose mistakes they are."""
+"""Draws the worst mistakes side by side, to distinguish wrong answers from wrong labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,25 +15,25 @@ _SIDE, _GAP = 224, 6  # pixels
 
 
 def draw_mistakes(evaluation: Evaluation, path: Path, max_pixels: int) -> int:
-    """Draw the wrong answers that the model was surest of; return how many, at most 20.
+    """Draw the wrong answers with the highest confidence, and return how many: at most 20.
 
-    Where there are none, there is no file.
+    If there are no wrong answers, no file is written, and a file that exists is deleted.
     """
     worst = evaluation.result.mistakes()[: _COLUMNS * _ROWS].tolist()
-    tiles = [_tile(evaluation, place, max_pixels) for place in worst]
+    tiles = [_tile(evaluation, index, max_pixels) for index in worst]
     if tiles:
         _sheet(tiles).save(path)
     else:
-        path.unlink(missing_ok=True)  # of a run before
+        path.unlink(missing_ok=True)
     return len(tiles)
 
 
-def _tile(evaluation: Evaluation, place: int, max_pixels: int) -> Image.Image:
-    """Return a photo with what was said of it and what it is, each with its score."""
-    sample, result = evaluation.samples[place], evaluation.result
+def _tile(evaluation: Evaluation, index: int, max_pixels: int) -> Image.Image:
+    """Return a photo with its predicted class and its label, each with its score."""
+    sample, result = evaluation.samples[index], evaluation.result
     lines = [
-        f"{word} {evaluation.names[class_id]}  {result.scores[place, class_id]:.2f}"
-        for word, class_id in (("said", result.predicted[place]), ("is", sample.class_id))
+        f"{source}: {evaluation.names[class_id]}  {result.scores[index, class_id]:.2f}"
+        for source, class_id in (("model", result.predicted[index]), ("label", sample.class_id))
     ]
     photo = decode_full(contents(sample.path), max_pixels)
     return captioned(ImageOps.pad(photo, (_SIDE, _SIDE), color="#303646"), lines)

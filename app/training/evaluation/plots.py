@@ -1,4 +1,4 @@
-"""Figures of a run and of an evaluation as PNG."""
+"""Plots of a run and of an evaluation, as PNG files."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,46 +14,56 @@ from app.training.evaluation.accuracy import Ints, Reliability
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise StartupError("figures need matplotlib: run `make .venv/train`") from error
+    raise StartupError("plots need matplotlib: run `make .venv/train`") from error
 
-_MAX_NAMES = 40  # on an axis; more cannot be read
+# An axis with more names than this cannot be read.
+_MAX_NAMES = 40
 _BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
 
 
 def draw_confusion(confusion: Ints, names: Sequence[str], path: Path) -> None:
-    """Draw (classes, classes), a row a true class, in parts of that row."""
+    """Draw a confusion matrix, (classes, classes), with a row for each true class.
+
+    The colour of a cell is its share of the row's photos.
+    """
     named = len(names) <= _MAX_NAMES
     side = 2 + 0.28 * len(names) if named else 6.5
     figure = Figure((side, side))
-    axes = figure.add_axes((0, 0, 1, 1))  # names stand outside; `_save` makes room for them
-    parts = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="said", ylabel="is")
+    # The names stand outside of the axes; `_save` enlarges the picture to hold them.
+    axes = figure.add_axes((0, 0, 1, 1))
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted class", ylabel="true class")
     if named:
-        names = [name.replace("$", r"\$") for name in names]  # no mathematics in a name
-        places = range(len(names))
-        axes.set_xticks(places, names, rotation=90)
-        axes.set_yticks(places, names)
+        # Matplotlib would draw the text between two dollar signs as a formula.
+        names = [name.replace("$", r"\$") for name in names]
+        ticks = range(len(names))
+        axes.set_xticks(ticks, names, rotation=90)
+        axes.set_yticks(ticks, names)
         for row, column in np.argwhere(confusion):
-            colour = "white" if parts[row, column] > 0.5 else "black"
+            colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(confusion[row, column])
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     _save(figure, path)
 
 
 def draw_reliability(reliability: Reliability, path: Path) -> None:
-    """Draw how often an answer is right by how sure it is, and how many there are of each."""
+    """Draw the accuracy by confidence, and below it the number of photos in each bin."""
     figure = Figure((5, 5.5), layout="constrained")
     curve, histogram = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     bins = len(reliability.photos)
     edges = np.arange(bins) / bins
-    there = reliability.photos > 0
+    filled = reliability.photos > 0
     curve.plot((0, 1), (0, 1), color=_GREY, linestyle="--", label="calibrated")
     curve.bar(edges, reliability.accuracy, 1 / bins, align="edge", color=_BLUE, alpha=0.3)
     curve.plot(
-        reliability.confidence[there], reliability.accuracy[there], "o-", color=_BLUE, label="model"
+        reliability.confidence[filled],
+        reliability.accuracy[filled],
+        "o-",
+        color=_BLUE,
+        label="model",
     )
-    curve.set(ylabel="part that is right", xlim=(0, 1), ylim=(0, 1.02))
+    curve.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     curve.set_title(f"expected calibration error {reliability.error:.3f}")
     curve.legend(loc="lower right")
     histogram.bar(edges, reliability.photos, 1 / bins, align="edge", color=_GREY)
@@ -62,7 +72,7 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss and top-1 by epoch; a line stands where the next phase begins."""
+    """Draw loss and top-1 accuracy by epoch, with a dotted line where the next phase begins."""
     figure = Figure((9, 3.6), layout="constrained")
     epochs = range(1, len(rows) + 1)
     for axes, name, title in zip(
@@ -79,6 +89,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with warnings.catch_warnings():  # letters that its font lacks are drawn as boxes
+    # Matplotlib draws boxes for letters that its font lacks, and warns about each of them.
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(path, dpi=100, bbox_inches="tight")

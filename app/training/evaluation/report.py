@@ -1,4 +1,4 @@
-"""An evaluation as files: figures for programs, tables for spreadsheets, pictures for people."""
+"""Writes an evaluation: metrics for programs, tables for spreadsheets, plots for people."""
 
 import csv
 import json
@@ -13,19 +13,21 @@ from app.training.evaluation.mistakes import draw_mistakes
 from app.training.evaluation.plots import draw_confusion, draw_reliability
 
 _CLASS_COLUMNS = ("class_id", "class", "photos", "precision", "recall", "f1")
-_ODD_NAMES = "backslashreplace"  # bytes that are no UTF-8 are escaped as JSON escapes them
+# The name of a file may hold bytes that are not UTF-8. They are escaped as JSON escapes them.
+_ODD_NAMES = "backslashreplace"
 
 
 def write(evaluation: Evaluation, directory: Path, max_pixels: int) -> None:
-    """Write all files to `directory`, which is there, replacing those of a run before.
+    """Write all files to `directory`, which must exist. Files with the same names are replaced.
 
-    evaluation.json, classes.csv, confusion.csv and .png, reliability.png, mistakes.png,
-    predictions.csv and, a row each of its photos, scores.npy (N, classes) float32.
+    The files are evaluation.json, classes.csv, confusion.csv, confusion.png, reliability.png,
+    mistakes.png, predictions.csv and scores.npy: (N, classes) float32 with the rows in the order of
+    predictions.csv.
     """
-    result, shown = evaluation.result, evaluation.concerned
+    result, shown = evaluation.result, evaluation.occurring
     names = [evaluation.names[class_id] for class_id in shown]
     confusion = result.confusion()[np.ix_(shown, shown)]
-    _write_json(directory / "evaluation.json", _whole(evaluation))
+    _write_json(directory / "evaluation.json", _document(evaluation))
     _write_csv(directory / "classes.csv", _CLASS_COLUMNS, evaluation.class_rows())
     rows = ([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
     _write_csv(directory / "confusion.csv", ["is / said", *names], rows)
@@ -37,7 +39,7 @@ def write(evaluation: Evaluation, directory: Path, max_pixels: int) -> None:
     draw_mistakes(evaluation, directory / "mistakes.png", max_pixels)
 
 
-def _whole(evaluation: Evaluation) -> dict[str, Any]:
+def _document(evaluation: Evaluation) -> dict[str, Any]:
     rows = [dict(zip(_CLASS_COLUMNS, row, strict=True)) for row in evaluation.class_rows()]
     reliability = evaluation.result.reliability()
     bins = {name: column.tolist() for name, column in reliability._asdict().items()}
@@ -49,8 +51,8 @@ def _predictions(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
     for sample, best, scores in zip(
         evaluation.samples, predicted, evaluation.result.scores, strict=True
     ):
-        pair = (f"{scores[class_id]:.6f}" for class_id in (best, sample.class_id))
-        yield str(sample.path), names[sample.class_id], names[best], *pair
+        both = (f"{scores[class_id]:.6f}" for class_id in (best, sample.class_id))
+        yield str(sample.path), names[sample.class_id], names[best], *both
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""One number that makes a classifier's scores as sure as they should be.
+"""Temperature scaling: fits the one number that makes a classifier's scores honest.
 
-Guo et al., "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599: the logits
-are divided by a temperature, which leaves the order of the classes as it is.
+The logits are divided by the temperature, which does not change the order of the classes. Source:
+Guo et al., "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599.
 """
 
 import math
@@ -9,20 +9,20 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-_MIN, _MAX = 0.05, 20.0
-_ROUNDS = 60
-_GOLDEN = (math.sqrt(5) - 1) / 2
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.05, 20.0
+_STEPS = 60
+_GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
-    """Return the temperature that minimises the negative log-likelihood of photos held out.
+    """Return the temperature that minimises the negative log-likelihood of held-out photos.
 
-    Platt's targets stand for the labels, one photo more of every kind: where every photo is right,
-    the likeliest temperature would be 0 and every score 1.
+    Platt's targets replace the labels, as if there were one more right and one more wrong answer.
+    If all answers are right, the labels alone would give a temperature of 0 and scores of 1.
 
     Args:
-        logits: (N, classes), up to a constant a row.
-        labels: (N,) the right classes.
+        logits: (N, classes); any constant may be added to a row.
+        labels: (N,) the true classes.
     """
     photos, classes = logits.shape
     spread = 1 / (photos + 2)
@@ -35,9 +35,10 @@ def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int6
         log_p = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
         return float(-(target * log_p).sum(axis=1).mean())
 
-    low, high = math.log(_MIN), math.log(_MAX)
-    for _ in range(_ROUNDS):  # convex in 1 / t, so it has one valley
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    low, high = math.log(_MIN_TEMPERATURE), math.log(_MAX_TEMPERATURE)
+    # A golden-section search is enough, because `nll` is convex in 1 / t and has one minimum.
+    for _ in range(_STEPS):
+        left, right = high - _GOLDEN_SECTION * (high - low), low + _GOLDEN_SECTION * (high - low)
         if nll(left) < nll(right):
             high = right
         else:

@@ -1,4 +1,4 @@
-"""What a phase of training learns from: batches of what the trunk makes of the photos."""
+"""The batches that a phase of training learns from: the trunk's output for photos, with labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -9,77 +9,97 @@ import numpy.typing as npt
 from app.training.data.dataset import Sample
 from app.training.data.holdout import Photos
 from app.training.data.loader import Loader, View
-from app.training.network.freezing import Planes, Trunk
+from app.training.network.freezing import Features, Trunk
 
 Advance = Callable[[int], object]
 
 
 class Batch(NamedTuple):
-    """Inputs of the tail (N, ...) float32 and right classes (N,) int64."""
+    """Inputs of the tail, (N, ...) float32, and the true classes of the photos, (N,) int64."""
 
-    inputs: Planes
+    inputs: Features
     labels: npt.NDArray[np.int64]
 
 
 class Shard(NamedTuple):
-    """One process's part of each batch, where several train together."""
+    """The part of each batch that one process learns from when several processes train together.
+
+    Attributes:
+        rank: this process's number, from 0.
+        world: the number of processes.
+    """
 
     rank: int = 0
     world: int = 1
 
     def of(self, batch: list[int]) -> list[int]:
-        """Return its photos; at least one, as all must take the same steps."""
+        """Return the photos of this process.
+
+        A process gets at least one photo, because all processes must take the same steps.
+        """
         return batch[self.rank :: self.world] or batch[:1]
 
 
 class Batches(Protocol):
-    """Where a phase's batches come from."""
+    """The training and validation batches of one phase."""
 
     def train(self, epoch: int, skip: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch without its first `skip`."""
+        """Yield the batches of an epoch except its first `skip` batches."""
 
     def validation(self) -> Iterator[Batch]:
-        """Yield the photos that are held out."""
+        """Yield the batches of the held-out photos."""
 
 
 class BatchPlan(NamedTuple):
-    """Which photos come when; `key` tells this phase's lots from those of others."""
+    """Which photos make up which batch.
+
+    Attributes:
+        photos: the training and the held-out photos.
+        batch_size: photos in one batch of all processes together.
+        key: the seed of the shuffling; each phase has its own key and so its own order.
+        shard: the part of each batch that this process learns from.
+    """
 
     photos: Photos
     batch_size: int
     key: tuple[int, ...]
-    share: Shard
+    shard: Shard
 
     def epoch(self, epoch: int, skip: int) -> list[list[int]]:
-        """Return the batches, as places in `photos.train`."""
+        """Return the batches of an epoch except its first `skip`, as indices of `photos.train`."""
         batches = epoch_order(len(self.photos.train), self.batch_size, (*self.key, epoch))
-        return [self.share.of(batch) for batch in batches[skip:]]
+        return [self.shard.of(batch) for batch in batches[skip:]]
 
-    def labels(self, places: Sequence[int]) -> npt.NDArray[np.int64]:
-        """Return the right classes (N,)."""
-        return np.array([self.photos.train[i].class_id for i in places], np.int64)
+    def labels(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Return the true classes of these photos of `photos.train`, (N,)."""
+        return np.array([self.photos.train[i].class_id for i in indices], np.int64)
 
 
 class StreamedBatches:
-    """Photos seen anew in every epoch, through the trunk."""
+    """Batches that are read from disk and sent through the trunk anew in every epoch."""
 
     def __init__(self, plan: BatchPlan, loader: Loader, trunk: Trunk) -> None:
         self._plan, self._loader, self._trunk = plan, loader, trunk
 
     def train(self, epoch: int, skip: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch without its first `skip`."""
+        """Yield the batches of an epoch except its first `skip` batches."""
         batches = self._plan.epoch(epoch, skip)
-        for places, inputs in zip(batches, self.views(batches, epoch), strict=True):
-            yield Batch(inputs, self._plan.labels(places))
+        for indices, inputs in zip(batches, self.features(batches, epoch), strict=True):
+            yield Batch(inputs, self._plan.labels(indices))
 
-    def views(self, batches: Sequence[Sequence[int]], epoch: int) -> Iterator[Planes]:
-        """Yield what the trunk makes of photos as they are seen in this epoch."""
+    def features(self, batches: Sequence[Sequence[int]], epoch: int) -> Iterator[Features]:
+        """Yield the trunk's output for each batch, with the random views of this epoch.
+
+        Args:
+            batches: indices of `photos.train`.
+            epoch: the epoch's number, which seeds the random views.
+        """
         samples, key = self._plan.photos.train, (*self._plan.key, epoch)
-        views = ([View(samples[i].path, (*key, i)) for i in places] for places in batches)
+        views = ([View(samples[i].path, (*key, i)) for i in indices] for indices in batches)
         yield from map(self._trunk, self._loader.read(views))
 
     def validation(self) -> Iterator[Batch]:
-        """Yield the photos that are held out, as the server sees them."""
+        """Yield the batches of the held-out photos, preprocessed as the server does it."""
         size, samples = self._plan.batch_size, self._plan.photos.validation
         chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
         views = ([View(sample.path) for sample in chunk] for chunk in chunks)
@@ -88,35 +108,42 @@ class StreamedBatches:
 
 
 class CachedFeatures:
-    """A stream's photos seen a few times and kept: for a trunk that is the whole backbone.
+    """Batches of features that are computed once and kept in memory.
 
-    Epoch e learns from view e modulo `views`.
+    They serve a phase in which the trunk is the whole backbone. Each photo is kept in `views`
+    random views, and epoch e learns from view e modulo `views`.
+
+    Args:
+        plan: which photos make up which batch.
+        batches: computes the features.
+        views: random views of each photo.
+        advance: is called with the number of photos after each batch of features.
     """
 
     def __init__(
-        self, plan: BatchPlan, stream: StreamedBatches, views: int, advance: Advance
+        self, plan: BatchPlan, batches: StreamedBatches, views: int, advance: Advance
     ) -> None:
         self._plan = plan
-        self._views = [self._look(stream, view, advance) for view in range(views)]
-        self._validation = list(stream.validation())
+        self._views = [self._compute(batches, view, advance) for view in range(views)]
+        self._validation = list(batches.validation())
 
-    def _look(self, stream: StreamedBatches, view: int, advance: Advance) -> Planes:
+    def _compute(self, batches: StreamedBatches, view: int, advance: Advance) -> Features:
         size, count = self._plan.batch_size, len(self._plan.photos.train)
-        batches = [range(start, min(start + size, count)) for start in range(0, count, size)]
+        chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
         features = []
-        for batch in stream.views(batches, view):
-            features.append(batch)
-            advance(len(batch))
+        for chunk in batches.features(chunks, view):
+            features.append(chunk)
+            advance(len(chunk))
         return np.concatenate(features)
 
     def train(self, epoch: int, skip: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch without its first `skip`."""
+        """Yield the batches of an epoch except its first `skip` batches."""
         features = self._views[epoch % len(self._views)]
-        for places in self._plan.epoch(epoch, skip):
-            yield Batch(features[places], self._plan.labels(places))
+        for indices in self._plan.epoch(epoch, skip):
+            yield Batch(features[indices], self._plan.labels(indices))
 
     def validation(self) -> Iterator[Batch]:
-        """Yield the photos that are held out."""
+        """Yield the batches of the held-out photos."""
         yield from self._validation
 
 
@@ -125,6 +152,9 @@ def _labels(samples: Sequence[Sample]) -> npt.NDArray[np.int64]:
 
 
 def epoch_order(photos: int, batch_size: int, key: tuple[int, ...]) -> list[list[int]]:
-    """Return the batches of an epoch as places of photos: each once, in an order drawn by `key`."""
+    """Return the batches of an epoch as indices of photos.
+
+    Each photo comes once, in a random order that `key` seeds.
+    """
     order = np.random.default_rng(key).permutation(photos).tolist()
     return [order[start : start + batch_size] for start in range(0, photos, batch_size)]

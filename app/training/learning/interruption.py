@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is heard between two steps."""
+"""Ctrl-C during training: the run stops between two steps, so that it can be saved."""
 
 import signal
 from types import FrameType
@@ -6,30 +6,37 @@ from typing import Any, Self
 
 
 class Interrupted(Exception):
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or the process got SIGTERM."""
 
 
 class Interruption:
-    """While entered, the first Ctrl-C (or SIGTERM) is kept for `check`; a second one kills."""
+    """Inside its `with` block, `check` raises after the first Ctrl-C (SIGINT) or SIGTERM.
+
+    A second signal of the same kind ends the process at once.
+    """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._signalled = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._hear)
+            self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (signal's form)
-        self._asked = True
+    def _on_signal(
+        self,
+        number: int,
+        frame: FrameType | None,  # noqa: ARG002  (`signal.signal` passes it)
+    ) -> None:
+        self._signalled = True
         signal.signal(number, signal.SIG_DFL)
 
     def check(self) -> None:
-        """Raise Interrupted where somebody has asked for it."""
-        if self._asked:
+        """Raise Interrupted if a signal has arrived."""
+        if self._signalled:
             raise Interrupted

@@ -1,4 +1,4 @@
-"""The network as it learns: one step, one look at the photos held out, and its whole state."""
+"""The network as it learns: a training step, an evaluation on held-out photos, and its state."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
@@ -8,11 +8,11 @@ import numpy.typing as npt
 import paddle
 from paddle import Tensor, amp, distributed
 from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
-from paddle.nn import functional as F  # noqa: N812  (the field's name for it)
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.training.evaluation.accuracy import Scored
 from app.training.learning.batches import Batch
-from app.training.learning.ema import Average
+from app.training.learning.ema import ExponentialMovingAverage
 from app.training.learning.losses import Loss
 from app.training.network.freezing import tail
 from app.training.network.mobilenetv2 import MobileNetV2
@@ -22,7 +22,12 @@ from app.training.weights.pdparams import Arrays
 
 
 class Score(NamedTuple):
-    """How the average network does on the photos held out; the loss is plain cross-entropy."""
+    """How well the averaged network classifies the held-out photos.
+
+    Attributes:
+        loss: the mean cross-entropy, without label smoothing and class weights.
+        top1, top5: the accuracy, 0 to 1.
+    """
 
     loss: float
     top1: float
@@ -30,15 +35,24 @@ class Score(NamedTuple):
 
 
 class Learner:
-    """A network, its optimizer and its average. `begin` says which part of it learns."""
+    """A network, its optimizer and its moving average. `begin` chooses the part that learns.
+
+    Args:
+        network: changed in place.
+        recipe: the options and whether the network starts from pretrained weights.
+        loss: the training loss.
+        world: the number of processes that train together.
+    """
 
     def __init__(self, network: MobileNetV2, recipe: Recipe, loss: Loss, world: int = 1) -> None:
         options = recipe.options
         self.network = network
         self._loss = loss
         self._world = world
-        self._statistics = not recipe.pretrained  # of a small data set they are worse than known
-        self._average = Average(network, options.ema)
+        # Batch-norm statistics learn only when training starts from random weights, because those
+        # of a small data set are worse than the pretrained ones.
+        self._statistics = not recipe.pretrained
+        self._average = ExponentialMovingAverage(network, options.ema)
         self._optimizer = paddle.optimizer.AdamW(
             learning_rate=0.0,
             parameters=network.parameters(),
@@ -50,9 +64,9 @@ class Learner:
         self.begin(0)
 
     def begin(self, frozen: int) -> None:
-        """Let everything behind the first `frozen` steps of the network learn."""
+        """Start a phase in which everything behind the first `frozen` segments learns."""
         self._tail = tail(self.network, frozen)
-        self._learned = [p for p in self._tail.parameters() if not p.stop_gradient]
+        self._trainable = [p for p in self._tail.parameters() if not p.stop_gradient]
         self._learning = {
             id(value)
             for value in self._tail.state_dict().values()
@@ -60,7 +74,11 @@ class Learner:
         }
 
     def learn(self, batch: Batch, rate: float) -> tuple[float, int]:
-        """Take one step; return the mean loss before it and how many photos were right."""
+        """Take one training step.
+
+        Returns:
+            The mean loss before the step, and how many photos were classified correctly.
+        """
         self._tail.train() if self._statistics else self._tail.eval()
         self._optimizer.set_lr(rate)
         labels = paddle.to_tensor(batch.labels)
@@ -69,8 +87,9 @@ class Learner:
             loss = self._loss(logits, labels)
         self._scaler.scale(loss).backward()
         if self._world > 1:
-            # Not DataParallel: it cannot go around a parameter twice, as two phases would.
-            fused_allreduce_gradients(self._learned, None)  # type: ignore[no-untyped-call]
+            # The gradients are summed here and not by DataParallel, because DataParallel cannot
+            # wrap a parameter twice, which two phases would need.
+            fused_allreduce_gradients(self._trainable, None)  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.clear_grad()
@@ -78,43 +97,47 @@ class Learner:
         return float(loss), int((logits.argmax(axis=1) == labels).sum())
 
     def evaluate(self, batches: Iterable[Batch]) -> Score:
-        """Hold the average network against photos."""
+        """Return the averaged network's score on all photos of `batches`."""
         losses, ranks = [], []
         self._tail.eval()
         with self._average.applied(), paddle.no_grad():
             for inputs, labels in batches:
                 logits = self._tail(paddle.to_tensor(inputs))
-                own = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")
-                losses.append(own.numpy())
+                loss = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")  # (N,)
+                losses.append(loss.numpy())
                 ranks.append(Scored(logits.numpy(), labels).rank)
         rank = np.concatenate(ranks)
-        loss = np.concatenate(losses).mean()
-        return self._agreed(Score(float(loss), float((rank < 1).mean()), float((rank < 5).mean())))
+        mean_loss = float(np.concatenate(losses).mean())
+        return self._agreed(Score(mean_loss, float((rank < 1).mean()), float((rank < 5).mean())))
 
     def _agreed(self, score: Score) -> Score:
-        """Return the first process's score: all must stop together, and statistics differ."""
+        """Return the first process's score in every process.
+
+        The scores differ a little, because each process has its own batch-norm statistics, but
+        all processes must stop after the same epoch.
+        """
         if self._world == 1:
             return score
-        figures = paddle.to_tensor(list(score), "float64")
-        distributed.broadcast(figures, src=0)
-        loss, top1, top5 = figures.numpy().tolist()
+        values = paddle.to_tensor(list(score), "float64")
+        distributed.broadcast(values, src=0)
+        loss, top1, top5 = values.numpy().tolist()
         return Score(loss, top1, top5)
 
     def best(self) -> Arrays:
-        """Return the average network's state."""
+        """Return the averaged network's state."""
         return self._average.values
 
     @property
     def updates(self) -> int:
-        """Steps taken so far."""
+        """The number of training steps so far."""
         return self._average.updates
 
     def groups(self) -> Groups:
-        """Return all that `restore` needs."""
+        """Return the state that `restore` needs, as arrays."""
         optimizer = self._optimizer.state_dict()
         scaler = self._scaler.state_dict()
         return {
-            "network": Average.arrays(self.network.state_dict()),
+            "network": ExponentialMovingAverage.arrays(self.network.state_dict()),
             "average": self._average.values,
             "optimizer": {
                 key: value.numpy() for key, value in optimizer.items() if isinstance(value, Tensor)
@@ -123,7 +146,7 @@ class Learner:
         }
 
     def restore(self, groups: Groups, updates: int) -> None:
-        """Go on from an earlier run's `groups`."""
+        """Set the state to the `groups` and `updates` of an earlier learner."""
         for key, value in self.network.state_dict().items():
             value.set_value(groups["network"][key])
         self._average.restore(dict(groups["average"]), updates)
@@ -134,12 +157,14 @@ class Learner:
             )
 
     def _restore_moments(self, moments: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Give them to the parameters that have learned so far.
+        """Give the optimizer's moments to the parameters that have learned so far.
 
-        Paddle would wait for the next step, and give up where more than those take part in it.
+        Paddle itself would assign the moments only in the next step, and would fail if parameters
+        without moments take part in that step.
         """
         self._optimizer.set_state_dict({key: paddle.to_tensor(a) for key, a in moments.items()})
         learned = [p for p in self.network.parameters() if f"{p.name}_moment1_0" in moments]
         program: Any = paddle.static.default_main_program()
+        # Paddle has no public call that creates the accumulators of given parameters.
         optimizer: Any = self._optimizer
         optimizer._create_accumulators(program.global_block(), learned)  # noqa: SLF001

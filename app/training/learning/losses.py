@@ -1,7 +1,7 @@
-"""What is minimised: cross-entropy or Poly-1, with soft targets and weights of classes.
+"""The training loss: cross-entropy or Poly-1, with label smoothing and class weights.
 
-Poly-1: Leng et al., "PolyLoss: A Polynomial Expansion Perspective of Classification Loss
-Functions", https://arxiv.org/abs/2204.12511: cross-entropy + epsilon * (1 - p_t).
+Poly-1 is cross-entropy + epsilon * (1 - p_t). Source: Leng et al., "PolyLoss: A Polynomial
+Expansion Perspective of Classification Loss Functions", https://arxiv.org/abs/2204.12511.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 from paddle import Tensor
-from paddle.nn import functional as F  # noqa: N812  (the field's name for it)
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
+
+from app.training.data.holdout import Photos
+from app.training.options import Options
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Loss:
     """The mean loss of a batch.
 
     Attributes:
-        epsilon: Poly-1's; 0 is plain cross-entropy.
-        smoothing: the part of each target that is spread evenly over all classes, 0 to 1.
-        class_weights: a factor a class; None counts every photo alike.
+        epsilon: the factor of Poly-1; 0 gives plain cross-entropy.
+        smoothing: the share of each target that is spread evenly over all classes, 0 to 1.
+        class_weights: one factor per class; with None every photo counts the same.
     """
 
     epsilon: float = 0.0
@@ -45,7 +48,23 @@ class Loss:
         return (losses * weights).sum() / weights.sum()
 
 
+def make_loss(options: Options, photos: Photos) -> Loss:
+    """Return the loss that `options` ask for; `photos.train` gives the balanced class weights."""
+    weights = None
+    if options.class_weights == "balanced":
+        labels = np.array([sample.class_id for sample in photos.train])
+        weights = tuple(balanced_weights(labels, len(photos.classes)))
+    return Loss(options.epsilon if options.loss == "poly1" else 0.0, options.smoothing, weights)
+
+
 def balanced_weights(labels: Sequence[int] | npt.NDArray[np.int64], classes: int) -> list[float]:
-    """Return a factor a class by which rare classes count as much as others; 1 on average."""
+    """Return one factor per class, so that rare classes count as much as frequent ones.
+
+    The mean factor of all photos is 1.
+
+    Args:
+        labels: the class of each photo.
+        classes: the number of classes.
+    """
     counts = np.maximum(np.bincount(np.asarray(labels), minlength=classes), 1)
     return [float(factor) for factor in len(labels) / (classes * counts)]

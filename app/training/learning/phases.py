@@ -1,23 +1,25 @@
-"""The phases of a run: first the classifier alone, then as much of the network as is to learn."""
+"""The phases of a run: first the classifier learns alone, then more of the network with it."""
 
 from typing import NamedTuple
 
 from app.errors import StartupError
-from app.training.network.freezing import STEPS
+from app.training.network.freezing import SEGMENTS
 from app.training.options import Options
 
-_AUTO_ON_CPU = 17  # conv8, conv9 and the classifier learn: what two cores do in minutes
+# With --freeze auto on a CPU, only conv8, conv9 and the classifier learn, because two cores can
+# train these in minutes.
+_AUTO_ON_CPU = 17
 
 
 class Phase(NamedTuple):
-    """Epochs in which the same part learns.
+    """Epochs in which the same part of the network learns.
 
     Attributes:
-        name: for people.
-        frozen: so many of the network's 19 steps stay as they are.
-        epochs: at most.
+        name: shown to the user.
+        frozen: how many of the network's 19 segments do not learn, counted from the input.
+        epochs: the largest number of epochs.
         rate: the highest learning rate.
-        ramp: the part of the steps in which the rate climbs to it, 0 to 1.
+        ramp: the share of the steps in which the learning rate climbs to `rate`, 0 to 1.
     """
 
     name: str
@@ -28,15 +30,15 @@ class Phase(NamedTuple):
 
     @property
     def cached(self) -> bool:
-        """Whether the trunk is the whole backbone, so that its features can be kept."""
-        return self.frozen == STEPS
+        """Whether the trunk is the whole backbone, so that its features can be kept in memory."""
+        return self.frozen == SEGMENTS
 
 
 def phases(options: Options) -> list[Phase]:
-    """Return what is to be done, in order.
+    """Return the phases of a run in order.
 
     Raises:
-        StartupError: there would be nothing to do, or nothing that is worth freezing.
+        StartupError: no phase has an epoch, or layers with random weights would be frozen.
     """
     frozen = _frozen(options)
     if options.weights == "none":
@@ -45,18 +47,20 @@ def phases(options: Options) -> list[Phase]:
         plan = [Phase("training", 0, options.epochs, options.lr or 2e-3, 0.1)]
     else:
         rate = options.lr or 3e-4
-        head = Phase("classifier", STEPS, options.warmup_epochs, 10 * rate, 0.05)
+        head = Phase("classifier", SEGMENTS, options.warmup_epochs, 10 * rate, 0.05)
         fine = Phase("fine-tuning", frozen, options.epochs, rate, 0.1)
-        plan = [head, fine] if frozen < STEPS else [head]
+        plan = [head, fine] if frozen < SEGMENTS else [head]
     if not (plan := [phase for phase in plan if phase.epochs]):
-        raise StartupError("no epochs, so there is nothing to do")
+        raise StartupError(
+            "no epochs to train: raise --epochs, or --warmup-epochs for the classifier"
+        )
     return plan
 
 
 def _frozen(options: Options) -> int:
-    """Return how many of the network's steps never learn."""
+    """Return how many of the network's segments never learn."""
     if options.freeze in ("all", "backbone"):
-        return STEPS
+        return SEGMENTS
     if options.freeze == "none" or (options.freeze == "auto" and options.weights == "none"):
         return 0
     if options.freeze == "auto":

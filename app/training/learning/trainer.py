@@ -1,7 +1,8 @@
-"""The whole of a run: phases, epochs, steps; stopped at any step, it goes on as if it had not been.
+"""The training loop of a run: its phases, their epochs and their steps.
 
-Each lot that is drawn depends on the seed, the phase, the epoch and the photo alone, so the place
-in the run and the network's state are all there is to keep.
+A run that was stopped at any step can be resumed and then gives the same result as a run that was
+not stopped. All random choices depend only on the seed, the phase, the epoch and the photo, so a
+checkpoint needs only the position in the run and the learner's state.
 """
 
 import time
@@ -30,19 +31,25 @@ from app.training.run.checkpoint import Checkpoint
 from app.training.run.folder import Run, VisualLog
 from app.training.run.progress import Display
 
-_VIEWS = 4  # of each photo that a cache keeps
+# Random views of each photo that CachedFeatures keeps in memory.
+_CACHED_VIEWS = 4
 
 
 @dataclass
 class Position:
-    """Where in the run we are; plain data.
+    """The position in a run, as plain data for the checkpoint.
 
     Attributes:
-        phase, epoch, step: what comes next, each from 0; epoch and step count within theirs.
-        loss_sum, right, seen: of this epoch so far.
-        stale: epochs of this phase since the best.
-        best: the best epoch's row.
-        rows: a row an epoch done.
+        phase: index of the current phase.
+        epoch: index of the current epoch in its phase.
+        step: index of the next step in its epoch.
+        loss_sum: sum of the losses of this epoch's photos so far.
+        right: how many of this epoch's photos were classified correctly so far.
+        seen: how many photos this process has learned from in this epoch.
+        stale: epochs of this phase since its last best epoch.
+        updates: steps of the whole run at the time of the checkpoint.
+        best: the row of the run's best epoch so far; None before the first epoch ends.
+        rows: one row for each epoch that has ended.
     """
 
     phase: int = 0
@@ -56,144 +63,169 @@ class Position:
     best: dict[str, Any] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss of this epoch so far."""
+        return self.loss_sum / self.seen
+
+    @property
+    def accuracy(self) -> float:
+        """The share of this epoch's photos that were classified correctly so far, 0 to 1."""
+        return self.right / self.seen
+
 
 class RunContext(NamedTuple):
-    """All that works for a run beside the network."""
+    """The objects that a run needs besides the network and the photos.
+
+    Attributes:
+        run: the run's folder.
+        loader: reads photos in other processes.
+        display: shows the progress on the terminal.
+        shard: the part of each batch that this process learns from.
+        interruption: its `check` raises after the user has pressed Ctrl-C.
+    """
 
     run: Run
     loader: Loader
     display: Display
-    share: Shard
+    shard: Shard
     interruption: Interruption
 
 
 class Trainer:
-    """Trains `learner` on `photos` until the phases are over or nothing gets better."""
+    """Trains `learner` on `photos`.
 
-    def __init__(self, learner: Learner, photos: Photos, team: RunContext) -> None:
-        self._learner, self._photos, self._team = learner, photos, team
-        self._recipe = team.run.recipe
+    A phase ends after its last epoch, or when the score has not improved for `patience` epochs.
+
+    Attributes:
+        position: how far the run has come.
+    """
+
+    def __init__(self, learner: Learner, photos: Photos, context: RunContext) -> None:
+        self._learner, self._photos, self._context = learner, photos, context
+        self._recipe = context.run.recipe
         self._options = self._recipe.options
         self._phases = phases(self._options)
-        self._leads = team.share.rank == 0
-        self.place = Position()
+        self._leads = context.shard.rank == 0
+        self.position = Position()
 
     def resume(self) -> None:
-        """Go on from the run's last checkpoint, where there is one."""
-        if last := self._team.run.last():
-            self.place = Position(**last.place)
-            self._learner.restore(last.groups, self.place.updates)
+        """Continue from the run's last checkpoint if there is one."""
+        if last := self._context.run.last():
+            self.position = Position(**last.place)
+            self._learner.restore(last.groups, self.position.updates)
 
     def save(self) -> None:
         """Write the checkpoint that `resume` reads."""
         if self._leads:
-            self.place.updates = self._learner.updates
-            self._team.run.save_last(Checkpoint(self._learner.groups(), asdict(self.place)))
+            self.position.updates = self._learner.updates
+            self._context.run.save_last(Checkpoint(self._learner.groups(), asdict(self.position)))
 
     def train(self) -> None:
-        """Do what is left of the run.
+        """Train from the current position to the end of the run.
 
         Raises:
-            Interrupted: somebody asked for it; `save` keeps all that was done.
+            Interrupted: the user pressed Ctrl-C; the caller can then `save` the finished steps.
         """
         with ExitStack() as stack:
-            self._log = VisualLog(self._team.run.folder) if self._leads else None
+            self._log = VisualLog(self._context.run.folder) if self._leads else None
             if self._log:
                 stack.callback(self._log.close)
-            while self.place.phase < len(self._phases):
-                self._phase(self._phases[self.place.phase])
-                self.place = Position(
-                    phase=self.place.phase + 1, best=self.place.best, rows=self.place.rows
+            while (index := self.position.phase) < len(self._phases):
+                self._phase(self._phases[index])
+                self.position = Position(
+                    phase=index + 1, best=self.position.best, rows=self.position.rows
                 )
                 self.save()
 
     def _phase(self, phase: Phase) -> None:
         self._learner.begin(phase.frozen)
-        source = self._source(phase)
-        photos = len(self._photos.train)
-        done = self.place.epoch * photos + self.place.seen
-        with self._team.display.bar(phase.name, phase.epochs * photos, done):
-            while self.place.epoch < phase.epochs and self.place.stale < self._options.patience:
-                self._epoch(phase, source)
+        batches = self._batches(phase)
+        position, photos = self.position, len(self._photos.train)
+        done = position.epoch * photos + position.seen
+        with self._context.display.bar(phase.name, phase.epochs * photos, done):
+            while position.epoch < phase.epochs and position.stale < self._options.patience:
+                self._epoch(phase, batches)
 
-    def _source(self, phase: Phase) -> Batches:
+    def _batches(self, phase: Phase) -> Batches:
         spec = read_transform_ops(self._recipe.transform_ops)
-        options, team, display = self._options, self._team, self._team.display
-        ready = trunk(self._learner.network, phase.frozen, spec, options.device, granted_cores())
-        key = (options.seed, self.place.phase)
-        plan = BatchPlan(self._photos, options.batch_size, key, team.share)
-        stream = StreamedBatches(plan, team.loader, ready)
+        options, context, display = self._options, self._context, self._context.display
+        frozen = trunk(self._learner.network, phase.frozen, spec, options.device, granted_cores())
+        key = (options.seed, self.position.phase)
+        plan = BatchPlan(self._photos, options.batch_size, key, context.shard)
+        streamed = StreamedBatches(plan, context.loader, frozen)
         if not phase.cached:
-            return stream
-        views = min(_VIEWS, phase.epochs) if options.augment else 1
+            return streamed
+        views = min(_CACHED_VIEWS, phase.epochs) if options.augment else 1
         with display.bar("reading features", views * len(self._photos.train)):
-            return CachedFeatures(plan, stream, views, self._seen)
+            return CachedFeatures(plan, streamed, views, self._advance)
 
-    def _seen(self, photos: int) -> None:
-        self._team.interruption.check()
-        self._team.display.advance(photos)
+    def _advance(self, photos: int) -> None:
+        self._context.interruption.check()
+        self._context.display.advance(photos)
 
-    def _epoch(self, phase: Phase, source: Batches) -> None:
-        place, started = self.place, time.monotonic()
-        seen_before = place.seen
-        for batch in source.train(place.epoch, place.step):
+    def _epoch(self, phase: Phase, batches: Batches) -> None:
+        position, started = self.position, time.monotonic()
+        seen_before = position.seen
+        for batch in batches.train(position.epoch, position.step):
             self._step(phase, batch)
-            speed = (place.seen - seen_before) / (time.monotonic() - started)
-            self._team.display.advance(
-                len(batch.labels) * self._team.share.world,
-                f"loss {place.loss_sum / place.seen:.3f}  top-1 {place.right / place.seen:.1%}  "
+            speed = (position.seen - seen_before) / (time.monotonic() - started)
+            self._context.display.advance(
+                len(batch.labels) * self._context.shard.world,
+                f"loss {position.mean_loss:.3f}  top-1 {position.accuracy:.1%}  "
                 f"{speed:.0f} photos/s",
-                f"{phase.name} {place.epoch + 1}/{phase.epochs}",
+                f"{phase.name} {position.epoch + 1}/{phase.epochs}",
             )
-            self._team.interruption.check()
+            self._context.interruption.check()
         seconds = time.monotonic() - started
-        speed = (place.seen - seen_before) * self._team.share.world / seconds
-        self._end_epoch(phase, self._learner.evaluate(source.validation()), speed)
+        speed = (position.seen - seen_before) * self._context.shard.world / seconds
+        self._end_epoch(phase, self._learner.evaluate(batches.validation()), speed)
 
     def _step(self, phase: Phase, batch: Batch) -> None:
-        place = self.place
+        position = self.position
         loss, right = self._learner.learn(batch, self._rate(phase))
-        place.step += 1
-        place.loss_sum += loss * len(batch.labels)
-        place.right += right
-        place.seen += len(batch.labels)
+        position.step += 1
+        position.loss_sum += loss * len(batch.labels)
+        position.right += right
+        position.seen += len(batch.labels)
 
     def _rate(self, phase: Phase) -> float:
-        an_epoch = -(-len(self._photos.train) // self._options.batch_size)
-        steps = phase.epochs * an_epoch
+        steps_per_epoch = -(-len(self._photos.train) // self._options.batch_size)
+        steps = phase.epochs * steps_per_epoch
         ramp = min(round(phase.ramp * steps), steps - 1)
-        return learning_rate(self.place.epoch * an_epoch + self.place.step, steps, phase.rate, ramp)
+        step = self.position.epoch * steps_per_epoch + self.position.step
+        return learning_rate(step, steps, phase.rate, ramp)
 
     def _end_epoch(self, phase: Phase, score: Score, speed: float) -> None:
-        place = self.place
+        position = self.position
         row = self._row(phase, score, speed)
-        place.stale = 0 if row["best"] else place.stale + 1
-        place.rows.append(row)
-        place.epoch, place.step = place.epoch + 1, 0
-        place.loss_sum, place.right, place.seen = 0.0, 0, 0
-        self._team.display.epoch(row)
+        position.stale = 0 if row["best"] else position.stale + 1
+        position.rows.append(row)
+        position.epoch, position.step = position.epoch + 1, 0
+        position.loss_sum, position.right, position.seen = 0.0, 0, 0
+        self._context.display.epoch(row)
         if self._leads:
             if row["best"]:
-                place.best = row
-                self._team.run.save_best(self._learner.best())
-            self._team.run.save_metrics(place.rows)
+                position.best = row
+                self._context.run.save_best(self._learner.best())
+            self._context.run.save_metrics(position.rows)
             if self._log:
-                self._log.add(len(place.rows), row)
+                self._log.add(len(position.rows), row)
         else:
-            place.best = row if row["best"] else place.best
+            position.best = row if row["best"] else position.best
         self.save()
 
     def _row(self, phase: Phase, score: Score, speed: float) -> dict[str, Any]:
-        place = self.place
-        best = place.best
+        position = self.position
+        best = position.best
         better = best is None or (score.top1, -score.loss) > (best["val_top1"], -best["val_loss"])
         return {
             "phase": phase.name,
-            "epoch": place.epoch + 1,
+            "epoch": position.epoch + 1,
             "epochs": phase.epochs,
             "lr": self._rate(phase),
-            "loss": place.loss_sum / place.seen,
-            "top1": place.right / place.seen,
+            "loss": position.mean_loss,
+            "top1": position.accuracy,
             "val_loss": score.loss,
             "val_top1": score.top1,
             "val_top5": score.top5,

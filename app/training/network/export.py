@@ -1,4 +1,8 @@
-"""A network -> a bundle: written beside its place, checked against the network, then moved in."""
+"""A network exported as a bundle.
+
+The bundle is written to a temporary folder, checked against the network and only then moved to its
+path.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,19 +26,19 @@ from app.model.golden import Golden
 from app.model.transform_ops import read_transform_ops
 from app.training.network.folding import folded
 
-# What another order of the same arithmetic may change in a probability.
-PARITY = 1e-4
+# Two engines add and multiply in different orders, which may change a probability by this much.
+MAX_DIFFERENCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a bundle says beside the network.
+    """The contents of a bundle besides the network.
 
     Attributes:
-        name: the model's name, as PaddleX knows it.
-        transform_ops: the preprocessing in PaddleClas's words.
-        labels: a name a class, in the order of the network's output.
-        provenance: origin, licence, accuracy.
+        name: the model's name in PaddleX.
+        transform_ops: the preprocessing in PaddleClas's format.
+        labels: one name per class, in the order of the network's output.
+        provenance: origin, licence and accuracy.
     """
 
     name: str
@@ -44,14 +48,22 @@ class Card:
 
 
 def export(network: nn.Layer, card: Card, directory: Path) -> None:
-    """Write `network` (logits out) with a softmax as a bundle to `directory`, replacing it.
+    """Write `network` with a softmax behind it as a bundle to `directory`.
+
+    A bundle that is already in `directory` is replaced. A link stays a link, and the bundle that
+    it points to is replaced.
+
+    Args:
+        network: maps images (N, 3, H, W) float32 to logits (N, classes).
+        card: the contents of the bundle besides the network.
+        directory: the bundle's path.
 
     Raises:
-        StartupError: the written bundle does not answer as the network does, or the place holds
-            something else; nothing is replaced then.
+        StartupError: the written bundle gives other scores than the network, or `directory` exists
+            and is not a bundle. In both cases nothing is replaced.
     """
-    check_place(directory)
-    directory = directory.resolve()  # a link to it stays one
+    check_replaceable(directory)
+    directory = directory.resolve()
     directory.parent.mkdir(parents=True, exist_ok=True)
     spec = read_transform_ops(card.transform_ops)
     model = nn.Sequential(network, nn.Softmax())
@@ -64,15 +76,20 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
         lean = nn.Sequential(folded(network), nn.Softmax())
         lean.eval()
         paddle.jit.save(lean, str(built / "inference"), input_spec=inputs)
-        _write_config(built, card, Golden.record(_answers(model, spec, _golden(spec))[0]))
+        golden_scores = _scores(model, spec, _golden_picture(spec))[0]  # (classes,)
+        _write_config(built, card, Golden.record(golden_scores))
         _check(built, model, spec)
         replace(directory, built)
 
 
-def check_place(directory: Path) -> None:
-    """Raise StartupError where something stands that is no bundle."""
+def check_replaceable(directory: Path) -> None:
+    """Check that `directory` is a bundle or does not exist.
+
+    Raises:
+        StartupError: `directory` exists and is not a bundle.
+    """
     if directory.exists() and not (directory / CONFIG).is_file():
-        raise StartupError(f"{directory} is there and is no bundle; it is not replaced")
+        raise StartupError(f"{directory} is not a bundle and is not replaced; choose another path")
 
 
 def _write_config(built: Path, card: Card, answers: Golden) -> None:
@@ -92,36 +109,45 @@ def _write_config(built: Path, card: Card, answers: Golden) -> None:
 
 
 def probes(spec: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Return the golden picture and noise, (4, H, W, 3): what two networks are compared on."""
-    picture = _golden(spec)
+    """Return images (4, H, W, 3) to compare two networks on: the golden picture, then noise."""
+    picture = _golden_picture(spec)
     noise = np.random.default_rng(0).integers(0, 256, (3, *picture.shape[1:]), np.uint8)
     return np.concatenate([picture, noise])
 
 
 def _check(built: Path, model: nn.Layer, spec: Preprocessing) -> None:
-    """Hold what was written against the network."""
+    """Compare the written bundle's scores with those of the network.
+
+    Raises:
+        StartupError: a score differs by more than MAX_DIFFERENCE.
+    """
     images = probes(spec)
-    got, expected = Engine(load_bundle(built)).infer(images), _answers(model, spec, images)
+    got, expected = Engine(load_bundle(built)).infer(images), _scores(model, spec, images)
     difference = float(np.abs(got - expected).max())
-    if difference > PARITY:
-        raise StartupError(f"the exported network answers differently, by up to {difference:.2g}")
+    if difference > MAX_DIFFERENCE:
+        raise StartupError(
+            f"the exported network's scores differ from the original's by up to {difference:.2g}"
+        )
 
 
-def _golden(spec: Preprocessing) -> npt.NDArray[np.uint8]:
+def _golden_picture(spec: Preprocessing) -> npt.NDArray[np.uint8]:
     return golden.drawn_picture(*spec.crop)[np.newaxis]  # (1, H, W, 3)
 
 
-def _answers(
+def _scores(
     model: nn.Layer, spec: Preprocessing, images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
-    """Return the network's own probabilities (N, classes) for (N, H, W, 3) uint8."""
+    """Return the model's probabilities (N, classes) for images (N, H, W, 3) uint8."""
     with paddle.no_grad():
         scores = model(paddle.to_tensor(spec.normalized(images)))
     return np.asarray(scores.numpy(), np.float32)
 
 
 def replace(directory: Path, built: Path) -> None:
-    """Put `built` in the place of `directory`; what was there goes with the temporary folder."""
+    """Move the folder `built` to the path `directory`.
+
+    An old folder there is moved beside `built`; the caller deletes it with its temporary folder.
+    """
     if directory.exists():
         directory.rename(built.with_name(f"{directory.name}.old"))
     built.rename(directory)

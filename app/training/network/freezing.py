@@ -1,7 +1,7 @@
-"""The network cut in two: a trunk that stays as it is, and a tail that learns.
+"""The network cut in two: the trunk is its frozen first part, the tail is the rest, which learns.
 
-Paddle's dynamic graph runs on CPU without oneDNN and takes four times as long as its inference
-engine. What does not learn goes through that engine.
+On a CPU, Paddle's dynamic graph runs without oneDNN and takes four times as long as Paddle's
+inference engine. So the trunk, which does not learn, runs in that engine.
 """
 
 import tempfile
@@ -22,16 +22,18 @@ from app.settings import Device
 from app.training.network.folding import folded
 from app.training.network.mobilenetv2 import MobileNetV2
 
-Planes = npt.NDArray[np.float32]
-Images = npt.NDArray[np.uint8]
-Trunk = Callable[[Images], Planes]  # (N, H, W, 3) -> (N, C, h, w), or (N, C) behind the pool
+Images = npt.NDArray[np.uint8]  # (N, H, W, 3)
+Features = npt.NDArray[np.float32]  # (N, C, h, w), or (N, C) behind the pool
+Trunk = Callable[[Images], Features]
 
-STEPS = 19  # conv1, 17 blocks, conv9
-_CHUNK = 4  # images at once: on CPU, larger batches are slower for each
+# The network without its classifier has 19 segments: conv1, 17 inverted residual blocks and conv9.
+SEGMENTS = 19
+# On a CPU, larger batches take longer per image.
+_CHUNK = 4  # images
 
 
 class _Files(NamedTuple):
-    """A saved graph, as the engine wants it."""
+    """The files of a saved graph, under the attribute names that `PaddleNetwork` reads."""
 
     directory: Path
 
@@ -44,8 +46,8 @@ class _Files(NamedTuple):
         return self.directory / "trunk.pdiparams"
 
 
-def steps(network: nn.Layer) -> list[nn.Layer]:
-    """Return a MobileNetV2 without its classifier as 19 layers, one behind the other."""
+def segments(network: nn.Layer) -> list[nn.Layer]:
+    """Return a MobileNetV2 without its classifier as 19 layers, in the order of their execution."""
     children = dict(network.named_children())
     blocks = [block for n in range(2, 9) for block in children[f"conv{n}"].children()]
     first = nn.Sequential(children["conv1"], nn.ReLU6())
@@ -54,28 +56,38 @@ def steps(network: nn.Layer) -> list[nn.Layer]:
 
 
 def tail(network: MobileNetV2, frozen: int) -> nn.Sequential:
-    """Return what follows the first `frozen` steps, with the network's own parameters."""
-    return nn.Sequential(*steps(network)[frozen:], network.out)
+    """Return the part behind the first `frozen` segments; it shares the network's parameters."""
+    return nn.Sequential(*segments(network)[frozen:], network.out)
 
 
 def trunk(
     network: MobileNetV2, frozen: int, spec: Preprocessing, device: Device, threads: int
 ) -> Trunk:
-    """Return the first `frozen` steps as a function of images, run as fast as the device can."""
+    """Return the first `frozen` segments as a function that maps images to features.
+
+    Args:
+        network: copied; later changes of its parameters do not reach the trunk.
+        frozen: the number of segments; with 0 the trunk only normalizes the images.
+        spec: the preprocessing, which gives the input size and the normalization.
+        device: "cpu" runs Paddle's inference engine, "gpu" its dynamic graph.
+        threads: the threads that the inference engine may use.
+    """
     if not frozen:
         return spec.normalized
-    layer = nn.Sequential(*steps(folded(network))[:frozen])
+    layer = nn.Sequential(*segments(folded(network))[:frozen])
     layer.eval()
-    run = _saved(layer, spec, threads) if device == "cpu" else _dynamic(layer)
+    run = _in_engine(layer, spec, threads) if device == "cpu" else _in_dynamic_graph(layer)
 
-    def infer(images: Images) -> Planes:
+    def infer(images: Images) -> Features:
         chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
         return np.concatenate([run(spec.normalized(chunk)) for chunk in chunks])
 
     return infer
 
 
-def _saved(layer: nn.Layer, spec: Preprocessing, threads: int) -> Callable[[Planes], Planes]:
+def _in_engine(
+    layer: nn.Layer, spec: Preprocessing, threads: int
+) -> Callable[[Features], Features]:
     width, height = spec.crop
     inputs = [InputSpec([None, 3, height, width], "float32", name="x")]
     with tempfile.TemporaryDirectory(prefix="trunk-") as directory:
@@ -86,8 +98,8 @@ def _saved(layer: nn.Layer, spec: Preprocessing, threads: int) -> Callable[[Plan
         return PaddleNetwork(files, "cpu", threads)
 
 
-def _dynamic(layer: nn.Layer) -> Callable[[Planes], Planes]:
-    def run(x: Planes) -> Planes:
+def _in_dynamic_graph(layer: nn.Layer) -> Callable[[Features], Features]:
+    def run(x: Features) -> Features:
         with paddle.no_grad():
             y: Tensor = layer(paddle.to_tensor(x))
         return np.asarray(y.numpy(), np.float32)

@@ -1,34 +1,39 @@
 """MobileNetV2 as in table 2 of the paper, with the widths and the names of PaddleClas.
 
 Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
-https://arxiv.org/abs/1801.04381. Names and widths follow PaddleClas to the letter, odd as some are,
-so that its official `MobileNetV2*_pretrained.pdparams` load without translation.
+https://arxiv.org/abs/1801.04381. Names and widths are exactly those of PaddleClas, even where they
+look odd, so that its official `MobileNetV2*_pretrained.pdparams` load without translation.
 """
 
 from typing import Literal, NamedTuple
 
 from paddle import ParamAttr, Tensor, nn
-from paddle.nn import functional as F  # noqa: N812  (the field's name for it)
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 from paddle.utils import unique_name
 
 OFFICIAL_SCALES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
-# Expansion t, channels c, blocks n and stride s of the first block, from the paper's table 2.
+# One row for each of the stages conv2 to conv8, from the paper's table 2: expansion t, channels c,
+# number of blocks n, and stride s of the first block.
 STAGES = (
-    (1, 16, 1, 1),  # conv2
-    (6, 24, 2, 2),  # conv3
-    (6, 32, 3, 2),  # conv4
-    (6, 64, 4, 2),  # conv5
-    (6, 96, 3, 1),  # conv6
-    (6, 160, 3, 2),  # conv7
-    (6, 320, 1, 1),  # conv8
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
 )
 
 Padding = Literal["symmetric", "bottom-right"]
 
 
 class Window(NamedTuple):
-    """How a convolution moves over its map; padding is one number or top, bottom, left, right."""
+    """The kernel size, stride and padding of a convolution, in pixels.
+
+    Attributes:
+        padding: one number for all sides, or [top, bottom, left, right].
+    """
 
     kernel: int
     stride: int
@@ -44,7 +49,7 @@ HALVING: dict[Padding, Window] = {
 
 
 class ConvBN(nn.Layer):
-    """A convolution without bias and its batch normalisation."""
+    """A convolution without bias, followed by batch normalisation."""
 
     def __init__(
         self,
@@ -65,7 +70,7 @@ class ConvBN(nn.Layer):
             weight_attr=ParamAttr(name=f"{name}_weights"),
             bias_attr=False,
         )
-        # The older BatchNorm: BatchNorm2D cannot name its mean and variance.
+        # This is Paddle's older BatchNorm, because BatchNorm2D cannot name its mean and variance.
         self._batch_norm = nn.BatchNorm(
             out_channels,
             param_attr=ParamAttr(name=f"{name}_bn_scale"),
@@ -75,15 +80,17 @@ class ConvBN(nn.Layer):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride), not activated."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride), no activation."""
         y: Tensor = self._batch_norm(self._conv(x))  # (N, out_channels, H/stride, W/stride)
         return y
 
 
 class InvertedResidual(nn.Layer):
-    """Widen by t with 1x1, filter each channel by itself with 3x3, narrow with 1x1, no activation.
+    """An inverted residual block with a linear bottleneck.
 
-    Unlike the paper's, the network of PaddleClas keeps the expansion where t is 1.
+    A 1x1 convolution widens the input by the factor t, a depthwise 3x3 convolution filters each
+    channel by itself, and a 1x1 convolution without activation narrows the result. The paper's
+    network has no expansion where t is 1; the network of PaddleClas keeps it, and so does this one.
     """
 
     def __init__(
@@ -105,7 +112,7 @@ class InvertedResidual(nn.Layer):
 
 
 class Stage(nn.Layer):
-    """The n blocks of one row of the table; only the first may halve the map."""
+    """The n blocks of one row of the table; only the first block may halve height and width."""
 
     def __init__(
         self, in_channels: int, out_channels: int, t: int, windows: list[Window], name: str
@@ -130,17 +137,20 @@ class Stage(nn.Layer):
 
 
 class MobileNetV2(nn.Layer):
-    """Images (N, 3, H, W) float32 in, logits (N, class_num) float32 out; H and W multiples of 32.
+    """Maps images (N, 3, H, W) float32 to logits (N, class_num) float32.
+
+    H and W are multiples of 32.
 
     Args:
-        class_num: number of classes.
-        scale: width multiplier; channels are int(c * scale), not rounded to multiples of 8.
-        prefix_name: stands before parameter names and before the names of the stages conv2..conv8.
-            Every network has the names of PaddleClas, also the second in a process. Paddle's
-            optimizers keep their moments by name: give each network that one optimizer trains
-            a prefix of its own.
-        padding: of the 3x3 convolutions with stride 2: "symmetric" as PaddleClas, or
-            "bottom-right" as TensorFlow's SAME has it on maps with even sides.
+        class_num: the number of classes.
+        scale: the width multiplier; a layer has int(c * scale) channels, not rounded to a
+            multiple of 8.
+        prefix_name: is put before the names of the parameters and of the stages conv2 to conv8.
+            All networks in a process have the same names, those of PaddleClas. Paddle's optimizers
+            keep their moments by parameter name, so two networks that one optimizer trains need
+            different prefixes.
+        padding: the padding of the 3x3 convolutions with stride 2. "symmetric" is that of
+            PaddleClas, "bottom-right" that of TensorFlow's SAME on maps with even sides.
     """
 
     def __init__(
@@ -151,7 +161,8 @@ class MobileNetV2(nn.Layer):
         padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
-        # Paddle refuses a parameter name used before in the process; a network is its own world.
+        # Paddle refuses a parameter name that was used before in the process. The guard makes
+        # Paddle forget the names of earlier networks.
         with unique_name.guard():
             self._build(class_num, scale, prefix_name, HALVING[padding])
 
@@ -176,7 +187,10 @@ class MobileNetV2(nn.Layer):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the classifier sees, (N, feature_size); shapes for scale 1 and 224x224."""
+        """Return the classifier's input, (N, feature_size), for images (N, 3, H, W).
+
+        The shapes in the comments are those for scale 1 and images of 224x224.
+        """
         conv2, conv3, conv4, conv5, conv6, conv7, conv8 = self._stages
         y: Tensor = F.relu6(self.conv1(x))  # (N, 32, 112, 112)
         y = conv2(y)  # (N, 16, 112, 112)

@@ -1,4 +1,4 @@
-"""A bundle -> the same bundle with its network for ONNX Runtime as well."""
+"""An ONNX file added to a bundle, so that ONNX Runtime can run its network."""
 
 import shutil
 import tempfile
@@ -10,34 +10,39 @@ import yaml
 from app.errors import StartupError
 from app.model.bundle import CONFIG, ONNX, Bundle, load_bundle, sha256
 from app.model.engine import Engine
-from app.training.network.export import PARITY, probes, replace
+from app.training.network.export import MAX_DIFFERENCE, probes, replace
 
 _OPSET = 17
 
 
 def add_onnx(directory: Path) -> Path:
-    """Convert the network of the bundle in `directory`, and check and record it; return its file.
+    """Convert the network of the bundle in `directory` to ONNX and add the file to the bundle.
 
-    All is done in a copy, which then takes the bundle's place.
+    The file's hash is recorded in the bundle. All this happens in a copy, which replaces the bundle
+    after it has been checked. A link stays a link, and the bundle that it points to is replaced.
+
+    Returns:
+        The path of the ONNX file.
 
     Raises:
         BundleError: the bundle cannot be used.
-        StartupError: it cannot be converted, or what comes out answers differently.
+        StartupError: paddle2onnx is not installed or cannot convert the network, or the converted
+            network gives other scores.
     """
     bundle = load_bundle(directory)
-    place = directory.resolve()  # a link to it stays one
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as temporary:
-        built = shutil.copytree(place, Path(temporary) / place.name)
+    target = directory.resolve()
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as temporary:
+        built = shutil.copytree(target, Path(temporary) / target.name)
         _convert(bundle, built / ONNX)
         _record(built)
         _check(bundle, load_bundle(built))
-        replace(place, built)
+        replace(target, built)
     return directory / ONNX
 
 
 def _convert(bundle: Bundle, file: Path) -> None:
     try:
-        import paddle2onnx  # noqa: PLC0415  (not everyone has it)
+        import paddle2onnx  # noqa: PLC0415  (this package is optional)
     except ImportError as error:
         raise StartupError(
             "paddle2onnx is not installed: run `make .venv/onnx`, on Python 3.11 or 3.12"
@@ -49,14 +54,15 @@ def _convert(bundle: Bundle, file: Path) -> None:
             str(bundle.parameters),
             str(file),
             opset_version=_OPSET,
-            optimize_tool="None",  # ONNX Runtime does that when it loads
+            # ONNX Runtime optimizes the network itself when it loads the file.
+            optimize_tool="None",
         )
     except Exception as error:
         raise StartupError(f"paddle2onnx cannot convert {bundle.directory}") from error
 
 
 def _record(directory: Path) -> None:
-    """Write the hash down where `load_bundle` looks for it."""
+    """Write the ONNX file's SHA-256 to the config file, where `load_bundle` checks it."""
     file = directory / CONFIG
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     hashes = config.setdefault("Provenance", {}).setdefault("sha256", {})
@@ -69,5 +75,5 @@ def _check(bundle: Bundle, built: Bundle) -> None:
     images = probes(bundle.preprocessing)
     expected = Engine(bundle).infer(images)
     difference = float(np.abs(Engine(built, engine="onnxruntime").infer(images) - expected).max())
-    if difference > PARITY:
-        raise StartupError(f"{ONNX} answers differently than Paddle, by up to {difference:.2g}")
+    if difference > MAX_DIFFERENCE:
+        raise StartupError(f"the scores of {ONNX} differ from Paddle's by up to {difference:.2g}")

@@ -1,6 +1,6 @@
-"""What a network costs: output shapes, trainable parameters and multiply-adds, layer by layer.
+"""The cost of a network: output shapes, trainable parameters and multiply-adds of each layer.
 
-python -m app summary --scale 1.0
+This command prints it: python -m app summary --scale 1.0
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,15 @@ from app.training.network.mobilenetv2 import STAGES, MobileNetV2
 
 @dataclass(frozen=True)
 class Cost:
-    """One layer with everything inside it; the whole network has the name "".
+    """The cost of one layer, including the layers inside it.
 
     Attributes:
-        output: shape of the output for one image, without N.
-        parameters: trainable ones, so without the statistics of batch normalisation.
-        multiply_adds: of convolutions and linear layers for one image; the rest is small.
+        name: the layer's name; "" for the whole network.
+        output: the shape of the output for one image, without N.
+        parameters: the number of trainable parameters, which excludes the statistics of batch
+            normalisation.
+        multiply_adds: the number for one image, in convolutions and linear layers only, because
+            the other layers need few.
     """
 
     name: str
@@ -40,10 +43,17 @@ def multiply_adds(
     *,
     separable: bool = False,
 ) -> int:
-    """Return the multiply-adds of a convolution with an output map of (height, width).
+    """Return the multiply-adds of a convolution.
 
-    A standard one looks at all input channels for each output channel; a depthwise separable one
-    filters each channel by itself and then mixes the channels with 1x1.
+    A standard convolution reads all input channels for each output channel. A depthwise separable
+    convolution filters each channel by itself and then mixes the channels with a 1x1 convolution.
+
+    Args:
+        output: the output's height and width in pixels.
+        in_channels: the number of input channels.
+        out_channels: the number of output channels.
+        kernel: the kernel's side in pixels.
+        separable: whether the convolution is depthwise separable.
     """
     spatial = prod(output) * kernel**2 * in_channels
     if separable:
@@ -52,17 +62,21 @@ def multiply_adds(
 
 
 def costs(network: nn.Layer, size: int) -> list[Cost]:
-    """Run one black image (1, 3, size, size) through and return each layer's cost, outer first."""
+    """Return the cost of each layer for one image; an outer layer comes before its inner ones.
+
+    The function runs an image of zeros, (1, 3, size, size), and leaves the network unchanged.
+    """
     outputs: dict[int, tuple[int, ...]] = {}
 
-    def note(layer: nn.Layer, _: Tensor, output: Tensor) -> Tensor:
+    def record(layer: nn.Layer, _: Tensor, output: Tensor) -> Tensor:
         outputs[id(layer)] = tuple(output.shape[1:])
         return output
 
     layers = dict(network.named_sublayers(include_self=True))
-    hooks = [layer.register_forward_post_hook(note) for layer in layers.values()]
+    hooks = [layer.register_forward_post_hook(record) for layer in layers.values()]
     training = [layer for layer in layers.values() if layer.training]
-    network.eval()  # statistics stay as they are
+    # In eval mode the image does not change the statistics of batch normalisation.
+    network.eval()
     try:
         with paddle.no_grad():
             network(paddle.zeros([1, 3, size, size]))
@@ -83,20 +97,20 @@ def _trainable(layer: nn.Layer) -> int:
 
 def _inner_multiply_adds(layer: nn.Layer, outputs: dict[int, tuple[int, ...]]) -> int:
     total = 0
-    for part in layer.sublayers(include_self=True):
-        if isinstance(part, nn.Conv2D):  # weight (C_out, C_in/groups, k, k), output (C_out, H, W)
-            total += prod(outputs[id(part)]) * prod(part.weight.shape[1:])
-        elif isinstance(part, nn.Linear):  # weight (in, out), output (out,)
-            total += prod(outputs[id(part)]) * part.weight.shape[0]
+    for inner in layer.sublayers(include_self=True):
+        if isinstance(inner, nn.Conv2D):  # weight (C_out, C_in/groups, k, k), output (C_out, H, W)
+            total += prod(outputs[id(inner)]) * prod(inner.weight.shape[1:])
+        elif isinstance(inner, nn.Linear):  # weight (in, out), output (out,)
+            total += prod(outputs[id(inner)]) * inner.weight.shape[0]
     return total
 
 
 def print_summary(scale: float, class_num: int, size: int, console: Console) -> None:
-    """Print the network as a table, one row a block, for images of size x size."""
+    """Print a MobileNetV2 as a table with one row per block, for images of size x size."""
     by_name = {cost.name: cost for cost in costs(MobileNetV2(class_num, scale), size)}
     total = by_name[""]
     title = f"MobileNetV2, scale {scale:g}, input 3x{size}x{size}"
-    # 79 columns wide, so that it fits a plain terminal.
+    # This table is 79 columns wide, so that it fits a terminal of 80 columns.
     table = Table(title=title, box=box.SIMPLE, show_footer=True, pad_edge=False)
     table.add_column("Layer", "Total")
     table.add_column("Operator")

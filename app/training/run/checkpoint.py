@@ -1,4 +1,4 @@
-"""A moment of a run on disk: arrays and the place in the run, in one file that needs no pickle."""
+"""A checkpoint of a run: its arrays and its position, in one file that needs no pickle."""
 
 import json
 import zipfile
@@ -17,13 +17,21 @@ Groups = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
 class Checkpoint(NamedTuple):
-    """Arrays by group ("network", "average", "optimizer") and name, and plain data."""
+    """The state of a run.
+
+    Attributes:
+        groups: arrays by group (such as "network", "average", "optimizer") and by name.
+        place: the position in the run, as plain data for JSON.
+    """
 
     groups: Groups
     place: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write it; whatever kills this, `path` is a whole checkpoint, the old one or the new."""
+        """Write the checkpoint to `path`.
+
+        If the process is killed at any time, `path` holds a whole checkpoint: the old or the new.
+        """
         arrays: dict[str, Any] = {_PLACE: np.array(json.dumps(self.place))}
         for group, named in self.groups.items():
             arrays |= {f"{group}/{name}": array for name, array in named.items()}
@@ -34,10 +42,10 @@ class Checkpoint(NamedTuple):
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `Checkpoint.save` wrote.
+    """Return the checkpoint that `Checkpoint.save` wrote to `path`.
 
     Raises:
-        StartupError: it is damaged.
+        StartupError: the file is damaged.
     """
     groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
     try:
@@ -48,5 +56,5 @@ def load_checkpoint(path: Path) -> Checkpoint:
                     group, _, name = key.partition("/")
                     groups.setdefault(group, {})[name] = arrays[key]
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise StartupError(f"{path}: not a whole checkpoint") from error
+        raise StartupError(f"{path} is damaged: start a new run") from error
     return Checkpoint(groups, place)

@@ -1,4 +1,4 @@
-"""A run's folder: its recipe, photos, checkpoints, figures and logs."""
+"""A run's folder: its recipe, lists of photos, checkpoints, metrics and logs."""
 
 import importlib
 import json
@@ -24,7 +24,11 @@ Row = dict[str, Any]
 
 
 class Run:
-    """`settings.json`, `train_list.txt`, `val_list.txt`, `last.npz`, `best.pdparams`, ..."""
+    """The folder of a run.
+
+    It holds `settings.json`, `train_list.txt`, `val_list.txt`, `last.npz`, `best.pdparams` and
+    more.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,20 +37,22 @@ class Run:
         self._metrics = folder / "metrics.jsonl"
 
     def make(self) -> None:
-        """Make the folder, which must not be there yet or be empty.
+        """Make the folder; a folder that exists already must be empty.
 
         Raises:
-            StartupError: there is something in it.
+            StartupError: the folder is not empty.
         """
         if self.folder.exists() and any(self.folder.iterdir()):
-            raise StartupError(f"{self.folder} is not empty; nothing is overwritten")
+            raise StartupError(
+                f"{self.folder} is not empty; nothing is overwritten: name another folder"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def create(self, recipe: Recipe, photos: Photos) -> None:
-        """Make the folder and write down what the run is.
+        """Make the folder and write the recipe and the lists of photos into it.
 
         Raises:
-            StartupError: there is something in it.
+            StartupError: the folder is not empty, or the path of a photo is not one line of UTF-8.
         """
         self.make()
         write_lists(photos, self.folder)
@@ -55,39 +61,39 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """What was chosen.
+        """The recipe of the run.
 
         Raises:
-            StartupError: this is no run's folder.
+            StartupError: the folder has no readable recipe.
         """
         if recipe := read_recipe(self.folder):
             return recipe
-        raise StartupError(f"{self.folder} is not a run's folder: no {SETTINGS} that can be read")
+        raise StartupError(f"{self.folder} is not a run's folder: it has no readable {SETTINGS}")
 
     @property
     def photos(self) -> Photos:
-        """The photos of the run, in their order."""
+        """The photos of the run, in the order of its lists."""
         return read_lists(self.folder, self.recipe.classes)
 
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Write what `--resume` goes on from."""
+        """Write the checkpoint from which `--resume` continues."""
         checkpoint.save(self._last)
 
     def last(self) -> Checkpoint | None:
-        """Read it back; None where the run was stopped before the first."""
+        """Return the last checkpoint; None if the run was stopped before the first one."""
         return load_checkpoint(self._last) if self._last.is_file() else None
 
     def save_best(self, state: Arrays) -> None:
-        """Write the weights that are exported, in Paddle's own form."""
+        """Write the weights for the export, in Paddle's own format."""
         part = self._best.with_suffix(".part")
         paddle.save(cast("Any", state), str(part))
         part.replace(self._best)
 
     def best_network(self) -> MobileNetV2:
-        """Return the best network so far.
+        """Return the network with the best weights so far.
 
         Raises:
-            StartupError: there is none yet, or the file is damaged.
+            StartupError: the file of the best weights is missing or damaged.
         """
         network = build_network(self.recipe)
         try:
@@ -95,29 +101,32 @@ class Run:
             for key, value in network.state_dict().items():
                 value.set_value(arrays[key])
         except (OSError, NotParameters, KeyError, ValueError) as error:
-            raise StartupError(f"{self._best} is missing or damaged") from error
+            raise StartupError(
+                f"{self._best} is missing or damaged: resume the run or train again"
+            ) from error
         network.eval()
         return network
 
     def save_metrics(self, rows: Sequence[Row]) -> None:
-        """Write a JSON line an epoch."""
+        """Write one JSON line for each epoch."""
         lines = (json.dumps(row) + "\n" for row in rows)
         self._metrics.write_text("".join(lines), encoding="utf-8")
 
 
 def free_folder(data: Path) -> Path:
-    """Make the first of runs/NAME-1, runs/NAME-2, ... that is not there yet; return it."""
+    """Make and return the first folder of runs/NAME-1, runs/NAME-2, ... that does not exist yet."""
     name = data.resolve().stem or "run"
     for number in count(1):
         folder = RUNS / f"{name}-{number}"
-        with suppress(FileExistsError):  # another run may begin at this moment
+        # Another run may make the same folder at this moment.
+        with suppress(FileExistsError):
             folder.mkdir(parents=True)
             break
     return folder
 
 
 class VisualLog:
-    """VisualDL's log of a run, where VisualDL is installed."""
+    """Logs a run for VisualDL, if VisualDL is installed."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -128,12 +137,12 @@ class VisualLog:
             self._writer = writer(logdir=str(folder / "visualdl"))
 
     def add(self, step: int, row: Row) -> None:
-        """Add an epoch's figures."""
+        """Log the metrics of an epoch; `step` is its number in the run."""
         if self._writer:
             for name in ("lr", "loss", "top1", "val_loss", "val_top1", "val_top5"):
                 self._writer.add_scalar(name, float(row[name]), step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the metrics that VisualDL still buffers, and close the log."""
         if self._writer:
             self._writer.close()

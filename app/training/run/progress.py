@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: a bar for the phase, a line for each epoch."""
+"""The progress of a run on the terminal: a bar for the phase and a line for each epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 
 class Display:
-    """A progress bar on standard error, with loss, accuracy, photos a second and time left."""
+    """A progress bar on standard error, with loss, accuracy, photos per second and time left."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet, markup=False, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
@@ -32,21 +32,21 @@ class Display:
 
     @contextmanager
     def bar(self, name: str, total: int, done: int = 0) -> Iterator[None]:
-        """Show one bar for a while; `total` and `done` count photos."""
-        self._task = self._progress.add_task(name, total=total, completed=done, told="")
+        """Show a bar while the context is open; `total` and `done` are numbers of photos."""
+        self._task = self._progress.add_task(name, total=total, completed=done, status="")
         try:
             yield
         finally:
             self._progress.remove_task(self._task)
             self._task = None
 
-    def advance(self, photos: int, told: str = "", name: str | None = None) -> None:
-        """Move the bar on."""
+    def advance(self, photos: int, status: str = "", name: str | None = None) -> None:
+        """Move the bar forward, with a new status text and, if given, a new name."""
         if self._task is not None:
-            self._progress.update(self._task, advance=photos, told=told, description=name)
+            self._progress.update(self._task, advance=photos, status=status, description=name)
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Write an epoch's line."""
+        """Write the line of an epoch."""
         self.say(
             f"{row['phase']} {row['epoch']}/{row['epochs']}  "
             f"loss {row['loss']:.3f}  top-1 {row['top1']:.1%}  "
@@ -55,5 +55,5 @@ class Display:
         )
 
     def say(self, text: str) -> None:
-        """Write a line above the bar."""
+        """Write a line of text above the bar."""
         self._console.print(text, soft_wrap=True)

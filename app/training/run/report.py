@@ -1,4 +1,4 @@
-"""A run to look at: the curves as PNG, and one page that needs nothing beside it."""
+"""The report of a run: its curves as PNG, and an HTML page that needs no other file."""
 
 import base64
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ tr.best {{ font-weight: bold }} img {{ width: 100% }} dt {{ float: left; min-wid
 
 
 def write_report(run: Run, rows: Sequence[dict[str, Any]]) -> None:
-    """Write `curves.png` and `report.html` of the epochs so far."""
+    """Write `curves.png` and `report.html`, with a row of metrics for each epoch so far."""
     picture = run.folder / "curves.png"
     draw_curves(rows, picture)
     (run.folder / "report.html").write_text(_page(run, rows, picture), encoding="utf-8")
@@ -62,7 +62,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401  (a figure or a name)
+def _cell(value: Any) -> str:  # noqa: ANN401  (a number or a text)
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 

@@ -1,4 +1,4 @@
-"""`weights build` and `weights import`: from an origin's file to a checked bundle."""
+"""`weights build` and `weights import`: published or local weights built into a checked bundle."""
 
 import importlib
 from pathlib import Path
@@ -10,13 +10,13 @@ from app.model.bundle import sha256
 from app.training.data.class_names import read_labels
 from app.training.network.export import Card, export
 from app.training.weights.origins import (
-    _IMAGENET_NORMALIZE,
-    _IMAGENET_RESIZE,
-    _read,
-    _set_state,
+    IMAGENET_NORMALIZE,
+    IMAGENET_RESIZE,
+    load_state,
     model_name,
     read_file,
     read_origin,
+    read_parameters,
     transform_ops,
 )
 from app.training.weights.sources import SOURCES, WEIGHTS
@@ -25,11 +25,14 @@ IMAGENET_LABELS = WEIGHTS / "imagenet1k_labels.txt"
 
 
 def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES) -> Path:
-    """Fetch the origin `name` of `sources_file` and make it a bundle beside it; return its place.
+    """Fetch the origin `name` of `sources_file` and build a bundle of it; return the bundle's path.
+
+    Without `directory` the bundle lies in a folder `name` beside `sources_file`.
 
     Raises:
-        StartupError: there is no such origin, or its file is not what it should be.
-        FetchError: it cannot be fetched.
+        StartupError: `sources_file` has no such origin, the origin's file does not fit the network,
+            or `directory` cannot be replaced.
+        FetchError: the file cannot be fetched, or it does not have the pinned SHA-256.
     """
     origin = read_origin(name, sources_file)
     labels = read_labels(IMAGENET_LABELS)
@@ -38,13 +41,18 @@ def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES
 
 
 def import_file(file: Path, labels: Path | None = None, directory: Path | None = None) -> Path:
-    """Make a bundle of a local MobileNetV2: PaddleClas's `.pdparams` or Keras's `.h5`.
+    """Build a bundle of a local MobileNetV2; return the bundle's path.
 
-    The width and the number of classes are read from the parameters' shapes. `labels` has a name
-    a line; without it the 1000 of ImageNet are meant.
+    The width and the number of classes are read from the parameters' shapes.
+
+    Args:
+        file: weights of PaddleClas or of a run (`.pdparams`), or of Keras (`.h5`).
+        labels: a file with one class name per line; by default ImageNet's 1000 names.
+        directory: the bundle's path; by default a folder below weights/ with the file's name.
 
     Raises:
-        StartupError: it is not such a file, or the labels do not fit it.
+        StartupError: the file has other contents, the number of labels is not the number of
+            classes, or `directory` cannot be replaced.
     """
     origin = read_file(file)
     names = read_labels(labels or IMAGENET_LABELS)
@@ -55,13 +63,20 @@ def import_file(file: Path, labels: Path | None = None, directory: Path | None =
 def build_paddleclas(
     network: str, params: Path, labels: Path | None = None, directory: Path | None = None
 ) -> Path:
-    """Make a bundle of any classifier network of PaddleClas and its parameters.
+    """Build a bundle of any classifier network of PaddleClas; return the bundle's path.
+
+    Args:
+        network: the name of the network's function in PaddleClas.
+        params: the network's parameters (`.pdparams`).
+        labels: a file with one class name per line; by default ImageNet's 1000 names.
+        directory: the bundle's path; by default a folder below weights/ with the network's name.
 
     Raises:
-        StartupError: PaddleClas is not installed, has no such network, or the files do not fit.
+        StartupError: PaddleClas is not installed or has no such network, the parameters or the
+            labels do not fit the network, or `directory` cannot be replaced.
     """
     try:
-        zoo = importlib.import_module("paddleclas.ppcls.arch.backbone")
+        backbones = importlib.import_module("paddleclas.ppcls.arch.backbone")
     except ImportError as error:
         raise StartupError(
             "PaddleClas is not installed here: run `make paddleclas` once, "
@@ -69,15 +84,16 @@ def build_paddleclas(
         ) from error
     names = read_labels(labels or IMAGENET_LABELS)
     try:
-        layer = getattr(zoo, network)(class_num=len(names))
-    except (AttributeError, TypeError) as error:  # no such name, or not a network's
+        layer = getattr(backbones, network)(class_num=len(names))
+    # A TypeError means that the name belongs to something that is not a network.
+    except (AttributeError, TypeError) as error:
         raise StartupError(f"PaddleClas has no network {network!r}") from error
-    _set_state(layer, _read(params), params)
+    load_state(layer, read_parameters(params), params)
     provenance = {
         "source": f"PaddleClas, {network}, {params.name}",
         "fetched_sha256": sha256(params),
     }
-    card = Card(network, transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE), names, provenance)
+    card = Card(network, transform_ops(IMAGENET_RESIZE, IMAGENET_NORMALIZE), names, provenance)
     return _export(layer, card, directory or WEIGHTS / network)
 
 

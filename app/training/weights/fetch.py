@@ -1,7 +1,7 @@
-"""Published weights onto this disk: by URL, or out of a wheel by way of the user's own pip.
+"""Published weights, downloaded from a URL or taken out of a wheel that the user's pip downloads.
 
-Bytes go to a neighbour `*.part` and get their name once they are whole and their hash is right,
-so whatever kills a run, `destination` is the file or is not there.
+The bytes go to a file `*.part` beside `destination`. This file gets its final name when it is
+complete and its hash is right, so `destination` is never an incomplete file, even after a crash.
 """
 
 import re
@@ -23,37 +23,39 @@ from app.errors import StartupError, command
 from app.model import bundle
 
 CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0  # without a single byte
+# The download is given up when no byte arrives for this long.
+READ_TIMEOUT_S = 30.0
 RETRY_PAUSES_S = (1.0, 2.0, 4.0)
 PIP_TIMEOUT_S = 600.0
 
-ELSEWHERE = f"fetch it elsewhere and run `{command('weights', 'import', 'FILE')}`"
-AGAIN = f"run it again, it goes on where it stopped, or {ELSEWHERE}"
+IMPORT = f"fetch the file yourself and run `{command('weights', 'import', 'FILE')}`"
+CONTINUE = f"run the command again to continue the download, or {IMPORT}"
 
 
 class FetchError(StartupError):
-    """The file did not come: one line that says which, why and what to do."""
+    """The file cannot be fetched; the message says in one line which file, why and what to do."""
 
 
 class _Incomplete(Exception):
-    """The answer ended in good order before the file did."""
+    """The server ended its answer properly, but before the end of the file."""
 
 
 _DROPPED = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, _Incomplete)
 
 
 def fetch_url(url: str, destination: Path, sha256: str | None) -> str:
-    """Download `url` to `destination`, going on from the `.part` of an earlier run.
+    """Download `url` to `destination`, and continue the `.part` file of an earlier call.
 
-    Nothing is downloaded where `destination` already has the hash.
+    Nothing is downloaded if `destination` already has the hash.
 
     Returns:
         The file's SHA-256 in hex.
 
     Raises:
-        FetchError: refused, lost for good, not the file of this hash, or no place to write it.
+        FetchError: the server refuses the request, the connection fails after all retries, the
+            file has another hash, or it cannot be written.
     """
-    if sha256 is not None and _is_there(destination, sha256):
+    if sha256 is not None and _has_hash(destination, sha256):
         return sha256
     part = _part(destination)
     try:
@@ -61,23 +63,25 @@ def fetch_url(url: str, destination: Path, sha256: str | None) -> str:
         _download(url, part)
         return _finish(part, destination, sha256, url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FetchError(f"{url}: {_reason(error)}; {ELSEWHERE}") from error
+        raise FetchError(f"{url}: {_reason(error)}; {IMPORT}") from error
     except OSError as error:
-        raise FetchError(f"{url}: cannot write {part}: {error.strerror}; {AGAIN}") from error
+        raise FetchError(f"{url}: cannot write {part}: {error.strerror}; {CONTINUE}") from error
 
 
 def fetch_from_wheel(requirement: str, member: str, destination: Path, sha256: str) -> str:
-    """Take the one file `member` out of the wheel that pip finds for `requirement`.
+    """Copy the file `member` to `destination` from the wheel that pip downloads for `requirement`.
 
-    pip does the download, so the user's own index, proxy and certificates apply.
+    Because pip downloads the wheel, the user's own index, proxy and certificates apply. Nothing is
+    downloaded if `destination` already has the hash.
 
     Returns:
         The file's SHA-256 in hex.
 
     Raises:
-        FetchError: pip failed, the wheel lacks the file, or it is not the file of this hash.
+        FetchError: pip fails, the wheel is damaged or lacks the file, the file has another hash, or
+            it cannot be written.
     """
-    if _is_there(destination, sha256):
+    if _has_hash(destination, sha256):
         return sha256
     part = _part(destination)
     try:
@@ -87,14 +91,14 @@ def fetch_from_wheel(requirement: str, member: str, destination: Path, sha256: s
             _extract(wheel, member, part)
         return _finish(part, destination, sha256, f"{requirement}: {member}")
     except KeyError as error:
-        raise FetchError(f"{requirement}: has no file {member}; {ELSEWHERE}") from error
+        raise FetchError(f"{requirement}: the wheel has no file {member}; {IMPORT}") from error
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise FetchError(f"{requirement}: a damaged wheel ({error}); {ELSEWHERE}") from error
+        raise FetchError(f"{requirement}: the wheel is damaged ({error}); {IMPORT}") from error
     except OSError as error:
         raise FetchError(f"{requirement}: cannot write {part}: {error.strerror}") from error
 
 
-def _is_there(destination: Path, sha256: str) -> bool:
+def _has_hash(destination: Path, sha256: str) -> bool:
     return destination.is_file() and bundle.sha256(destination) == sha256
 
 
@@ -108,7 +112,7 @@ def _finish(part: Path, destination: Path, expected: str | None, source: str) ->
         part.unlink()
         raise FetchError(
             f"{source}: its SHA-256 is {actual}, expected {expected}; "
-            f"run it again, it starts over, or {ELSEWHERE}"
+            f"run the command again to download it anew, or {IMPORT}"
         )
     part.replace(destination)
     return actual
@@ -127,15 +131,18 @@ def _download(url: str, part: Path) -> None:
                 _receive(client, url, part, progress, task)
             except _DROPPED as error:
                 if pause_s is None:
-                    raise FetchError(f"{url}: {_reason(error)}; {AGAIN}") from error
-                progress.console.print(f"{_reason(error)}; going on in {pause_s:g} s")
+                    raise FetchError(f"{url}: {_reason(error)}; {CONTINUE}") from error
+                progress.console.print(f"{_reason(error)}; trying again in {pause_s:g} s")
                 time.sleep(pause_s)
             else:
                 return
 
 
 def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, task: TaskID) -> None:
-    """Add to `part` what it lacks, with one request; with a second where it is of no use."""
+    """Request the bytes that `part` lacks and append them.
+
+    If the server cannot continue this `part`, it is deleted and the whole file is requested.
+    """
     size = part.stat().st_size if part.exists() else 0
     with client.stream("GET", url, headers=_headers(part, size)) as response:
         start, total = _extent(response)
@@ -144,7 +151,7 @@ def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, tas
             _receive(client, url, part, progress, task)
             return
         if response.status_code not in (200, 206) or start not in (0, size):
-            hint = AGAIN if response.is_server_error else ELSEWHERE
+            hint = CONTINUE if response.is_server_error else IMPORT
             status = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
             raise FetchError(f"{url}: {status}; {hint}")
         progress.update(task, completed=start, total=total)
@@ -153,25 +160,32 @@ def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, tas
                 file.write(chunk)
                 progress.advance(task, len(chunk))
     if total is not None and (size := part.stat().st_size) != total:
-        raise _Incomplete(f"{size} of {total} bytes came")
+        raise _Incomplete(f"only {size} of {total} bytes arrived")
 
 
 def _headers(part: Path, size: int) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}  # a range counts the bytes that are sent
+    # A range counts the bytes that are sent, so the server must not compress the file.
+    headers = {"Accept-Encoding": "identity"}
     if size:
         headers["Range"] = f"bytes={size}-"
-        # Published anew since the last byte came: 412, and no mix of the two is made.
+        # If the file has changed since `part` got its last byte, the server answers 412, and the
+        # old and the new file are not mixed.
         headers["If-Unmodified-Since"] = formatdate(part.stat().st_mtime, usegmt=True)
     return headers
 
 
 def _extent(response: httpx.Response) -> tuple[int, int | None]:
-    """Return where the body starts in the file, and the length of the file where it is told."""
+    """Return the offset of the body in the file, and the length of the file, in bytes.
+
+    The offset is -1 if the answer is a range without a valid Content-Range header. The length is
+    None if the server does not send it.
+    """
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if told is None:
+        header = response.headers.get("Content-Range", "")
+        extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header)
+        if extent is None:
             return -1, None
-        return int(told[1]), int(told[2]) if told[2] != "*" else None
+        return int(extent[1]), int(extent[2]) if extent[2] != "*" else None
     length = response.headers.get("Content-Length")
     return 0, int(length) if length is not None else None
 
@@ -190,17 +204,17 @@ def _pip_download(requirement: str, directory: str) -> Path:
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", directory, requirement]
     try:
         with Console(stderr=True).status(f"pip download {requirement}"):
-            result = subprocess.run(  # noqa: S603 - no shell, and the requirement is pinned by us
+            result = subprocess.run(  # noqa: S603  (there is no shell, and we pin the requirement)
                 command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False
             )
     except subprocess.TimeoutExpired as error:
         raise FetchError(
-            f"{requirement}: pip took over {PIP_TIMEOUT_S:g} s; {ELSEWHERE}"
+            f"{requirement}: pip took more than {PIP_TIMEOUT_S:g} s; {IMPORT}"
         ) from error
     wheels = list(Path(directory).glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
-        said = result.stderr.strip().splitlines() or ["it gave no wheel"]
-        raise FetchError(f"{requirement}: pip: {said[-1]}; {ELSEWHERE}")
+        lines = result.stderr.strip().splitlines() or ["no wheel was downloaded"]
+        raise FetchError(f"{requirement}: pip: {lines[-1]}; {IMPORT}")
     return wheels[0]
 
 

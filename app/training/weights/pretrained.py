@@ -1,4 +1,4 @@
-"""The network that training begins with: known weights or none, and a new classifier."""
+"""The network that training starts from: pretrained or random weights, and a new classifier."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from app.training.weights.origins import (
 from app.training.weights.sources import DEFAULT
 
 
-def start(options: Options, classes: tuple[str, ...]) -> tuple[Recipe, MobileNetV2]:
-    """Return what the network is and the network, with a classifier that knows nothing yet.
+def initial_network(options: Options, classes: tuple[str, ...]) -> tuple[Recipe, MobileNetV2]:
+    """Return the recipe of a new run and its network, whose classifier has random weights.
 
     Raises:
-        StartupError: there are no such weights, or they are of another width.
+        StartupError: the weights cannot be found or read, or have another scale than `options`.
     """
     origin = None if options.weights == "none" else _origin(options)
     ops = origin.transform_ops if origin else transform_ops(KERAS_RESIZE, KERAS_NORMALIZE)
@@ -45,7 +45,7 @@ def start(options: Options, classes: tuple[str, ...]) -> tuple[Recipe, MobileNet
 
 
 def build_network(recipe: Recipe) -> MobileNetV2:
-    """Return a network of the recipe's shape with random weights."""
+    """Return a network with the recipe's classes, scale and padding, and with random weights."""
     return MobileNetV2(len(recipe.classes), recipe.scale, padding=recipe.padding)
 
 
@@ -53,19 +53,20 @@ def _origin(options: Options) -> Origin:
     if (file := Path(options.weights)).suffix in (".pdparams", ".h5"):
         origin = read_file(file)
     elif options.weights == "auto":
-        same = options.scale == DEFAULT_SCALE
-        origin = read_origin(DEFAULT if same else model_name(options.scale))
+        is_default = options.scale == DEFAULT_SCALE
+        origin = read_origin(DEFAULT if is_default else model_name(options.scale))
     else:
         origin = read_origin(options.weights)
     if origin.scale != options.scale:
         raise StartupError(
-            f"the weights {options.weights} have scale {origin.scale:g}, not {options.scale:g}"
+            f"the weights {options.weights} have scale {origin.scale:g}, not {options.scale:g}; "
+            f"use --scale {origin.scale:g}"
         )
     return origin
 
 
 def _copy(source: MobileNetV2, target: MobileNetV2) -> None:
-    """Take over everything but the classifier."""
+    """Copy everything except the classifier from `source` to `target`."""
     state = source.state_dict()
     for key, value in target.state_dict().items():
         if not key.startswith("out."):
@@ -73,7 +74,10 @@ def _copy(source: MobileNetV2, target: MobileNetV2) -> None:
 
 
 def _resized(ops: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
-    """Return the same preprocessing for another input: the short side is 8/7 of it."""
-    changed = {"resize_short": round(size * 8 / 7)}
-    resize = {"ResizeImage": {**ops[0]["ResizeImage"], **changed}}
+    """Return the preprocessing for an input of `size` x `size` pixels.
+
+    The photo's short side becomes 8/7 of `size`, as 256 is 8/7 of 224.
+    """
+    short_side = {"resize_short": round(size * 8 / 7)}
+    resize = {"ResizeImage": {**ops[0]["ResizeImage"], **short_side}}
     return [resize, {"CropImage": {"size": size}}, *ops[2:]]

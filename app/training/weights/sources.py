@@ -14,15 +14,19 @@ DEFAULT = "MobileNetV2_x1_0_keras"
 
 
 class Source(BaseModel):
-    """One origin: a file at a URL, or a member of a package's wheel.
+    """One origin of weights: a file at a URL, or a file in a package's wheel.
 
     Attributes:
-        what: for people.
-        format: how the file is to be read; see `convert`.
+        what: a short description for the user.
+        format: the format of the file: Keras's `.h5` or PaddleClas's `.pdparams`.
         scale: the network's width multiplier.
-        url: where the file is; else `requirement` and `member` name it in a wheel.
-        sha256: of the file; None where it could not be recorded yet.
-        top1, top5: the origin's own accuracy on the ImageNet-1k validation set.
+        url: the file's URL; None if the file comes from a wheel.
+        requirement: the package and its version; None if the file comes from a URL.
+        member: the file's path in the wheel.
+        version: the origin's own name for this version of the weights.
+        sha256: the SHA-256 of the file; None if it is not recorded yet.
+        licence: the licence of the weights.
+        top1, top5: the accuracy that the origin publishes for the ImageNet-1k validation set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +44,7 @@ class Source(BaseModel):
     top5: float
 
     def provenance(self, fetched_sha256: str) -> dict[str, Any]:
-        """Return what a bundle records of its origin."""
+        """Return what a bundle records about this origin."""
         return {
             "source": self.what,
             "fetched": self.url or f"{self.requirement}: {self.member}",
@@ -56,17 +60,18 @@ class Source(BaseModel):
 
 
 def read_sources(path: Path = SOURCES) -> dict[str, Source]:
-    """Read all origins by name.
+    """Return all origins by name.
 
     Raises:
-        StartupError: the file is not of the documented form.
+        StartupError: the file cannot be read, or its contents do not have the documented form.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return TypeAdapter(dict[str, Source]).validate_python(tables)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise StartupError(f"{path}: {place}: {first['msg']}") from error
-    except (OSError, ValueError) as error:  # no TOML, or no text
+        key = ".".join(map(str, first["loc"]))
+        raise StartupError(f"{path}: {key}: {first['msg']}") from error
+    # A ValueError means that the file is not TOML or not UTF-8.
+    except (OSError, ValueError) as error:
         raise StartupError(f"{path}: {error}") from error

@@ -1,6 +1,6 @@
-"""Write what is made from something else: Grafana's dashboards, and the operator's PrometheusRule.
+"""Writes the generated files: Grafana's dashboards and the operator's PrometheusRule.
 
-`make dashboards` calls it.
+`make dashboards` runs this program.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ RULES = K8S / "monitoring/prometheus/rules.yml"
 
 
 def files() -> Mapping[Path, str]:
-    """Return the text of each file that is made here."""
+    """Return the text of each generated file."""
     dashboards = K8S / "monitoring/grafana/dashboards"
     return {
         dashboards / "service.json": _json(service()),
@@ -40,7 +40,7 @@ def _rule() -> str:
         },
         "spec": yaml.safe_load(RULES.read_text()),
     }
-    head = "# Made of monitoring/prometheus/rules.yml by `make dashboards`.\n"
+    head = "# `make dashboards` generates this file from monitoring/prometheus/rules.yml.\n"
     return head + yaml.safe_dump(rule, sort_keys=False, width=1000)
 
 

@@ -1,4 +1,4 @@
-"""The few sorts of panels that the dashboards are made of."""
+"""The panels of the dashboards: lines, a number, a heat map."""
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
@@ -26,7 +26,7 @@ _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 def lines(title: str, unit: str, queries: Mapping[str, str]) -> timeseries.Panel:
-    """Draw a line for each series of the queries, {legend: expression}."""
+    """Return a panel with a line for each series of the queries, {legend: expression}."""
     legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST)
     legend.placement(LegendPlacement.BOTTOM).show_legend(True)
     panel = timeseries.Panel().title(title).datasource(_SOURCE).span(8).height(8)
@@ -37,14 +37,14 @@ def lines(title: str, unit: str, queries: Mapping[str, str]) -> timeseries.Panel
 
 
 def number(title: str, unit: str, expression: str, legend: str = "") -> stat.Panel:
-    """Show the newest value, or the legend where one is given."""
+    """Return a panel that shows the newest value, or the legend if there is one."""
     panel = stat.Panel().title(title).datasource(_SOURCE).span(4).height(4).unit(unit)
     panel.text_mode(BigValueTextMode.NAME if legend else BigValueTextMode.AUTO)
     return panel.with_target(_query(expression, legend).instant().ref_id("A"))
 
 
 def heat(title: str, unit: str, histogram: str, labels: str = "") -> heatmap.Panel:
-    """Draw how the values that a histogram counted are spread, over time."""
+    """Return a heat map that shows how the distribution of a histogram changes over time."""
     colour = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues")
     panel = heatmap.Panel().title(title).datasource(_SOURCE).span(8).height(8)
     panel.calculate(False).color(colour).y_axis(heatmap.YAxisConfig().unit(unit))
@@ -53,7 +53,7 @@ def heat(title: str, unit: str, histogram: str, labels: str = "") -> heatmap.Pan
 
 
 def board(title: str, uid: str, rows: Mapping[str, Sequence[Builder[Panel]]]) -> Dashboard:
-    """Put panels into named rows under a choice of data source and pods."""
+    """Return a dashboard: named rows of panels, with menus for the data source and the pods."""
     built = dashboard.Dashboard(title).uid(uid).tags(["photo-classifier"])
     built.time("now-3h", "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
     built.variables([_data_source(), _instances()])
@@ -62,8 +62,8 @@ def board(title: str, uid: str, rows: Mapping[str, Sequence[Builder[Panel]]]) ->
         for panel in panels:
             built.with_panel(panel)
     whole = built.build()
-    for place, built_panel in enumerate(whole.panels or (), start=1):
-        built_panel.id_val = place
+    for panel_id, built_panel in enumerate(whole.panels or (), start=1):
+        built_panel.id_val = panel_id
     return whole
 
 

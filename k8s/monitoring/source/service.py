@@ -1,4 +1,4 @@
-"""The dashboard of the service: does it answer, how fast, how full is it, who does the work."""
+"""The dashboard of the service: answers, latency, saturation, batches, workers, processes."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from panels import board, heat, lines, number
@@ -9,28 +9,36 @@ PREDICT, TOTAL = 'route="/predict"', 'stage="total"'
 
 
 def share(statuses: str) -> str:
-    """Return the share of the photos that got such a status; 0 while none ever did."""
-    part = rate(REQUESTS, f'{PREDICT}, status=~"{statuses}"')
-    return f"({part} or vector(0)) / {rate(REQUESTS, PREDICT)}"
+    """Return the share of photos that get one of these statuses; 0 if no photo ever got one."""
+    these = rate(REQUESTS, f'{PREDICT}, status=~"{statuses}"')
+    return f"({these} or vector(0)) / {rate(REQUESTS, PREDICT)}"
 
 
 def process(name: str) -> str:
-    """Return a metric of the server's own process; any program may have one of this name."""
+    """Return a metric of the server's process. Other programs have it too, so the job selects."""
     return f'process_{name}{{job="photo-classifier", instance=~"$instance"}}'
 
 
 AT_A_GLANCE = (
-    number("Pods that take photos", "none", f"sum({series('ready')})"),
-    number("Photos", "reqps", rate(REQUESTS, PREDICT)),
-    number("Failed", "percentunit", share("5..")),
-    number("Refused, full", "percentunit", share("429")),
+    number("Pods that are ready", "none", f"sum({series('ready')})"),
+    number("Photos received", "reqps", rate(REQUESTS, PREDICT)),
+    number("Photos failed (5xx)", "percentunit", share("5..")),
+    number("Photos refused (429)", "percentunit", share("429")),
     number("99 % answered within", "s", quantile(0.99, STAGES, TOTAL)),
     number("Version", "none", f"sum by (version) ({series('build_info')})", "{{version}}"),
 )
 ANSWERS = (
     lines("Photos by outcome", "reqps", {"{{reason}}": rate("outcomes_total", by="reason")}),
-    lines("Requests", "reqps", {"{{route}} {{status}}": rate(REQUESTS, by="route, status")}),
-    lines("Failed and refused", "percentunit", {"5xx": share("5.."), "429": share("429")}),
+    lines(
+        "Requests by route and status",
+        "reqps",
+        {"{{route}} {{status}}": rate(REQUESTS, by="route, status")},
+    ),
+    lines(
+        "Photos that failed (5xx) or were refused (429)",
+        "percentunit",
+        {"5xx": share("5.."), "429": share("429")},
+    ),
 )
 LATENCY = (
     lines(
@@ -39,28 +47,28 @@ LATENCY = (
         {f"{q:.0%}": quantile(q, STAGES, TOTAL) for q in (0.5, 0.95, 0.99)},
     ),
     lines("95 % of each stage", "s", {"{{stage}}": quantile(0.95, STAGES, by="stage")}),
-    heat("All answers", "s", STAGES, TOTAL),
+    heat("Distribution of the time to an answer", "s", STAGES, TOTAL),
 )
 SATURATION = (
     lines(
-        "Photos inside",
+        "Photos in flight",
         "none",
         {
-            "{{instance}}": series("in_flight"),
-            "of these waiting, {{instance}}": series("queue_depth"),
-            "places": f"max({series('capacity')})",
+            "in flight, {{instance}}": series("in_flight"),
+            "of these in the queue, {{instance}}": series("queue_depth"),
+            "permits of a pod": f"max({series('capacity')})",
         },
     ),
     lines(
-        "Fullness",
+        "Share of the capacity in use",
         "percentunit",
         {
-            "places, {{instance}}": f"{series('in_flight')} / {series('capacity')}",
+            "photos, {{instance}}": f"{series('in_flight')} / {series('capacity')}",
             "bytes, {{instance}}": f"{series('in_flight_bytes')} / {series('capacity_bytes')}",
         },
     ),
     lines(
-        "Photos answered, and how many could be",
+        "Photos answered, and possible throughput",
         "reqps",
         {
             "answered": rate("outcomes_total", 'reason="ok"'),
@@ -69,21 +77,21 @@ SATURATION = (
     ),
 )
 BATCHES = (
-    heat("Photos in a batch", "none", "batch_size"),
+    heat("Distribution of the batch size", "none", "batch_size"),
     lines(
-        "Mean batch, and the largest allowed",
+        "Mean and largest allowed batch size",
         "none",
         {"mean": mean("batch_size"), "largest": f"max({series('max_batch_size')})"},
     ),
     lines(
-        "Rows computed for nothing, for each photo",
+        "Padding: empty rows computed per photo",
         "percentunit",
         {"padding": f"{rate('batch_padding_total')} / {rate('batch_size_sum')}"},
     ),
 )
 WORKERS = (
     lines(
-        "Workers",
+        "Workers that are up and configured",
         "none",
         {
             "up": f"sum({series('workers_up')})",
@@ -92,17 +100,19 @@ WORKERS = (
         },
     ),
     lines(
-        "Workers replaced", "none", {"{{reason}}": increase("worker_restarts_total", by="reason")}
+        "Workers replaced, by reason",
+        "none",
+        {"{{reason}}": increase("worker_restarts_total", by="reason")},
     ),
     lines(
-        "A batch's time by its size, as measured at the start",
+        "Time of a batch by its size, measured at the start",
         "s",
         {"{{size}}": f"max by (size) ({series('measured_batch_seconds')})"},
     ),
 )
 PROCESSES = (
     lines(
-        "Memory",
+        "Resident memory of each process",
         "bytes",
         {
             "server, {{instance}}": process("resident_memory_bytes"),
@@ -110,12 +120,12 @@ PROCESSES = (
         },
     ),
     lines(
-        "Cores used by the server's own process",
+        "Cores that the server's process uses",
         "none",
         {"{{instance}}": f"rate({process('cpu_seconds_total')}[$__rate_interval])"},
     ),
     lines(
-        "The event loop wakes late, 99 %",
+        "Event loop lag, 99th percentile",
         "s",
         {"{{instance}}": quantile(0.99, "event_loop_lag_seconds", by="instance")},
     ),
