@@ -30,7 +30,7 @@ serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BU
 weights: weights/MobileNetV2_x1_0_keras/inference.yml ## Build the default model bundle
 
 test: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Set everything up and run the tests (ARGS="-k batch")
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest --numprocesses logical --dist worksteal $(ARGS)
 
 check: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml lint ## Before a commit: lint, types, the tests of the rooms that changed
 	.venv/bin/python tests/changed.py $(ARGS)

@@ -3,6 +3,7 @@
 A test that changes a bundle must copy it first.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 from commands import Ended, Run
 
 from app import cli
+
+# Tests run side by side, one process a core. More threads than cores would wait for each other in
+# busy loops, which made the whole suite slower than one test after the other.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "weights" / "MobileNetV2_x1_0_keras"
 

@@ -6,27 +6,23 @@ server's process it would stop the event loop, and with it everything else.
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from app.errors import StartupError
 from app.model.bfloat16 import rounded
+from app.model.paddle_core import import_paddle, load_core
 from app.settings import Device
 
 # Paddle's C++ code writes warnings and errors to stderr, but no information below that level.
 os.environ.setdefault("GLOG_minloglevel", "1")
 
-# Paddle warns if it does not find ccache, a compiler cache that is not needed here.
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import paddle
-    from paddle import inference
+_core = load_core()
 
 # Paddle hands each tensor that a batch no longer needs to a thread that frees it, and waking that
 # thread costs 1.5 ms of CPU a batch. Therefore Paddle waits until it can free this many GB.
@@ -65,13 +61,14 @@ class PaddleNetwork:
             _require_bfloat16(files, device)
         if device == "gpu":
             require_gpu()
-        paddle.set_flags({"FLAGS_eager_delete_tensor_gb": _GARBAGE_GB})
+        _core.globals()["FLAGS_eager_delete_tensor_gb"] = _GARBAGE_GB
         try:
             with _rounded(files) if bfloat16 else nullcontext(files.parameters) as parameters:
-                config = _config(files.graph, parameters, device, threads)
+                config = _core.AnalysisConfig(str(files.graph), str(parameters))
+                _configure(config, device, threads, files.graph.suffix == ".json")
                 if bfloat16:
                     config.enable_mkldnn_bfloat16()
-                self._predictor = inference.create_predictor(config)
+                self._predictor = _core.create_predictor(config)
         except Exception as error:
             raise StartupError(f"PaddlePaddle cannot load {files.directory}") from error
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
@@ -79,13 +76,13 @@ class PaddleNetwork:
 
     def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
-        self._input.copy_from_cpu(planes)
+        # `copy_from_cpu` is the same with a check, and comes with all of Paddle.
+        self._input._copy_from_cpu_bind(planes)  # noqa: SLF001
         self._predictor.run()
         return np.asarray(self._output.copy_to_cpu())
 
 
-def _config(graph: Path, parameters: Path, device: Device, threads: int) -> inference.Config:
-    config = inference.Config(str(graph), str(parameters))
+def _configure(config: Any, device: Device, threads: int, new_ir: bool) -> None:  # noqa: ANN401
     config.disable_glog_info()
     if device == "gpu":
         # Paddle first reserves 256 MB on GPU 0.
@@ -94,15 +91,15 @@ def _config(graph: Path, parameters: Path, device: Device, threads: int) -> infe
         config.disable_gpu()
         config.enable_mkldnn()
         config.set_cpu_math_library_num_threads(threads)
-    config.enable_new_ir(graph.suffix == ".json")
+    config.enable_new_ir(new_ir)
     config.enable_new_executor(True)
     config.enable_memory_optim()
-    return config
 
 
 @contextmanager
 def _rounded(files: NetworkFiles) -> Iterator[Path]:
     """Yield a temporary file with the parameters of `files` rounded for bfloat16."""
+    paddle = import_paddle()
     content = files.parameters.read_bytes()
     for weights in paddle.jit.load(str(files.graph.with_suffix(""))).parameters():
         if weights.dtype == paddle.float32 and weights.shape[1:] == [1, 3, 3]:
@@ -120,7 +117,7 @@ def _require_bfloat16(files: NetworkFiles, device: Device) -> None:
         raise StartupError("the engine paddle-bfloat16 runs on the CPU only, but device is gpu")
     if files.graph.suffix != ".json":
         raise StartupError(f"the engine paddle-bfloat16 needs inference.json, not {files.graph}")
-    if not paddle.base.core.supports_bfloat16_fast_performance():
+    if not _core.supports_bfloat16_fast_performance():
         raise StartupError("the engine is paddle-bfloat16, but this processor has no bfloat16")
 
 
@@ -130,6 +127,7 @@ def require_gpu() -> None:
     Raises:
         StartupError: PaddlePaddle is built without CUDA, or the machine has no visible GPU.
     """
+    paddle = import_paddle()
     if not paddle.device.is_compiled_with_cuda():
         raise StartupError("device is gpu, but this PaddlePaddle is built without CUDA")
     if not paddle.device.cuda.device_count():

@@ -16,6 +16,7 @@ from app.model.bfloat16 import rounded
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
 from app.model.golden import Golden
+from app.model.paddle_core import load_core
 from app.settings import EngineName, Settings
 from app.telemetry.metrics import Metrics
 from app.workers.pool import WorkerPool
@@ -115,7 +116,7 @@ def test_it_has_no_gpu(small_bundle: Path) -> None:
 
 
 def test_another_processor_is_told_so(small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paddle.base.core, "supports_bfloat16_fast_performance", lambda: False)
+    monkeypatch.setattr(load_core(), "supports_bfloat16_fast_performance", lambda: False)
     with pytest.raises(StartupError, match="this processor has no bfloat16"):
         Engine(load_bundle(small_bundle), engine="paddle-bfloat16")
 
