@@ -31,8 +31,14 @@ class RunningServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        variables = {"model_dir": model_dir, "port": self.port, **settings}
-        environment = {f"CLASSIFIER_{key.upper()}": str(value) for key, value in variables.items()}
+        # A test that needs the service's own default sets None.
+        quick = {"max_batch_size": 4, "drain_delay_s": 0.2}
+        variables = {"model_dir": model_dir, "port": self.port, **quick, **settings}
+        environment = {
+            f"CLASSIFIER_{key.upper()}": str(value)
+            for key, value in variables.items()
+            if value is not None
+        }
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],

@@ -18,6 +18,7 @@ MINUTES = float(os.environ.get("SOAK_MINUTES", "0.5"))
 PERIODS = 6
 SETTINGS = {
     "workers": 2,
+    "max_batch_size": None,
     "max_upload_bytes": MAX_UPLOAD_BYTES,
     "upload_timeout_s": UPLOAD_TIMEOUT_S,
 }

@@ -21,6 +21,7 @@ SECONDS = 30
 CAPACITY = 8
 SETTINGS = {
     "workers": 2,
+    "max_batch_size": None,
     "capacity": CAPACITY,
     "canary_interval_s": 0.5,
     "max_upload_bytes": 1_000_000,
