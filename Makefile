@@ -79,8 +79,8 @@ image: ## Build the container image (IMAGE=... BUILD="--build-arg ...")
 image-check: image .venv/dev ## Build the image; run it, and docker-compose.yml, under their limits
 	IMAGE=$(IMAGE) .venv/bin/python -m pytest -s tests/image $(ARGS)
 
-lock: .venv/dev ## Resolve the locked requirements anew
-	PATH=.venv/bin:$$PATH python requirements/lock.py
+lock: .venv/dev ## Lock what pyproject.toml asks for (ARGS=--upgrade takes newer versions)
+	PATH=.venv/bin:$$PATH python requirements/lock.py $(ARGS)
 
 clean: ## Remove environments, caches and built bundles
 	rm -rf .venv .venv-paddleclas .venv-peers .mypy_cache .pytest_cache .ruff_cache

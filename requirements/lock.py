@@ -12,24 +12,23 @@ A test checks that all sets have the same versions of Paddle, ONNX Runtime, NumP
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
 
 def lock(name: str, *arguments: str, source: str = "") -> None:
-    """Resolve one set of requirements and write it to `NAME.txt`.
+    """Lock one set of packages; `source` has further requirements, one per line.
 
-    Args:
-        name: the name of the set.
-        arguments: further arguments of `uv pip compile`.
-        source: further requirements, one per line.
+    Versions that the file has already are kept, unless `--upgrade` is given.
     """
+    file = HERE / f"{name}.txt"
     command = ["uv", "pip", "compile", "pyproject.toml", "-", "--quiet", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--python-version", "3.11", *arguments]
-    locked = subprocess.run(command, input=source, check=True, capture_output=True, text=True)
-    (HERE / f"{name}.txt").write_text(locked.stdout)
-    print(f"requirements/{name}.txt")
+    command += ["--output-file", str(file), *sys.argv[1:]]
+    subprocess.run(command, input=source, check=True, capture_output=True, text=True)
+    print(file)
 
 
 lock("serve", "--universal")

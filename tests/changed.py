@@ -15,7 +15,7 @@ ALWAYS = ("tests/test_architecture.py", "tests/test_docs.py")
 GROUND = {
     "app/errors.py": "tests/api",
     "app/host.py": "tests/test_host.py",
-    "app/main.py": "tests/api",
+    "app/main.py": "tests/test_start.py",
     "app/settings.py": "tests/test_settings.py",
 }
 
@@ -53,6 +53,9 @@ def main() -> int:
     tests = tests_of(changed_files(sys.argv[1] if len(sys.argv) > 1 else "HEAD"))
     print("tests of what has changed:", *tests, flush=True)
     command = [sys.executable, "-m", "pytest", "--quiet", "-m", "not slow", *tests]
+    # More than a few rooms are quicker side by side.
+    if len(tests) > 4:
+        command += ["--numprocesses", "logical", "--dist", "worksteal"]
     return subprocess.run(command, check=False).returncode
 
 

@@ -61,6 +61,7 @@ def ended(connection: socket.socket, more: bytes = b"") -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_who_keeps_the_server_waiting_is_disconnected(server: RunningServer) -> None:
     long, one = REFUSED + b"Content-Length: 100000\r\n\r\n", REFUSED + b"Content-Length: 1\r\n\r\n"
     # Each client sends the first bytes, reads until the second bytes have arrived, and then sends

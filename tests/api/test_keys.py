@@ -158,6 +158,7 @@ def test_openapi_says_who_needs_a_key(
     assert set(operations.values()) == {None}
 
 
+@pytest.mark.slow
 def test_no_key_is_seen_anywhere(small_bundle: Path, tmp_path: Path) -> None:
     """This holds for wrong keys as well, because a wrong key may be right for another service."""
     settings = {"api_keys": f"{NEW} {OLD}", "admin_key": ADMIN, "log_level": "debug"}

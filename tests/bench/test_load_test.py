@@ -42,6 +42,7 @@ async def bench(*arguments: object, ctrl_c: asyncio.Event | None = None) -> Ende
             await process.wait()
 
 
+@pytest.mark.slow
 def test_the_command_reports_wrong_answers(folder: Path) -> None:
     server = ScriptedServer()
     server.script = constant(*3 * [(200, answer())], (200, answer(4)), (200, answer()))
@@ -75,6 +76,7 @@ def test_a_report_without_a_place_is_refused_before_the_run(folder: Path) -> Non
     assert "the report's folder does not exist" in err
 
 
+@pytest.mark.slow
 def test_the_command_sweeps_and_finds_nothing_that_stands(folder: Path) -> None:
     server = ScriptedServer()
     server.script = constant(*3 * [(200, answer())], (429, b'{"code": "overloaded"}'))

@@ -53,6 +53,7 @@ def test_a_picture_for_each_photo(
         assert ExifTags.Base.Orientation not in picture.getexif()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_name_and_format_stay(run: Run, small_bundle: Path, tmp_path: Path, kind: str) -> None:
     # The ending of this name does not show the format.

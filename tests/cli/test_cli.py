@@ -121,6 +121,7 @@ def test_names_stand_as_they_are(run: Run, photos: Path, small_bundle: Path) -> 
     assert str(odd) in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
 def test_a_name_that_is_not_utf8(
     form: list[str], run: Run, photos: Path, small_bundle: Path
@@ -201,6 +202,7 @@ def another_hash(config: Any) -> None:  # noqa: ANN401  (YAML values have any ty
     config["Provenance"]["sha256"]["inference.pdiparams"] = "0" * 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -230,6 +232,7 @@ def test_with_an_unknown_setting_nothing_is_served(small_bundle: Path) -> None:
     assert_not_served(message, str(small_bundle), {"CLASSIFIER_PROT": "80"})
 
 
+@pytest.mark.slow
 def test_without_its_file_onnx_runtime_serves_nothing(small_bundle: Path) -> None:
     message = f"{small_bundle} has no inference.onnx: run `.venv/bin/python -m app weights onnx"
     assert_not_served(message, str(small_bundle), {"CLASSIFIER_ENGINE": "onnxruntime"})

@@ -68,6 +68,7 @@ def test_on_pixels_that_are_alike_the_errors_cancel() -> None:
     assert error(rounded(weights)) < 0.4 * error(nearest(weights))
 
 
+@pytest.mark.slow
 @needs_bfloat16
 def test_clear_photos_get_the_same_answers(default_bundle: Path) -> None:
     bundle = load_bundle(default_bundle)
@@ -81,6 +82,7 @@ def test_clear_photos_get_the_same_answers(default_bundle: Path) -> None:
     assert 1e-4 < np.abs(scores - expected).max() < 0.1
 
 
+@pytest.mark.slow
 @needs_bfloat16
 @pytest.mark.anyio
 async def test_a_worker_serves_with_it(small_bundle: Path) -> None:

@@ -137,6 +137,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -55,6 +55,7 @@ def test_it_answers_as_paddle_does(onnx_bundle: Path, count: int) -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_real_photos_get_the_same_answers(default_bundle: Path, tmp_path: Path) -> None:
     checked = load_bundle(with_onnx(default_bundle, tmp_path / "bundle"))
     names = ("chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")

@@ -35,6 +35,7 @@ def answers(bundle: Path, before: str = "", after: str = "") -> tuple[bool, list
     return alone, scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["", AFTER], ids=["alone", "then all"])
 def test_the_answers_are_those_of_all_of_paddle(small_bundle: Path, after: str) -> None:
     alone, scores = answers(small_bundle, after=after)

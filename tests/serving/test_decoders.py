@@ -71,6 +71,7 @@ def longest_hold(photo: bytes, spec: Preprocessing) -> float:
     return max(after - before for before, after in pairwise(turns)) / turns[-1]
 
 
+@pytest.mark.slow
 def test_a_photo_with_alpha_does_not_stop_the_event_loop(small_bundle: Path) -> None:
     """A function that keeps Python's lock once laid alpha on white.
 
@@ -80,6 +81,7 @@ def test_a_photo_with_alpha_does_not_stop_the_event_loop(small_bundle: Path) -> 
     assert min(longest_hold(SLOW, spec) for _ in range(3)) < 0.15
 
 
+@pytest.mark.slow
 def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
     small_bundle: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
         assert server.health()["in_flight"] == 0
 
 
+@pytest.mark.slow
 def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path) -> None:
     """Several large photos in the same threads once left all their memory with the server."""
     large = io.BytesIO()

@@ -19,6 +19,7 @@ def bundle(small_bundle: Path) -> Bundle:
     return load_bundle(small_bundle)
 
 
+@pytest.mark.slow
 async def test_the_canary_finds_a_worker_that_hangs_while_idle(bundle: Bundle) -> None:
     async with pool_of(bundle, batch_timeout_s=0.3, canary_interval_s=0.05) as pool:
         (old,) = pids()
@@ -27,6 +28,7 @@ async def test_the_canary_finds_a_worker_that_hangs_while_idle(bundle: Bundle) -
         await until(lambda: pool.up)
 
 
+@pytest.mark.slow
 async def test_the_canary_finds_a_worker_whose_answers_are_wrong(bundle: Bundle) -> None:
     metrics = Metrics()
     async with pool_of(bundle, metrics, canary_interval_s=0.05) as pool:

@@ -23,6 +23,7 @@ def bundle(small_bundle: Path) -> Bundle:
     return load_bundle(small_bundle)
 
 
+@pytest.mark.slow
 async def test_leaving_the_pool_leaves_no_process(bundle: Bundle) -> None:
     async with pool_of(bundle, workers=2) as pool:
         assert pool.up == 2
@@ -30,6 +31,7 @@ async def test_leaving_the_pool_leaves_no_process(bundle: Bundle) -> None:
     assert pids() == []
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_while_others_still_load_does_not_count(bundle: Bundle) -> None:
     async with AsyncExitStack() as stack:
         pool = pool_of(bundle, workers=2)
@@ -46,6 +48,7 @@ async def test_a_worker_killed_while_others_still_load_does_not_count(bundle: Bu
         await until(lambda: pool.up == 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [True, False])
 async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
     metrics = Metrics()
@@ -70,6 +73,7 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
     assert restarts(metrics, "crash") == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_that_cannot_start_is_one_line(small_bundle: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(small_bundle, broken)
@@ -89,6 +93,7 @@ async def test_a_start_that_takes_too_long_is_given_up(bundle: Bundle) -> None:
     assert pids() == []
 
 
+@pytest.mark.slow
 async def test_when_no_replacement_starts_it_says_so_and_recovers(
     small_bundle: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +112,7 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
         assert not pool.hopeless
 
 
+@pytest.mark.slow
 async def test_a_worker_that_has_served_long_serves_until_its_successor_does(
     bundle: Bundle,
 ) -> None:
@@ -129,6 +135,7 @@ async def test_a_worker_that_has_served_long_serves_until_its_successor_does(
     assert restarts(metrics, "crash") == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_that_has_grown_over_its_memory_is_due(bundle: Bundle) -> None:
     async with pool_of(bundle, recycle_above_bytes=100_000_000) as pool:
         (old,) = pids()
@@ -139,6 +146,7 @@ async def test_a_worker_that_has_grown_over_its_memory_is_due(bundle: Bundle) ->
         assert len(await (await taken(pool)).infer([PHOTO])) == 2
 
 
+@pytest.mark.slow
 async def test_a_bound_below_a_new_workers_memory_replaces_nobody_and_is_told_once(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,6 +37,7 @@ async def test_a_batch_of_any_size_gets_a_row_each(bundle: Bundle) -> None:
         assert np.ptp(together, axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -55,6 +56,7 @@ async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
     assert "never retrieved" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bundle) -> None:
     metrics = Metrics()
     async with pool_of(bundle, metrics, batch_timeout_s=2) as pool:

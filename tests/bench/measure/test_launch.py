@@ -12,6 +12,7 @@ from app.bench.measure.launch import running_server
 from app.settings import read_settings
 
 
+@pytest.mark.slow
 def test_a_server_of_the_tools_own_asks_for_no_key(
     small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

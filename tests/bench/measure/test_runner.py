@@ -24,6 +24,7 @@ def measure(server: ScriptedServer, plan: LoadPlan, deadline_ms: int | None = No
     return run_loop(run())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_always_right() -> None:
     server = ScriptedServer()
     measurement = measure(server, SHORT, deadline_ms=900)
@@ -38,6 +39,7 @@ def test_a_server_that_is_always_right() -> None:
     assert counts.min() > 0
 
 
+@pytest.mark.slow
 def test_wrong_refused_and_dropped_are_told_apart() -> None:
     turn = iter(range(10**9))
 
@@ -72,6 +74,7 @@ def test_wrong_refused_and_dropped_are_told_apart() -> None:
     assert summary.right_per_s < summary.answers_per_s
 
 
+@pytest.mark.slow
 def test_a_stall_counts_from_when_requests_should_have_been_sent() -> None:
     """The server stalls once for 0.4 s, and the requests of that time wait behind each other."""
     first, gate = iter([True]), asyncio.Lock()

@@ -61,6 +61,7 @@ def state(folder: Path) -> dict[str, bytes]:
     return kept | {"best": (folder / "best.pdparams").read_bytes()}
 
 
+@pytest.mark.slow
 def test_eight_photos_are_learnt_by_heart_from_scratch(tmp_path: Path) -> None:
     """The photos have the same colour, so the network can tell them apart only by their noise."""
     for i in range(8):
@@ -90,6 +91,7 @@ def stop_after(checks: int) -> Callable[[Interruption], None]:
     return stopping
 
 
+@pytest.mark.slow
 def test_resume_from_scratch_equals_not_stopping(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +99,7 @@ def test_resume_from_scratch_equals_not_stopping(
     assert_resumes(photos, SCRATCH, (3, 5), tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_resume_with_known_weights_equals_not_stopping(
     pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +110,7 @@ def test_resume_with_known_weights_equals_not_stopping(
     assert_resumes(photos, pretrained, (10, 17), tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_resume_between_two_phases_equals_not_stopping(
     pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +162,7 @@ def assert_ends_alike(photos: Path, options: Options, tmp_path: Path) -> None:
     assert state(tmp_path / "stopped") == state(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path) -> None:
     for name, changes in {"one": {}, "same": {"workers": 2}, "other": {"seed": 1}}.items():
         train(photos, SCRATCH.model_copy(update=changes), tmp_path / name)
@@ -165,6 +170,7 @@ def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path
     assert state(tmp_path / "one") != state(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one(pretrained: Options, photos: Path, tmp_path: Path) -> None:
     """Each process learns from half of every batch; the 16 photos make 4 batches of 4."""
     photos = shutil.copytree(photos, tmp_path / "photos")
@@ -188,6 +194,7 @@ def test_two_processes_learn_as_one(pretrained: Options, photos: Path, tmp_path:
         np.testing.assert_allclose(got[key].numpy(), value.numpy(), atol=1e-4, err_msg=key)
 
 
+@pytest.mark.slow
 def test_only_what_is_not_frozen_learns(pretrained: Options, photos: Path, tmp_path: Path) -> None:
     train(photos, pretrained.model_copy(update={"freeze": "18"}), tmp_path / "run")
     before = MobileNetV2(7, 0.25)
@@ -203,6 +210,7 @@ def test_only_what_is_not_frozen_learns(pretrained: Options, photos: Path, tmp_p
     assert np.array_equal(before.state_dict()[statistics].numpy(), after[statistics].numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", OFFICIAL_SCALES)
 def test_every_width_learns_from_scratch(scale: float, photos: Path, tmp_path: Path) -> None:
     changes = {"scale": scale, "epochs": 1, "batch_size": 15, "loss": "poly1"}
@@ -211,6 +219,7 @@ def test_every_width_learns_from_scratch(scale: float, photos: Path, tmp_path: P
     assert run.best_network().conv1._conv.weight.shape[0] == int(32 * scale)
 
 
+@pytest.mark.slow
 def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None:
     # With such a small rate, the changes of the weights are lost when they are rounded to float32.
     changes = {"lr": 1e-30, "epochs": 9, "patience": 2, "weight_decay": 0.0, "ema": 0.0}

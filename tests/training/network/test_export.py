@@ -148,6 +148,7 @@ def test_the_bundle_says_what_it_is(small_bundle: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_replacing_is_whole(bundle: Path) -> None:
     (bundle / "leftover.txt").touch()
     network = export_small(bundle, seed=1)
@@ -156,6 +157,7 @@ def test_replacing_is_whole(bundle: Path) -> None:
     np.testing.assert_allclose(answers(bundle), probabilities(network, IMAGES), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_a_link_points_to_is_replaced_and_the_link_stays(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "current"
@@ -248,6 +250,7 @@ def test_a_graph_without_softmax_gives_probabilities(bundle: Path) -> None:
 OLDER = "import sys, networks; networks.export_small(networks.Path(sys.argv[1]))"
 
 
+@pytest.mark.slow
 def test_the_older_graph_file_gives_the_same_answers(small_bundle: Path, tmp_path: Path) -> None:
     # Paddle reads the flag when it is imported, so another process has to export.
     env = {**os.environ, "FLAGS_enable_pir_api": "0", "PYTHONPATH": str(TESTS)}

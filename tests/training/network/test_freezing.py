@@ -13,6 +13,7 @@ COLOURS = np.random.default_rng(1).integers(0, 256, (6, SIDE // 16, SIDE // 16, 
 IMAGES = COLOURS.repeat(16, axis=1).repeat(16, axis=2)  # (6, SIDE, SIDE, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [0, 1, 2, 17, SEGMENTS])
 def test_trunk_and_tail_are_the_network(frozen: int) -> None:
     network = small_network()

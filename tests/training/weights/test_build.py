@@ -96,6 +96,7 @@ def write_sources(folder: Path, url: str, more: str = "") -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_an_official_file_becomes_a_bundle(
     sources: Path, origin: tuple[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +131,7 @@ def test_an_official_file_becomes_a_bundle(
     np.testing.assert_allclose(Engine(bundle).infer(white), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", OFFICIAL_SCALES)
 def test_the_width_is_read_from_the_shapes(scale: float, labels: Path, tmp_path: Path) -> None:
     network, file = MobileNetV2(3, scale), tmp_path / "some.pdparams"
@@ -162,6 +164,7 @@ def test_what_the_origin_has_not_is_one_line(sources: Path, origin: tuple[str, P
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_fit(labels: Path, tmp_path: Path) -> None:
     file = save(MobileNetV2(2, 0.25), tmp_path / "two.pdparams")
     with pytest.raises(StartupError, match="3 labels, but the network has 2 classes"):
@@ -247,6 +250,7 @@ build(sys.argv[1], sources_file=Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_that_looks_whole(sources: Path) -> None:
     command = [sys.executable, "-c", KILLED, NAME, str(sources)]
     child = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)

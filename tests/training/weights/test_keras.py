@@ -104,6 +104,7 @@ def test_the_network_gives_keras_logits(keras_file: Path, keras: h5py.File, imag
     assert float((converted(keras_file)(images) - expected).abs().max()) < 1e-4
 
 
+@pytest.mark.slow
 @paddle.no_grad()
 def test_the_bundle_of_it_gives_keras_probabilities(
     keras_file: Path, keras: h5py.File, tmp_path: Path
