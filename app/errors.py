@@ -58,6 +58,10 @@ class BrokenImage(ServiceError):
     status, code, title = 422, "broken_image", "The image is truncated or damaged"
 
 
+class CostlyImage(ServiceError):
+    status, code, title = 422, "costly_image", "The image cannot be decoded within the limits"
+
+
 class UnsupportedImage(ServiceError):
     status, code, title = 415, "unsupported_image", "The file is not an image of a known format"
 

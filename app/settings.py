@@ -127,6 +127,11 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="Largest image, in pixels; a larger one gets 413",
     )
+    decode_timeout_s: Seconds = Field(
+        3,
+        description="CPU seconds for decoding one image; an image that needs more gets 422, "
+        "and its decoder is replaced",
+    )
     deadline_s: Seconds = Field(
         10, description="Time for an answer after the upload; a later one becomes 504"
     )
@@ -194,6 +199,15 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """The largest body of a request, in bytes: the largest upload and the form around it."""
         return self.max_upload_bytes + _FORM_BYTES
+
+    @property
+    def slots(self) -> int:
+        """Photos that the shared memory has room for.
+
+        A photo that nobody waits for any more keeps its slot until its decoder or its batch has
+        ended, so there are more slots than photos that may be in flight.
+        """
+        return 2 * self.places
 
     @property
     def worker_count(self) -> int:

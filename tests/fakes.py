@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 
 from app.errors import InferenceFailed
-from app.images.preprocessing import Pixels
 from app.model.engine import Scores
 from app.workers.interfaces import Worker
+from app.workers.slots import PixelSlots, Slot
 
 
 class FakeWorker:
@@ -19,7 +19,8 @@ class FakeWorker:
     def __init__(self, pool: "FakePool") -> None:
         self._pool = pool
 
-    async def infer(self, images: Sequence[Pixels]) -> tuple[Scores, float]:
+    async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
+        images = [slot.pixels for slot in slots]
         self._pool.batches.append([int(image.flat[0]) for image in images])
         await self._pool.gate.wait()
         if self._pool.failures:
@@ -45,6 +46,7 @@ class FakePool:
         batches: the first byte of each photo, for every batch so far.
         failures: errors that the next batches raise, one each.
         gate: batches wait until this event is set.
+        slots: room for photos of 64 x 64 pixels.
     """
 
     def __init__(self, workers: int = 1, classes: int = 3, max_batch_size: int = 4) -> None:
@@ -52,6 +54,7 @@ class FakePool:
         self.classes = classes
         self.max_batch_size = max_batch_size
         self.batch_seconds: Mapping[int, float] = {}
+        self.slots = PixelSlots(256, (64, 64))
         self.up = workers
         self.failing = False
         self.hopeless = False

@@ -61,14 +61,14 @@ async def _rounds(
     plan = LoadPlan(concurrency=options.concurrency, seconds=options.seconds)
     rounds: list[Round] = []
     async with (
-        idle_workers(bundle, settings) as workers,
+        idle_workers(bundle, settings, decoded) as (workers, in_slots),
         running_server(settings) as target,
         prepared(target, photos) as runner,
     ):
         for _ in range(options.rounds):
-            engine = await engine_ms(workers[:1], decoded)
+            engine = await engine_ms(workers[:1], in_slots)
             best = min(engine, key=engine.__getitem__)
-            busy = (await engine_ms(workers, decoded, [best]))[best]
+            busy = (await engine_ms(workers, in_slots, [best]))[best]
             decoding = decode_ms(photos, bundle, settings)
             plain = plain_decode_ms(photos, bundle, settings)
             idle = await runner.run(_IDLE)

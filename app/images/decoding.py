@@ -109,7 +109,7 @@ def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]
             check_pixels(image, max_pixels)
             _mend_transparency(image, data)
             yield image
-    except ServiceError:
+    except (ServiceError, MemoryError):
         raise
     except Exception as error:
         # Pillow's decoders raise almost any exception for a crafted file.

@@ -1,11 +1,12 @@
 """The supported image formats, recognised by their first bytes."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from app.errors import EmptyFile, ServiceError, UnsupportedImage
 
 Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
     "JPEG": lambda data: data.startswith(b"\xff\xd8\xff"),

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import InferenceFailed, ServiceError
-from app.images.preprocessing import Pixels
 from app.model.engine import Scores
-from app.serving.throughput import Throughput
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Pool, Worker
+from app.workers.slots import Slot
+from app.workers.throughput import Throughput
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(eq=False)
 class _Waiting:
-    pixels: Pixels
+    slot: Slot
     future: asyncio.Future[Answer]
     since: float
 
@@ -72,11 +72,12 @@ class Batcher:
         """Photos that wait for a worker."""
         return len(self._queue)
 
-    def submit(self, pixels: Pixels) -> asyncio.Future[Answer]:
-        """Queue one photo, and return its future. Cancelling the future removes the photo."""
+    def submit(self, slot: Slot) -> asyncio.Future[Answer]:
+        """Queue the photo in `slot`, and return its future. Cancelling it removes the photo."""
         future = asyncio.get_running_loop().create_future()
         # The event loop's clock would be too coarse, because uvloop's counts whole milliseconds.
-        waiting = _Waiting(pixels, future, time.perf_counter())
+        waiting = _Waiting(slot, future, time.perf_counter())
+        slot.retain()
         self._queue.append(waiting)
         self._dispatch()
         return waiting.future
@@ -94,7 +95,7 @@ class Batcher:
         A photo needs no answer if its client has left or its deadline has passed.
         """
         while self._queue and self._queue[0].future.done():
-            self._queue.popleft()
+            self._queue.popleft().slot.release()
         return bool(self._queue)
 
     def _batch_due(self) -> bool:
@@ -138,6 +139,8 @@ class Batcher:
         finally:
             # Whatever has happened, no photo of the batch is left waiting without an answer.
             _fail(batch, InferenceFailed())
+            for waiting in batch:
+                waiting.slot.release()
             self._pool.give_back(worker)
             self._dispatch()
 
@@ -147,7 +150,7 @@ class Batcher:
         self._metrics.batch_size.observe(len(batch))
         self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
         try:
-            scores, seconds = await worker.infer([waiting.pixels for waiting in batch])
+            scores, seconds = await worker.infer([waiting.slot for waiting in batch])
         except ServiceError as error:
             return error
         except Exception:

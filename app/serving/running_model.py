@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Self
 
+from app.errors import Overloaded
 from app.model.bundle import Bundle
 from app.serving.batching import Batcher
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.workers.decoders import DecoderPool
 from app.workers.interfaces import Pool, PoolFactory
+from app.workers.slots import Slot
 
 
 class RunningModel:
@@ -19,13 +22,15 @@ class RunningModel:
         self,
         bundle: Bundle,
         pool: Pool,
+        decoders: DecoderPool,
         batcher: Batcher,
-        running_pool: AbstractAsyncContextManager[Pool],
+        processes: AsyncExitStack,
     ) -> None:
         self.bundle = bundle
         self.pool = pool
+        self.decoders = decoders
         self.batcher = batcher
-        self._running_pool = running_pool
+        self._processes = processes
         self._requests = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -42,19 +47,38 @@ class RunningModel:
     async def start(
         cls, bundle: Bundle, settings: Settings, metrics: Metrics, pool_factory: PoolFactory
     ) -> Self:
-        """Start the workers of `bundle`, and return the running model.
+        """Start the workers and the decoders of `bundle`, and return the running model.
 
         Raises:
-            StartupError: a worker cannot load the model or gives wrong golden answers.
+            StartupError: a worker cannot load the model or gives wrong golden answers, or a
+                decoder cannot start.
         """
-        running_pool = pool_factory(bundle, settings, metrics)
-        pool = await running_pool.__aenter__()
-        batcher = Batcher(pool, settings.max_wait_ms / 1000, metrics)
-        return cls(bundle, pool, batcher, running_pool)
+        async with AsyncExitStack() as processes:
+            pool = await processes.enter_async_context(pool_factory(bundle, settings, metrics))
+            decoders = await processes.enter_async_context(
+                DecoderPool(bundle.preprocessing, pool.slots, settings, metrics)
+            )
+            batcher = Batcher(pool, settings.max_wait_ms / 1000, metrics)
+            return cls(bundle, pool, decoders, batcher, processes.pop_all())
+
+    @contextmanager
+    def slot(self) -> Iterator[Slot]:
+        """Hold room for the pixels of one photo until the block ends.
+
+        Raises:
+            Overloaded: photos that nobody waits for any more still take all the room.
+        """
+        slot = self.pool.slots.take()
+        if slot is None:
+            raise Overloaded(retry_after_s=1)
+        try:
+            yield slot
+        finally:
+            slot.release()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the workers running until the block ends."""
+        """Keep the processes running until the block ends."""
         self._requests += 1
         self._unused.clear()
         try:
@@ -65,8 +89,8 @@ class RunningModel:
                 self._unused.set()
 
     async def stop(self) -> None:
-        """Stop the workers after the last request, or at once if the wait is cancelled."""
+        """Stop the processes after the last request, or at once if the wait is cancelled."""
         try:
             await self._unused.wait()
         finally:
-            await self._running_pool.__aexit__(None, None, None)
+            await self._processes.aclose()

@@ -20,15 +20,14 @@ from app.errors import (
     ReloadRunning,
     StartupError,
 )
-from app.images.decoding import Photo
 from app.model.bundle import Bundle, Prediction, load_bundle
 from app.serving.admission import Admission
 from app.serving.batching import Answer
-from app.serving.decoders import Decoders
 from app.serving.running_model import RunningModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Stages
+from app.workers.decoder import Decoded
 from app.workers.interfaces import Pool, PoolFactory
 
 Readiness = Literal["ready", "not_ready", "draining"]
@@ -51,7 +50,7 @@ class Classified:
 
     bundle: Bundle
     predictions: Sequence[Prediction]
-    photo: Photo
+    photo: Decoded
     seconds: Mapping[str, float]
 
 
@@ -70,16 +69,14 @@ class Service:
         self.metrics = metrics
         self.draining = False
         self.running: RunningModel
-        self.admission = Admission(
-            lambda: self.pool.failing, lambda: self.throughput, settings, metrics
-        )
+        self.admission = Admission(lambda: self.failing, lambda: self.throughput, settings, metrics)
         self._pool_factory = pool_factory
         self._tracer = tracer
         self._reloading = asyncio.Lock()
-        self._decoders = Decoders(settings.decoder_count, settings.max_pixels)
         metrics.workers.set(settings.worker_count)
         metrics.ready.set_function(lambda: self.ready)
         metrics.workers_up.set_function(lambda: self.pool.up)
+        metrics.decoders_up.set_function(lambda: self.running.decoders.up)
         metrics.hopeless.set_function(lambda: self.pool.hopeless)
         metrics.throughput.set_function(lambda: self.throughput)
         metrics.queue_depth.set_function(lambda: self.running.batcher.waiting)
@@ -95,7 +92,6 @@ class Service:
         try:
             yield
         finally:
-            self._decoders.stop()
             await self.running.stop()
 
     async def reload(self) -> None:
@@ -156,9 +152,14 @@ class Service:
         return "ready" if self.pool.up else "not_ready"
 
     @property
+    def failing(self) -> bool:
+        """Whether no worker or no decoder is left, and new ones repeatedly fail to start."""
+        return self.pool.failing or self.running.decoders.failing
+
+    @property
     def throughput(self) -> float:
         """Photos per second that the slower stage, decode or inference, finishes; 0 if unknown."""
-        return min(self._decoders.rate.per_s, self.running.batcher.rate.per_s)
+        return min(self.running.decoders.rate.per_s, self.running.batcher.rate.per_s)
 
     @property
     def ready(self) -> bool:
@@ -188,15 +189,14 @@ class Service:
         running = self.running
         count = _count(top_k, running.pool.classes)
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
-        with self.admission.admit(time_allowed_s), running.in_use():
+        with self.admission.admit(time_allowed_s), running.in_use(), running.slot() as slot:
             deadline = asyncio.get_running_loop().time() + time_allowed_s
             try:
-                decoding = self._decoders.submit(data, running.bundle.preprocessing)
-                photo = await _first(decoding, gone, deadline)
+                photo = await _first(running.decoders.submit(data, slot), gone, deadline)
             finally:
                 decoded = time.perf_counter()
                 stages.add("decode", started, decoded)
-            answer = await _first(running.batcher.submit(photo.pixels), gone, deadline)
+            answer = await _first(running.batcher.submit(slot), gone, deadline)
         seconds = {
             "decode": decoded - started,
             "queue": answer.queue_s,

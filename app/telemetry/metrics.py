@@ -101,6 +101,12 @@ class Metrics:
             "Workers that were replaced, by reason: crash, hang, canary or recycle.",
             "reason",
         )
+        self.decoders_up = self._gauge("decoders_up", "Decoders that can decode or do so now.")
+        self.decoder_restarts = self._counter(
+            "decoder_restarts_total",
+            "Decoders that were replaced, by reason: crash, hang, memory, slow, time or unwanted.",
+            "reason",
+        )
         self.worker_resident_bytes = self._gauge(
             "worker_resident_bytes", "Resident memory of a worker's process.", "worker"
         )
@@ -129,6 +135,8 @@ class Metrics:
             self.canaries.labels(result)
         for reason in ("crash", "hang", "canary", "recycle"):
             self.worker_restarts.labels(reason)
+        for reason in ("crash", "hang", "memory", "slow", "time", "unwanted"):
+            self.decoder_restarts.labels(reason)
         self.outcomes.labels("ok")
         for status in (200, 429, 500, 503, 504):
             self.requests.labels("POST", "/predict", str(status))

@@ -3,12 +3,12 @@
 import asyncio
 
 from app.errors import ServiceError
-from app.images.preprocessing import Pixels
 from app.model import golden
 from app.model.golden import Golden
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Pool, Worker
 from app.workers.messages import WorkerConfig
+from app.workers.slots import Slot
 
 
 async def send_canaries(
@@ -21,8 +21,10 @@ async def send_canaries(
     picture = golden.drawn_picture(*config.bundle.preprocessing.crop)
     while answers := config.bundle.golden:
         await asyncio.sleep(interval_s)
-        if worker := pool.take():
-            result = await _asked(worker, picture, answers, config)
+        if pool.slots.free and (worker := pool.take()):
+            slot = pool.slots.put(picture)
+            result = await _asked(worker, slot, answers, config)
+            slot.release()
             metrics.canaries.labels(result).inc()
             if result != "failed":
                 metrics.golden_ok.set(result == "ok")
@@ -32,10 +34,10 @@ async def send_canaries(
             pool.on_idle()
 
 
-async def _asked(worker: Worker, picture: Pixels, answers: Golden, config: WorkerConfig) -> str:
+async def _asked(worker: Worker, slot: Slot, answers: Golden, config: WorkerConfig) -> str:
     """Return the label for the metric: "ok", "wrong" or "failed"."""
     try:
-        scores, _ = await worker.infer([picture])
+        scores, _ = await worker.infer([slot])
     except ServiceError:
         return "failed"
     return "ok" if answers.agrees(scores[0], config.engine) else "wrong"

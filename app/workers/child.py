@@ -16,6 +16,7 @@ from app.model.engine import Engine, library
 from app.telemetry.logs import configure_logging
 from app.workers import batch_size
 from app.workers.messages import Ready, WorkerConfig
+from app.workers.slots import as_array
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,15 @@ _NICE = 5
 def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401  (ctypes)
     """Serve batches until the parent closes the pipe.
 
-    For each batch, the parent writes the photos to `memory` and sends their number. The worker
+    For each batch, the parent sends the indices of the slots in which the photos lie. The worker
     sends back (scores, seconds) or an error.
     """
     _ignore_signals()
     # The worker writes to the server's log, so it uses the same level and format.
     configure_logging(config.log_level, config.log_format)
     host.keep_freed_memory()
-    images = np.frombuffer(memoryview(memory), np.uint8).reshape(config.shape)
+    slots = as_array(memory, (config.slots, *config.photo_shape))
+    images = np.zeros((config.buckets[-1], *config.photo_shape), np.uint8)
     try:
         library(config.engine)
         # Paddle has just installed its own signal handlers.
@@ -48,9 +50,11 @@ def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # 
     connection.send(Ready(engine.classes, batch_seconds))
     while True:
         try:
-            count = connection.recv()
+            indices: list[int] = connection.recv()
         except EOFError:
             return
+        count = len(indices)
+        np.take(slots, indices, axis=0, out=images[:count])
         connection.send(_answer(engine, images[: config.bucket(count)], count))
 
 

@@ -4,21 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle
 from app.model.engine import Scores
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.workers.slots import PixelSlots, Slot
 
 
 class Worker(Protocol):
     """Classifies one batch at a time."""
 
-    async def infer(self, images: Sequence[Pixels]) -> tuple[Scores, float]:
+    async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
         """Return the scores (N, classes) and the seconds that the batch took.
 
         Raises:
-            ServiceError: the batch failed, so none of the N images has an answer.
+            ServiceError: the batch failed, so none of the N photos has an answer.
         """
 
     def lose(self, reason: str) -> None:
@@ -34,12 +34,14 @@ class Pool(Protocol):
         classes: the number of classes of the network.
         max_batch_size: the largest number of images in one batch.
         batch_seconds: {batch size: seconds} as measured at the start; empty if none were measured.
+        slots: the shared memory from which the workers read photos.
     """
 
     on_idle: Callable[[], None]
     classes: int
     max_batch_size: int
     batch_seconds: Mapping[int, float]
+    slots: PixelSlots
 
     @property
     def up(self) -> int:

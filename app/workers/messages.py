@@ -15,6 +15,7 @@ class WorkerConfig:
     Attributes:
         max_batch_size: the largest batch that the worker gets; None if the worker has to measure
             which sizes are fast.
+        slots: how many photos fit into the shared memory from which the worker reads.
         batch_budget_s: the worker does not measure batches that would take longer than this.
     """
 
@@ -24,6 +25,7 @@ class WorkerConfig:
     threads: int
     max_batch_size: int | None
     batch_budget_s: float
+    slots: int
     log_level: LogLevel
     log_format: LogFormat
 
@@ -41,10 +43,10 @@ class WorkerConfig:
         return min(size for size in self.buckets if size >= count)
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """The shape of the memory that both processes share: (largest batch, H, W, 3)."""
+    def photo_shape(self) -> tuple[int, int, int]:
+        """The shape of one photo: (H, W, 3)."""
         width, height = self.bundle.preprocessing.crop
-        return self.buckets[-1], height, width, 3
+        return height, width, 3
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from app.workers.batch_size import best_batch_size, quickest
 from app.workers.canary import send_canaries
 from app.workers.interfaces import Worker
 from app.workers.messages import Ready, WorkerConfig
+from app.workers.slots import PixelSlots
 from app.workers.worker import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class WorkerPool:
         classes: the number of classes of the network.
         max_batch_size: the setting, or the best size as measured at the start.
         batch_seconds: {batch size: seconds} as measured; empty if the size was set.
+        slots: the shared memory from which the workers read photos.
         first_pause_s: the pause after a failed start; the pause doubles with each further failure.
         hopeless_after: after so many failed starts in a row, the pool counts as hopeless.
     """
@@ -41,6 +43,7 @@ class WorkerPool:
         self.classes = 0
         self.max_batch_size = settings.max_batch_size or 1
         self.batch_seconds: Mapping[int, float] = {}
+        self.slots = PixelSlots(settings.slots, bundle.preprocessing.crop)
         self.first_pause_s = 0.5
         self.hopeless_after = 5
         self._settings = settings
@@ -52,6 +55,7 @@ class WorkerPool:
             settings.threads_per_worker,
             settings.max_batch_size,
             settings.batch_budget_s,
+            settings.slots,
             settings.log_level,
             settings.log_format,
         )
@@ -194,7 +198,9 @@ class WorkerPool:
         return worker
 
     def _start(self) -> WorkerProcess:
-        worker = WorkerProcess(self._config, self._settings.batch_timeout_s, self._on_lost)
+        worker = WorkerProcess(
+            self._config, self.slots, self._settings.batch_timeout_s, self._on_lost
+        )
         self._started.add(worker)
         return worker
 

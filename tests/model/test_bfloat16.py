@@ -92,7 +92,7 @@ async def test_a_worker_serves_with_it(small_bundle: Path) -> None:
     async with WorkerPool(bundle, settings, Metrics()) as pool:
         worker = pool.take()
         assert worker
-        scores, _ = await worker.infer(photos)
+        scores, _ = await worker.infer([pool.slots.put(photo) for photo in photos])
     expected = Engine(bundle, engine="paddle-bfloat16").infer(np.stack([*photos, photos[0]]))
     np.testing.assert_allclose(scores, expected[:3], atol=1e-3)
 

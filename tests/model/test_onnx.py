@@ -164,7 +164,7 @@ async def test_a_worker_answers_and_loads_its_own_library_only(
         worker = pool.take()
         assert worker
         # The worker pads these three photos to a batch of 4.
-        scores, _ = await worker.infer(photos)
+        scores, _ = await worker.infer([pool.slots.put(photo) for photo in photos])
         (child,) = multiprocessing.active_children()
         loaded = mapped(child)
     np.testing.assert_allclose(scores, Engine(checked).infer(np.stack(photos)), atol=1e-4)

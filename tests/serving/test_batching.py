@@ -2,21 +2,36 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from fakes import FakePool
 
 from app.errors import InferenceFailed, ServiceError, WorkerLost
-from app.images.preprocessing import Pixels
 from app.serving.batching import Answer, Batcher
 from app.telemetry.metrics import Metrics
+from app.workers.slots import PixelSlots
 
 pytestmark = pytest.mark.anyio
 
 
-def photo(number: int) -> Pixels:
-    return np.full((2, 2, 3), number, np.uint8)
+SLOTS = PixelSlots(16, (2, 2))
+
+
+@pytest.fixture(autouse=True)
+def all_slots_are_given_back() -> Iterator[None]:
+    """Check after each test that no photo keeps its room, however its batch has ended."""
+    yield
+    assert len(SLOTS.free) == 16
+
+
+def submit(queue: Batcher, number: int) -> asyncio.Future[Answer]:
+    """Queue a photo whose bytes are all `number`; from then on only the queue needs its slot."""
+    slot = SLOTS.put(np.full((2, 2, 3), number, np.uint8))
+    future = queue.submit(slot)
+    slot.release()
+    return future
 
 
 def batcher(pool: FakePool, max_wait_s: float = 0) -> Batcher:
@@ -34,7 +49,7 @@ async def winners(futures: list[asyncio.Future[Answer]]) -> list[int]:
 
 async def test_an_idle_worker_starts_at_once_on_a_single_photo() -> None:
     pool = FakePool()
-    future = batcher(pool).submit(photo(1))
+    future = submit(batcher(pool), 1)
     assert (await future).scores.tolist() == [0, 1, 0]
     assert pool.batches == [[1]]
 
@@ -43,7 +58,7 @@ async def test_while_the_worker_is_busy_the_next_batch_grows_up_to_the_cap() -> 
     pool = FakePool(classes=10)
     pool.gate.clear()
     queue = batcher(pool)
-    futures = [queue.submit(photo(number)) for number in range(7)]
+    futures = [submit(queue, number) for number in range(7)]
     await settle()
     assert pool.batches == [[0]]
     pool.gate.set()
@@ -55,7 +70,7 @@ async def test_all_idle_workers_are_used() -> None:
     pool = FakePool(workers=2)
     pool.gate.clear()
     queue = batcher(pool)
-    futures = [queue.submit(photo(number)) for number in range(2)]
+    futures = [submit(queue, number) for number in range(2)]
     await settle()
     assert pool.batches == [[0], [1]]
     pool.gate.set()
@@ -66,7 +81,7 @@ async def test_a_caller_who_left_is_dropped_before_the_batch_and_harms_nobody() 
     pool = FakePool(classes=10)
     pool.gate.clear()
     queue = batcher(pool)
-    running, first, gone, last = (queue.submit(photo(number)) for number in range(4))
+    running, first, gone, last = (submit(queue, number) for number in range(4))
     await settle()
     gone.cancel()
     pool.gate.set()
@@ -78,8 +93,8 @@ async def test_a_caller_who_leaves_during_the_batch_harms_nobody() -> None:
     pool = FakePool(classes=10)
     queue = batcher(pool)
     pool.gate.clear()
-    blocker = queue.submit(photo(0))
-    gone, stays = queue.submit(photo(1)), queue.submit(photo(2))
+    blocker = submit(queue, 0)
+    gone, stays = submit(queue, 1), submit(queue, 2)
     await settle()
     pool.gate.set()
     await blocker
@@ -95,7 +110,7 @@ async def test_when_all_who_wait_have_left_the_worker_stays_idle() -> None:
     pool = FakePool()
     pool.gate.clear()
     queue = batcher(pool)
-    running, gone = queue.submit(photo(0)), queue.submit(photo(1))
+    running, gone = submit(queue, 0), submit(queue, 1)
     await settle()
     gone.cancel()
     pool.gate.set()
@@ -115,8 +130,8 @@ async def test_a_failed_batch_fails_its_callers_and_no_others(
     pool = FakePool()
     pool.gate.clear()
     queue = batcher(pool)
-    blocker = queue.submit(photo(0))
-    doomed = [queue.submit(photo(1)), queue.submit(photo(2))]
+    blocker = submit(queue, 0)
+    doomed = [submit(queue, 1), submit(queue, 2)]
     await settle()
     pool.gate.set()
     await blocker
@@ -125,14 +140,14 @@ async def test_a_failed_batch_fails_its_callers_and_no_others(
     results = await asyncio.gather(*doomed, return_exceptions=True)
     assert [type(result) for result in results] == [expected, expected]
     pool.failures.clear()
-    assert await winners([queue.submit(photo(2))]) == [2]
+    assert await winners([submit(queue, 2)]) == [2]
 
 
 async def test_what_waits_is_shared_with_the_workers_that_are_idle_soon() -> None:
     pool = FakePool(workers=2, classes=10)
     pool.gate.clear()
     queue = batcher(pool)
-    futures = [queue.submit(photo(number)) for number in range(5)]
+    futures = [submit(queue, number) for number in range(5)]
     await settle()
     assert pool.batches == [[0], [1]]
     pool.gate.set()
@@ -144,8 +159,8 @@ async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
     pool = FakePool(classes=10)
     pool.gate.clear()
     queue = batcher(pool)
-    blocker = queue.submit(photo(0))
-    good, bad, fine = (queue.submit(photo(number)) for number in (1, pool.poison, 3))
+    blocker = submit(queue, 0)
+    good, bad, fine = (submit(queue, number) for number in (1, pool.poison, 3))
     await settle()
     pool.gate.set()
     assert await winners([blocker, good, fine]) == [0, 1, 3]
@@ -157,26 +172,26 @@ async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
 async def test_an_idle_worker_waits_for_a_batch_to_fill_only_if_told_to() -> None:
     pool = FakePool(workers=2, classes=10)
     queue = batcher(pool, max_wait_s=3600)
-    futures = [queue.submit(photo(number)) for number in range(3)]
+    futures = [submit(queue, number) for number in range(3)]
     await settle()
     # The three photos wait for a fourth.
     assert pool.batches == []
-    futures.append(queue.submit(photo(3)))
+    futures.append(submit(queue, 3))
     assert await winners(futures) == [0, 1, 2, 3]
     assert pool.batches == [[0, 1, 2, 3]]
 
 
 async def test_an_idle_worker_waits_no_longer_than_told_to() -> None:
     pool = FakePool()
-    assert await winners([batcher(pool, max_wait_s=0.05).submit(photo(1))]) == [1]
+    assert await winners([submit(batcher(pool, max_wait_s=0.05), 1)]) == [1]
 
 
 async def test_who_leaves_while_a_batch_fills_is_not_in_it() -> None:
     pool = FakePool(classes=10)
     queue = batcher(pool, max_wait_s=3600)
-    gone, stays = queue.submit(photo(1)), queue.submit(photo(2))
+    gone, stays = submit(queue, 1), submit(queue, 2)
     gone.cancel()
-    others = [queue.submit(photo(number)) for number in (3, 4, 5)]
+    others = [submit(queue, number) for number in (3, 4, 5)]
     assert await winners([stays, *others]) == [2, 3, 4, 5]
     assert pool.batches == [[2, 3, 4, 5]]
 
@@ -184,7 +199,7 @@ async def test_who_leaves_while_a_batch_fills_is_not_in_it() -> None:
 async def test_rows_that_only_pad_a_batch_are_counted() -> None:
     metrics = Metrics()
     queue = Batcher(FakePool(max_batch_size=4), 0, metrics)
-    await queue.submit(photo(1))
+    await submit(queue, 1)
     assert metrics.registry.get_sample_value("classifier_batch_padding_total") == 3
 
 
@@ -192,7 +207,7 @@ async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:
     pool = FakePool()
     pool.rows_missing = 1
     with pytest.raises(InferenceFailed):
-        await batcher(pool).submit(photo(1))
+        await submit(batcher(pool), 1)
 
 
 async def test_timings_tell_the_wait_and_the_run() -> None:
@@ -200,7 +215,7 @@ async def test_timings_tell_the_wait_and_the_run() -> None:
     pool.gate.clear()
     queue = batcher(pool)
     began = time.perf_counter()
-    first, second = queue.submit(photo(0)), queue.submit(photo(1))
+    first, second = submit(queue, 0), submit(queue, 1)
     await settle()
     settled_s = time.perf_counter() - began
     await asyncio.sleep(0.02)

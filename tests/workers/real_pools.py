@@ -15,14 +15,20 @@ from app.model.bundle import Bundle
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.pool import WorkerPool
+from app.workers.slots import Slot
 from app.workers.worker import WorkerProcess
 
-PHOTO: Pixels = np.zeros((64, 64, 3), np.uint8)
+BLACK: Pixels = np.zeros((64, 64, 3), np.uint8)
 
 
 def pool_of(bundle: Bundle, metrics: Metrics | None = None, **settings: float) -> WorkerPool:
     options = {"workers": 1, "max_batch_size": 4, "batch_timeout_s": 30, **settings}
     return WorkerPool(bundle, Settings.model_validate(options), metrics or Metrics())
+
+
+def put(pool: WorkerPool, *photos: Pixels) -> list[Slot]:
+    """Put photos where the workers read them; without photos, a black one."""
+    return [pool.slots.put(photo) for photo in photos or (BLACK,)]
 
 
 def pids() -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from real_pools import PHOTO, lost, pids, pool_of, restarts, taken, until, waits_for_batches
+from real_pools import lost, pids, pool_of, put, restarts, taken, until, waits_for_batches
 
 from app.errors import StartupError
 from app.model.bundle import CONFIG, Bundle, load_bundle
@@ -58,7 +58,7 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
             # A stopped worker cannot finish the batch before the kill.
             os.kill(pid, signal.SIGSTOP)
             worker = await taken(pool)
-            call = asyncio.create_task(worker.infer([PHOTO]))
+            call = asyncio.create_task(worker.infer(put(pool)))
             await asyncio.sleep(0)
             os.kill(pid, signal.SIGKILL)
             await lost(call)
@@ -68,7 +68,7 @@ async def test_a_killed_worker_is_replaced(bundle: Bundle, busy: bool) -> None:
         await until(lambda: pool.up == 0)
         assert pool.take() is None
         worker = await taken(pool)
-        assert len(await worker.infer([PHOTO])) == 2
+        assert len(await worker.infer(put(pool))) == 2
         assert pids() != [pid]
     assert restarts(metrics, "crash") == 1
 
@@ -108,7 +108,7 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
         assert pool.take() is None
         graph.rename(directory / "inference.json")
         worker = await taken(pool)
-        assert len(await worker.infer([PHOTO])) == 2
+        assert len(await worker.infer(put(pool))) == 2
         assert not pool.hopeless
 
 
@@ -119,18 +119,19 @@ async def test_a_worker_that_has_served_long_serves_until_its_successor_does(
     metrics = Metrics()
     async with pool_of(bundle, metrics, recycle_after_batches=2) as pool:
         (old,) = pids()
+        black = put(pool)
         for _ in range(2):
             worker = await taken(pool)
-            await worker.infer([PHOTO])
+            await worker.infer(black)
             pool.give_back(worker)
         while old in pids():
             assert pool.up >= 1
             if idle := pool.take():
-                await idle.infer([PHOTO])
+                await idle.infer(black)
                 pool.give_back(idle)
             await asyncio.sleep(0.01)
         await until(lambda: pool.up == 1)
-        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert len(await (await taken(pool)).infer(put(pool))) == 2
     assert restarts(metrics, "recycle") >= 1
     assert restarts(metrics, "crash") == 0
 
@@ -143,7 +144,7 @@ async def test_a_worker_that_has_grown_over_its_memory_is_due(bundle: Bundle) ->
         worker.bytes_at_start = 0
         pool.give_back(worker)
         await until(lambda: old not in pids())
-        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert len(await (await taken(pool)).infer(put(pool))) == 2
 
 
 @pytest.mark.slow
@@ -153,7 +154,7 @@ async def test_a_bound_below_a_new_workers_memory_replaces_nobody_and_is_told_on
     async with pool_of(bundle, workers=2, recycle_above_bytes=100_000_000) as pool:
         for _ in range(4):
             worker = await taken(pool)
-            await worker.infer([PHOTO])
+            await worker.infer(put(pool))
             pool.give_back(worker)
             assert not worker.successor_wanted.is_set()
     (line,) = [line for line in caplog.messages if "RECYCLE" in line]

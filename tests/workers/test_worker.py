@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_pools import PHOTO, lost, pids, pool_of, restarts, taken, until
+from real_pools import lost, pids, pool_of, put, restarts, taken, until
 
 from app.model.bundle import Bundle, load_bundle
 from app.telemetry.metrics import Metrics
@@ -26,10 +26,11 @@ async def test_a_batch_of_any_size_gets_a_row_each(bundle: Bundle) -> None:
     async with pool_of(bundle, max_batch_size=4) as pool:
         assert pool.classes == 3
         worker = await taken(pool)
-        together, _ = await worker.infer(photos)
+        slots = put(pool, *photos)
+        together, _ = await worker.infer(slots)
         # The worker pads a batch of 3 to 4.
         for count in (1, 2, 3):
-            scores, seconds = await worker.infer(photos[:count])
+            scores, seconds = await worker.infer(slots[:count])
             assert scores.shape == (count, 3)
             assert np.allclose(scores, together[:count], atol=1e-5)
             assert seconds > 0
@@ -47,9 +48,9 @@ async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
         (pid,) = pids()
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (blocks the loop)
-        await lost(worker.infer([PHOTO]))
+        await lost(worker.infer(put(pool)))
         pool.give_back(worker)
-        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert len(await (await taken(pool)).infer(put(pool))) == 2
     assert restarts(metrics, "crash") == 1
     del worker
     gc.collect()
@@ -64,9 +65,9 @@ async def test_a_stopped_worker_does_not_stop_the_loop_and_is_killed(bundle: Bun
         (pid,) = pids()
         os.kill(pid, signal.SIGSTOP)
         # The timeout ends this call only if the event loop is not blocked.
-        await lost(worker.infer([PHOTO] * 4))
+        await lost(worker.infer(put(pool) * 4))
         await until(lambda: pid not in pids())
-        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert len(await (await taken(pool)).infer(put(pool))) == 2
     assert restarts(metrics, "hang") == 1
 
 
@@ -81,5 +82,5 @@ async def test_signals_to_the_whole_group_do_not_end_a_worker(bundle: Bundle) ->
         (pid,) = pids()
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
-        assert len(await (await taken(pool)).infer([PHOTO])) == 2
+        assert len(await (await taken(pool)).infer(put(pool))) == 2
         assert pids() == [pid]

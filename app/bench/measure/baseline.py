@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Worker
 from app.workers.pool import WorkerPool
+from app.workers.slots import Slot
 
 BATCH_SIZES = (1, 2, 4, 8)
 # Each measurement lasts this long, because the kernel counts CPU time in steps of 10 ms.
@@ -30,19 +31,25 @@ _SECONDS = 1.5
 
 
 @asynccontextmanager
-async def idle_workers(bundle: Bundle, settings: Settings) -> AsyncIterator[list[Worker]]:
-    """Start one worker per core, of the same kind as the service's, and yield the idle workers.
+async def idle_workers(
+    bundle: Bundle, settings: Settings, pixels: Sequence[Pixels]
+) -> AsyncIterator[tuple[list[Worker], list[Slot]]]:
+    """Start one worker per core, of the same kind as the service's.
+
+    Yields:
+        The idle workers, and the photos in the memory that they read, as many as there is room for.
 
     Raises:
         StartupError: a worker cannot load the model.
     """
     workers = {"workers": granted_cores(), "max_batch_size": max(BATCH_SIZES)}
     async with WorkerPool(bundle, settings.model_copy(update=workers), Metrics()) as pool:
-        yield list(iter(pool.take, None))
+        photos = [pool.slots.put(one) for one in pixels[: len(pool.slots.free)]]
+        yield list(iter(pool.take, None)), photos
 
 
 async def engine_ms(
-    workers: Sequence[Worker], pixels: Sequence[Pixels], sizes: Sequence[int] = BATCH_SIZES
+    workers: Sequence[Worker], photos: Sequence[Slot], sizes: Sequence[int] = BATCH_SIZES
 ) -> dict[int, float]:
     """Return the CPU milliseconds per image by batch size, with all these workers busy at once.
 
@@ -50,7 +57,7 @@ async def engine_ms(
         StartupError: a worker fails.
     """
     try:
-        return {size: await _batches_ms(workers, pixels, size) for size in sizes}
+        return {size: await _batches_ms(workers, photos, size) for size in sizes}
     except ServiceError as error:
         raise StartupError(f"the engine cannot be measured alone: {error}") from error
 
@@ -83,20 +90,20 @@ def _each_ms(photos: Sequence[PhotoFile], do: Callable[[bytes], object]) -> floa
     return 1000 * (time.process_time() - before) / count
 
 
-async def _batches_ms(workers: Sequence[Worker], pixels: Sequence[Pixels], size: int) -> float:
-    await asyncio.gather(*(_infer_for(0, worker, pixels, size) for worker in workers))
+async def _batches_ms(workers: Sequence[Worker], photos: Sequence[Slot], size: int) -> float:
+    await asyncio.gather(*(_infer_for(0, worker, photos, size) for worker in workers))
     before = _children_cpu_s()
-    work = (_infer_for(_SECONDS, worker, pixels, size) for worker in workers)
+    work = (_infer_for(_SECONDS, worker, photos, size) for worker in workers)
     counts = await asyncio.gather(*work)
     return 1000 * (_children_cpu_s() - before) / sum(counts)
 
 
-async def _infer_for(seconds: float, worker: Worker, pixels: Sequence[Pixels], size: int) -> int:
+async def _infer_for(seconds: float, worker: Worker, photos: Sequence[Slot], size: int) -> int:
     """Run batches for this time, at least one batch; return the number of images."""
-    photos, count = cycle(pixels), 0
+    endless, count = cycle(photos), 0
     end = time.perf_counter() + seconds
     while not count or time.perf_counter() < end:
-        await worker.infer(list(islice(photos, size)))
+        await worker.infer(list(islice(endless, size)))
         count += size
     return count
 

@@ -1,0 +1,140 @@
+"""The server's side of one decoder process: it feeds, watches and sometimes kills the process."""
+
+import asyncio
+import ctypes
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import (
+    BrokenImage,
+    CostlyImage,
+    EmptyFile,
+    ServiceError,
+    TooManyPixels,
+    UnsupportedImage,
+)
+from app.images.formats import FORMATS, Format
+from app.workers.decoder_child import DecoderConfig, decode_uploads
+from app.workers.process import ChildProcess
+from app.workers.slots import PixelSlots, Slot
+
+_forkserver = multiprocessing.get_context("forkserver")
+_forkserver.set_forkserver_preload(["app.workers.decoder_child"])
+
+_ERRORS = {
+    error.code: error
+    for error in (BrokenImage, CostlyImage, EmptyFile, TooManyPixels, UnsupportedImage)
+}
+# Beside another busy process a decoder gets its CPU seconds only after more wall-clock seconds.
+_WALL_PER_CPU = 2.0
+_MAX_DETAIL = 300  # characters of an error's text
+_SLOW_NICE = 15
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded photo, whose pixels lie in a slot.
+
+    Attributes:
+        width, height: size of the upload in pixels, upright.
+        format: the format as the content shows it.
+        seconds: how long the decoder worked.
+    """
+
+    width: int
+    height: int
+    format: Format
+    seconds: float
+
+
+Outcome = Decoded | ServiceError
+
+
+class Decoder:
+    """One decoder process. It decodes one upload at a time.
+
+    Attributes:
+        process: the process; see `ChildProcess.lost`.
+        ready: done when the process can decode; an exception if it cannot start.
+        slow: whether it has worked on its upload for so long that others should not wait for it.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        slots: PixelSlots,
+        upload_bytes: int,
+        on_outcome: Callable[["Decoder", Outcome], None],
+        on_lost: Callable[["Decoder"], None],
+    ) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.slow = False
+        self._timeout_s = config.timeout_s * _WALL_PER_CPU
+        self._on_outcome = on_outcome
+        self._timer: asyncio.TimerHandle | None = None
+        memory = _forkserver.RawArray(ctypes.c_uint8, upload_bytes)
+        self._upload = memoryview(memory).cast("B")
+        self.process = ChildProcess(
+            _forkserver,
+            decode_uploads,
+            (memory, slots.memory, config),
+            self._receive,
+            lambda: on_lost(self),
+        )
+
+    def start(self, upload: bytes, slot: Slot) -> None:
+        """Begin with an upload; `on_outcome` or `on_lost` is called when it is over."""
+        self._upload[: len(upload)] = upload
+        self._timer = asyncio.get_running_loop().call_later(
+            self._timeout_s, self.process.lose, "hang"
+        )
+        with suppress(OSError):  # the end of the pipe will be read as well
+            self.process.connection.send_bytes(json.dumps([len(upload), slot.index]).encode())
+
+    def yield_to_others(self) -> None:
+        """Go on with the present upload at the lowest priority."""
+        self.slow = True
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, _SLOW_NICE)
+
+    def _receive(self) -> None:
+        reply = self.process.connection.recv_bytes()
+        if not self.ready.done():
+            self.ready.set_result(None)
+            return
+        self._stop_timer()
+        outcome = parsed(reply)
+        if isinstance(outcome, CostlyImage):
+            # The process has reached its limit of memory, so it is no use any more.
+            self.process.lose("memory")
+        else:
+            self._on_outcome(self, outcome)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+
+def parsed(reply: bytes) -> Outcome:
+    """Read a decoder's answer.
+
+    Raises:
+        OSError: the answer has another form, so the process is not to be trusted any more.
+    """
+    try:
+        answer: Any = json.loads(reply)
+        if code := answer.get("code"):
+            return _ERRORS[code](str(answer.get("detail") or _ERRORS[code].title)[:_MAX_DETAIL])
+        decoded = Decoded(
+            int(answer["width"]), int(answer["height"]), answer["format"], float(answer["seconds"])
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise OSError("a decoder answers in another form") from error
+    if decoded.format not in FORMATS or min(decoded.width, decoded.height) < 1:
+        raise OSError("a decoder answers with impossible values")
+    return decoded

@@ -1,0 +1,126 @@
+"""The code of a decoder process: it turns uploads into pixels, both in shared memory.
+
+It opens what strangers send, so it gives up all rights that it does not need before it reads the
+first upload. A forkserver imports this module once. Therefore a new decoder is a fork of a process
+that has imported everything, and replaces a killed one within milliseconds.
+"""
+
+import io
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app import host
+from app.errors import CostlyImage, ServiceError
+from app.images.decoding import decode
+from app.images.formats import FORMATS
+from app.images.preprocessing import Pixels, Preprocessing
+from app.workers import sandbox
+from app.workers.slots import as_array
+
+# Decoders run at a lower priority than the server's process, as the model's workers do.
+_NICE = 5
+# Decoding a WebP with alpha takes 16 bytes a pixel, which is the most of all formats.
+_BYTES_PER_PIXEL = 18
+_BYTES_BESIDE = 64 * 2**20
+# Codecs of text that Pillow looks up by name while it reads tags; Python imports them lazily.
+_TEXT_CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp437", "idna")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """What a decoder is told at its start.
+
+    Attributes:
+        spec: from an upload to the network's pixels.
+        max_pixels: larger images are refused; the limit of memory follows from it.
+        timeout_s: CPU seconds that one upload may take.
+        slots_shape: (slots, H, W, 3) of the shared memory for pixels.
+    """
+
+    spec: Preprocessing
+    max_pixels: int
+    timeout_s: float
+    slots_shape: tuple[int, int, int, int]
+
+
+def decode_uploads(
+    connection: Connection,
+    upload_memory: Any,  # noqa: ANN401  (a ctypes array)
+    slots_memory: Any,  # noqa: ANN401
+    config: DecoderConfig,
+) -> None:
+    """Decode uploads until the server closes the pipe.
+
+    For each upload, the server writes its bytes to `upload_memory` and sends (size, slot). The
+    decoder writes the pixels to that slot and answers with JSON, because the server must not
+    unpickle what a process says that has opened a stranger's file.
+    """
+    _be_silent()
+    os.nice(_NICE)
+    host.give_back_large_blocks()
+    upload, slots = memoryview(upload_memory).cast("B"), as_array(slots_memory, config.slots_shape)
+    sandbox.enter(config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE)
+    connection.send_bytes(b"{}")
+    while True:
+        try:
+            size, slot = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        # The kernel ends the process when the time is over, whatever a C library is doing.
+        signal.setitimer(signal.ITIMER_PROF, config.timeout_s)
+        reply = _decoded(bytes(upload[:size]), slots[slot], config)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        connection.send_bytes(json.dumps(reply).encode())
+
+
+def _decoded(upload: bytes, pixels: Pixels, config: DecoderConfig) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        photo = decode(upload, config.spec, config.max_pixels)
+    except ServiceError as error:
+        return {"code": error.code, "detail": str(error)}
+    except MemoryError:
+        return {"code": CostlyImage.code}
+    np.copyto(pixels, photo.pixels)
+    return {
+        "width": photo.width,
+        "height": photo.height,
+        "format": photo.format,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _be_silent() -> None:
+    """Keep signals to the process group and prints of C libraries away from the server's log."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def _load_codecs() -> None:
+    """Let Pillow and Python load what they would otherwise load with the first upload."""
+    Image.init()
+    for name in _TEXT_CODECS:
+        "a".encode(name).decode(name)
+    picture = Image.new("RGB", (8, 8))
+    for kind in FORMATS:
+        file = io.BytesIO()
+        picture.save(file, kind)
+        with Image.open(file, formats=(kind,)) as image:
+            image.load()
+            image.getexif()
+
+
+_load_codecs()

@@ -1,0 +1,249 @@
+"""The pool of decoders: each upload goes to an idle one, and a lost one is replaced at once.
+
+State changes only in plain functions, between two awaits, so no cancellation can land in them.
+"""
+
+import asyncio
+import itertools
+import logging
+import signal
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Self
+
+from app.errors import CostlyImage, StartupError
+from app.images.preprocessing import Preprocessing
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.workers.decoder import Decoded, Decoder, Outcome
+from app.workers.decoder_child import DecoderConfig
+from app.workers.slots import PixelSlots, Slot
+from app.workers.throughput import Throughput
+
+log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 30.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 10.0
+# A decoder that has worked on one upload for longer goes on at a lower priority, and another
+# decoder serves those who wait.
+_SLOW_S = 0.3
+# For each reason of a decoder's end, what the sender of its upload is told.
+_DETAILS = {
+    "crash": "The decoder crashed on the image",
+    "hang": "Decoding the image took too long",
+    "memory": "Decoding the image needs too much memory",
+    "time": "Decoding the image took too long",
+}
+
+
+@dataclass(eq=False)
+class _Upload:
+    data: bytes
+    slot: Slot
+    future: asyncio.Future[Decoded]
+    tries: int = 0
+
+
+class DecoderPool:
+    """Keeps a number of decoders running. Used as an async context manager.
+
+    Attributes:
+        rate: photos per second that the decoders finish.
+        slots: the shared memory that they write to.
+        failing: whether no decoder is left and at least two starts in a row have failed.
+    """
+
+    def __init__(
+        self, spec: Preprocessing, slots: PixelSlots, settings: Settings, metrics: Metrics
+    ) -> None:
+        self.slots = slots
+        self.rate = Throughput(lambda: settings.decoder_count)
+        self._config = DecoderConfig(
+            spec, settings.max_pixels, settings.decode_timeout_s, slots.shape
+        )
+        self._upload_bytes = settings.max_upload_bytes
+        self._count = settings.decoder_count
+        self._metrics = metrics
+        self._failed_starts = 0
+        self._stopping = False
+        self._waiting: deque[_Upload] = deque()
+        self._decoders: set[Decoder] = set()
+        self._idle: list[Decoder] = []
+        self._busy: dict[Decoder, _Upload] = {}
+        self._reaping: set[asyncio.Task[None]] = set()
+        self._replacing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Start all decoders.
+
+        Raises:
+            StartupError: a decoder cannot start.
+        """
+        try:
+            decoders = [self._start() for _ in range(self._count)]
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await asyncio.gather(*(decoder.ready for decoder in decoders))
+        except (OSError, TimeoutError) as error:
+            await self._stop()
+            raise StartupError("a decoder cannot start") from error
+        except BaseException:
+            await self._stop()
+            raise
+        self._idle += decoders
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop all decoders. Uploads that still wait are never decoded."""
+        await self._stop()
+
+    @property
+    def up(self) -> int:
+        """The number of decoders that can decode or do so now."""
+        return len(self._idle) + len(self._busy)
+
+    @property
+    def failing(self) -> bool:
+        """Whether no decoder is left and at least two starts in a row have failed."""
+        return self.up == 0 and self._failed_starts > 1
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of all decoders."""
+        return [decoder.process.pid for decoder in self._decoders]
+
+    def submit(self, data: bytes, slot: Slot) -> asyncio.Future[Decoded]:
+        """Queue an upload whose pixels shall go to `slot`; cancelling the future takes it out.
+
+        The future raises a ServiceError if the upload cannot be decoded.
+        """
+        upload = _Upload(data, slot, asyncio.get_running_loop().create_future())
+        slot.retain()
+        self._waiting.append(upload)
+        self._dispatch()
+        return upload.future
+
+    def _dispatch(self) -> None:
+        """Give each idle decoder an upload. Never awaits."""
+        while self._idle and (upload := self._next()):
+            decoder = self._idle.pop()
+            self._busy[decoder] = upload
+            upload.tries += 1
+            decoder.start(upload.data, upload.slot)
+            asyncio.get_running_loop().call_later(_SLOW_S, self._check_slow, decoder, upload)
+
+    def _next(self) -> _Upload | None:
+        """Take the first upload that somebody still waits for out of the queue."""
+        while self._waiting:
+            upload = self._waiting.popleft()
+            if not upload.future.done():
+                return upload
+            upload.slot.release()
+        return None
+
+    def _check_slow(self, decoder: Decoder, upload: _Upload) -> None:
+        """Let one slow upload keep no other upload waiting."""
+        if self._busy.get(decoder) is not upload:
+            return
+        if upload.future.done():
+            decoder.process.lose("unwanted")
+            return
+        decoder.yield_to_others()
+        quick = sum(not one.slow for one in self._decoders)
+        if quick < self._count and len(self._decoders) < 2 * self._count:
+            _keep(self._replacing, self._replace())
+
+    def _on_outcome(self, decoder: Decoder, outcome: Outcome) -> None:
+        upload = self._busy.pop(decoder)
+        if isinstance(outcome, Decoded):
+            self.rate.learn(outcome.seconds)
+        _settle(upload, outcome)
+        upload.slot.release()
+        if decoder.slow:
+            # Only root could give the process its priority back.
+            decoder.process.lose("slow")
+        else:
+            self._idle.append(decoder)
+        self._dispatch()
+
+    def _on_lost(self, decoder: Decoder) -> None:
+        self._decoders.discard(decoder)
+        upload = self._busy.pop(decoder, None)
+        served = upload is not None or decoder in self._idle
+        if decoder in self._idle:
+            self._idle.remove(decoder)
+        if not decoder.ready.done():
+            decoder.ready.set_exception(OSError("the process ended while it started"))
+        _keep(self._reaping, self._reap(decoder, upload))
+        quick = sum(not one.slow for one in self._decoders)
+        if (served or decoder.slow) and not self._stopping and quick < self._count:
+            _keep(self._replacing, self._replace())
+
+    async def _reap(self, decoder: Decoder, upload: _Upload | None) -> None:
+        """Wait for the end of a lost process; then its slot may be used again."""
+        code = await decoder.process.ended()
+        reason = "time" if code == -signal.SIGPROF else decoder.process.lost_by
+        if not self._stopping:
+            self._metrics.decoder_restarts.labels(reason).inc()
+        if upload is None:
+            return
+        # SIGKILL comes from outside, as from the kernel when memory is short, and a process that
+        # hangs may have been stopped. That need not be the upload's fault, so it gets a second try.
+        innocent = reason == "hang" or (reason == "crash" and code == -signal.SIGKILL)
+        if innocent and upload.tries == 1 and not upload.future.done():
+            self._waiting.appendleft(upload)
+            self._dispatch()
+            return
+        _settle(upload, CostlyImage(_DETAILS.get(reason)))
+        upload.slot.release()
+
+    async def _replace(self) -> None:
+        """Start a decoder; after a failed start, pause and try again."""
+        for attempt in itertools.count():
+            try:
+                decoder = self._start()
+                async with asyncio.timeout(_START_TIMEOUT_S):
+                    await decoder.ready
+            except (OSError, TimeoutError) as error:
+                self._failed_starts += 1
+                log.error("a decoder did not start: %s", error)  # noqa: TRY400  (one line is enough)
+                await asyncio.sleep(min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**attempt))
+            else:
+                break
+        self._failed_starts = 0
+        self._idle.append(decoder)
+        self._dispatch()
+
+    def _start(self) -> Decoder:
+        decoder = Decoder(
+            self._config, self.slots, self._upload_bytes, self._on_outcome, self._on_lost
+        )
+        self._decoders.add(decoder)
+        return decoder
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        for task in self._replacing:
+            task.cancel()
+        # All are given up before the first await, because a cancellation can arrive there.
+        for decoder in [*self._decoders]:
+            decoder.process.lose("stop")
+        await asyncio.gather(*self._replacing, return_exceptions=True)
+        await asyncio.gather(*self._reaping)
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    """Start a task, and refer to it until it is done, so that it is not garbage."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _settle(upload: _Upload, outcome: Outcome) -> None:
+    """Tell the upload's future how it ended, if anybody still waits for it."""
+    if upload.future.done():
+        return
+    if isinstance(outcome, Decoded):
+        upload.future.set_result(outcome)
+    else:
+        upload.future.set_exception(outcome)

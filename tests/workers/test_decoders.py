@@ -1,0 +1,306 @@
+"""The decoder processes, real ones: what they decode, and what a costly upload costs others."""
+
+import asyncio
+import io
+import os
+import resource
+import signal
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from real_pools import until
+from running import RunningServer
+
+from app.bench.measure.processes import usage
+from app.errors import BrokenImage, CostlyImage, EmptyFile, ServiceError, TooManyPixels
+from app.images.decoding import decode
+from app.images.formats import FORMATS
+from app.images.preprocessing import Preprocessing
+from app.model.bundle import load_bundle
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.workers.decoder import Decoded, parsed
+from app.workers.decoders import DecoderPool
+from app.workers.slots import PixelSlots
+
+
+def encoded(size: tuple[int, int], mode: str, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture = Image.linear_gradient("L").resize(size).convert(mode)
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+# A small file whose decoding takes part of a second.
+SLOW = encoded((4000, 4000), "RGBA", "PNG")
+QUICK = encoded((64, 64), "RGB", "PNG")
+
+
+@pytest.fixture(scope="module")
+def spec(small_bundle: Path) -> Preprocessing:
+    return load_bundle(small_bundle).preprocessing
+
+
+@asynccontextmanager
+async def decoders_of(
+    spec: Preprocessing, metrics: Metrics | None = None, **settings: float
+) -> AsyncIterator[DecoderPool]:
+    """Start decoders; check at the end that no process and no used slot is left."""
+    slots = PixelSlots(8, spec.crop)
+    options = Settings.model_validate({"decoders": 1, **settings})
+    async with DecoderPool(spec, slots, options, metrics or Metrics()) as pool:
+        yield pool
+        pids = pool.pids
+    assert len(slots.free) == 8
+    assert not [pid for pid in pids if about(pid, "statm")]
+
+
+def submit(pool: DecoderPool, data: bytes) -> asyncio.Future[Decoded]:
+    """Submit an upload; from then on only the pool needs its slot."""
+    slot = pool.slots.take()
+    assert slot
+    future = pool.submit(data, slot)
+    slot.release()
+    return future
+
+
+def about(pid: int, name: str) -> str:
+    """Return what the kernel says of a process; nothing once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def restarts(metrics: Metrics, reason: str) -> float | None:
+    return metrics.registry.get_sample_value(
+        "classifier_decoder_restarts_total", {"reason": reason}
+    )
+
+
+async def busy(pool: DecoderPool) -> int:
+    """Wait until a decoder works on an upload, and return its process id."""
+    (pid,) = pool.pids
+    before = cpu_s(pid)
+    await until(lambda: cpu_s(pid) > before)
+    return pid
+
+
+def cpu_s(pid: int) -> float:
+    used = usage({pid})
+    assert used
+    return used.cpu_s
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_pixels_and_size_are_those_of_the_decoding_function(
+    spec: Preprocessing, kind: str
+) -> None:
+    upload = encoded((300, 200), "RGB", kind)
+    async with decoders_of(spec) as pool:
+        slot = pool.slots.take()
+        assert slot
+        decoded = await pool.submit(upload, slot)
+        photo = decode(upload, spec, 10**8)
+        assert (decoded.width, decoded.height, decoded.format) == (300, 200, kind)
+        np.testing.assert_array_equal(slot.pixels, photo.pixels)
+        slot.release()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("upload", "error"),
+    [
+        (b"", EmptyFile),
+        (QUICK[:60], BrokenImage),
+        (encoded((200, 200), "RGB", "PNG"), TooManyPixels),
+    ],
+)
+async def test_an_error_comes_back_with_its_text(
+    spec: Preprocessing, upload: bytes, error: type[ServiceError]
+) -> None:
+    with pytest.raises(error) as expected:
+        decode(upload, spec, 10_000)
+    async with decoders_of(spec, max_pixels=10_000) as pool:
+        with pytest.raises(error) as got:
+            await submit(pool, upload)
+        assert str(got.value) == str(expected.value)
+        assert await submit(pool, QUICK)
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_takes_too_long_ends_its_decoder_and_harms_no_other(
+    spec: Preprocessing,
+) -> None:
+    metrics = Metrics()
+    async with decoders_of(spec, metrics, decode_timeout_s=0.05) as pool:
+        costly, other = submit(pool, SLOW), submit(pool, QUICK)
+        with pytest.raises(CostlyImage, match="took too long"):
+            await costly
+        assert await other
+    assert restarts(metrics, "time") == 1
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_needs_too_much_memory_ends_its_decoder(spec: Preprocessing) -> None:
+    metrics = Metrics()
+    async with decoders_of(spec, metrics) as pool:
+        (pid,) = pool.pids
+        mapped = int(about(pid, "statm").split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (mapped + 2**24, mapped + 2**24))
+        with pytest.raises(CostlyImage, match="too much memory"):
+            await submit(pool, SLOW)
+        assert await submit(pool, SLOW)
+    assert restarts(metrics, "memory") == 1
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_crashes_its_decoder_is_refused(spec: Preprocessing) -> None:
+    metrics = Metrics()
+    async with decoders_of(spec, metrics) as pool:
+        crashing, other = submit(pool, SLOW), submit(pool, QUICK)
+        os.kill(await busy(pool), signal.SIGSEGV)
+        with pytest.raises(CostlyImage, match="crashed"):
+            await crashing
+        assert await other
+    assert restarts(metrics, "crash") == 1
+
+
+@pytest.mark.anyio
+async def test_an_upload_whose_decoder_is_killed_from_outside_is_decoded_by_another(
+    spec: Preprocessing,
+) -> None:
+    async with decoders_of(spec) as pool:
+        upload = submit(pool, SLOW)
+        os.kill(await busy(pool), signal.SIGKILL)
+        assert (await upload).width == 4000
+
+
+@pytest.mark.anyio
+async def test_a_stopped_decoder_is_replaced_and_its_upload_decoded(spec: Preprocessing) -> None:
+    metrics = Metrics()
+    async with decoders_of(spec, metrics, decode_timeout_s=0.5) as pool:
+        (pid,) = pool.pids
+        os.kill(pid, signal.SIGSTOP)
+        assert await submit(pool, QUICK)
+    assert restarts(metrics, "hang") == 1
+
+
+@pytest.mark.anyio
+async def test_quick_uploads_do_not_wait_for_a_slow_one(spec: Preprocessing) -> None:
+    async with decoders_of(spec, decode_timeout_s=60) as pool:
+        slow = submit(pool, encoded((9000, 5000), "RGBA", "PNG"))
+        assert await submit(pool, QUICK)
+        assert not slow.done()
+        assert (await slow).width == 9000
+        await until(lambda: len(pool.pids) == 1)
+
+
+@pytest.mark.anyio
+async def test_what_was_cancelled_before_its_turn_is_not_decoded(spec: Preprocessing) -> None:
+    async with decoders_of(spec) as pool:
+        (pid,) = pool.pids
+        started = cpu_s(pid)
+        first = submit(pool, QUICK)
+        waiting = [submit(pool, SLOW) for _ in range(6)]
+        for future in waiting:
+            future.cancel()
+        await asyncio.gather(first, submit(pool, QUICK))
+        assert cpu_s(pid) - started < 0.1
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_nobody_waits_for_any_more_ends(spec: Preprocessing) -> None:
+    metrics = Metrics()
+    async with decoders_of(spec, metrics, decode_timeout_s=60) as pool:
+        gone = submit(pool, encoded((9000, 5000), "RGBA", "PNG"))
+        await busy(pool)
+        gone.cancel()
+        await until(lambda: restarts(metrics, "unwanted") == 1)
+        assert await submit(pool, QUICK)
+
+
+@pytest.mark.anyio
+async def test_the_rate_is_that_of_all_decoders(spec: Preprocessing) -> None:
+    async with decoders_of(spec, decoders=3) as pool:
+        assert pool.rate.per_s == 0
+        started = time.perf_counter()
+        await submit(pool, SLOW)
+        assert pool.rate.per_s >= 3 / (time.perf_counter() - started)
+
+
+@pytest.mark.anyio
+async def test_a_decoder_is_small_and_has_neither_paddle_nor_fastapi(spec: Preprocessing) -> None:
+    async with decoders_of(spec, decoders=2) as pool:
+        await asyncio.gather(submit(pool, QUICK), submit(pool, QUICK))
+        for pid in pool.pids:
+            assert "libpaddle" not in about(pid, "maps")
+            used = usage({pid})
+            assert used
+            assert used.rss_bytes < 70_000_000
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"[]",
+        b"\x80\x04.",
+        b'{"code": "unknown"}',
+        b'{"width": 1, "height": 1, "format": "EXE", "seconds": 0}',
+        b'{"width": -1, "height": 1, "format": "PNG", "seconds": 0}',
+    ],
+)
+def test_a_reply_of_another_form_is_not_believed(reply: bytes) -> None:
+    with pytest.raises(OSError, match="a decoder answers"):
+        parsed(reply)
+
+
+@pytest.mark.slow
+def test_callers_whose_time_is_over_are_told_so_while_others_are_decoded(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"workers": 1, "decoders": 1, "capacity": 40, "longest_wait_s": 3600}
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
+
+        def impatient(_: int) -> tuple[int, float]:
+            started = time.perf_counter()
+            headers = {"X-Deadline-Ms": "500"}
+            answer = server.client.post("/predict", files={"file": SLOW}, headers=headers)
+            return answer.status_code, time.perf_counter() - started
+
+        with ThreadPoolExecutor(40) as clients:
+            answers = list(clients.map(impatient, range(40)))
+        late = [seconds for status, seconds in answers if status != httpx.codes.OK]
+        assert {status for status, _ in answers} <= {200, 504}
+        assert len(late) > 10
+        # The decoder needs more than 5 s for all 40 photos.
+        assert max(late) < 5
+        assert server.health()["in_flight"] == 0
+
+
+@pytest.mark.slow
+def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path) -> None:
+    """Several large photos in the same threads once left all their memory with the server."""
+    large = io.BytesIO()
+    Image.new("RGBA", (5000, 5000), (1, 2, 3, 4)).save(large, "WEBP", lossless=True, method=0)
+    with RunningServer(small_bundle, tmp_path / "log", workers=1, decoders=2) as server:
+
+        def held() -> int:
+            used = usage({server.process.pid})
+            assert used
+            return used.rss_bytes
+
+        before = held()
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(server.predict, [large.getvalue()] * 4))
+        assert {answer.status_code for answer in answers} == {200}
+        assert held() - before < 50_000_000
