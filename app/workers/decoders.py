@@ -58,12 +58,12 @@ class DecoderPool:
         self, spec: Preprocessing, slots: PixelSlots, settings: Settings, metrics: Metrics
     ) -> None:
         self.slots = slots
-        self.rate = Throughput(lambda: settings.decoder_count)
+        self._count = count = settings.decoder_count
+        self.rate = Throughput(lambda: count)
         self._config = DecoderConfig(
             spec, settings.max_pixels, settings.decode_timeout_s, slots.shape
         )
         self._upload_bytes = settings.max_upload_bytes
-        self._count = settings.decoder_count
         self._metrics = metrics
         self._failed_starts = 0
         self._stopping = False
