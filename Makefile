@@ -1,6 +1,7 @@
 # `make serve` and `make test` need Python 3.11 to 3.13, a package index and nothing else.
+SUPPORTED = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+	$$p $(SUPPORTED) && echo $$p && break; done)
 MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_keras)
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
@@ -97,7 +98,7 @@ weights/%/inference.yml: | .venv/weights
 	@.venv/bin/python -m app weights onnx $*
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) $(SUPPORTED) || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }
 	@echo "Making a Python environment in .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
 
