@@ -187,7 +187,7 @@ async def test_an_upload_whose_decoder_is_killed_from_outside_is_decoded_by_anot
 @pytest.mark.anyio
 async def test_a_stopped_decoder_is_replaced_and_its_upload_decoded(spec: Preprocessing) -> None:
     metrics = Metrics()
-    async with decoders_of(spec, metrics, decode_timeout_s=0.5) as pool:
+    async with decoders_of(spec, metrics) as pool:
         (pid,) = pool.pids
         os.kill(pid, signal.SIGSTOP)
         assert await submit(pool, QUICK)
