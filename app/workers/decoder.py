@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from app.errors import (
@@ -30,8 +31,9 @@ _ERRORS = {
     error.code: error
     for error in (BrokenImage, CostlyImage, EmptyFile, TooManyPixels, UnsupportedImage)
 }
-# Beside another busy process a decoder gets its CPU seconds only after more wall-clock seconds.
-_WALL_PER_CPU = 2.0
+# A decoder that gets no CPU at all for this long has been stopped or waits for ever. A limit of
+# wall-clock time would hit a decoder that others keep from the CPU.
+_HANG_S = 1.0
 _MAX_DETAIL = 300  # characters of an error's text
 _SLOW_NICE = 15
 
@@ -74,9 +76,9 @@ class Decoder:
     ) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.slow = False
-        self._timeout_s = config.timeout_s * _WALL_PER_CPU
         self._on_outcome = on_outcome
         self._timer: asyncio.TimerHandle | None = None
+        self._cpu_ns = ""
         memory = _forkserver.RawArray(ctypes.c_uint8, upload_bytes)
         self._upload = memoryview(memory).cast("B")
         self.process = ChildProcess(
@@ -90,9 +92,7 @@ class Decoder:
     def start(self, upload: bytes, slot: Slot) -> None:
         """Begin with an upload; `on_outcome` or `on_lost` is called when it is over."""
         self._upload[: len(upload)] = upload
-        self._timer = asyncio.get_running_loop().call_later(
-            self._timeout_s, self.process.lose, "hang"
-        )
+        self._timer = asyncio.get_running_loop().call_later(_HANG_S, self._check_progress)
         with suppress(OSError):  # the end of the pipe will be read as well
             self.process.connection.send_bytes(json.dumps([len(upload), slot.index]).encode())
 
@@ -115,9 +115,27 @@ class Decoder:
         else:
             self._on_outcome(self, outcome)
 
+    def _check_progress(self) -> None:
+        """Give the process up if it has got no CPU since the last look; else look again later."""
+        before, self._cpu_ns = self._cpu_ns, _cpu_ns(self.process.pid)
+        if self.process.lost:
+            return
+        if self._cpu_ns and self._cpu_ns == before:
+            self.process.lose("hang")
+        else:
+            self._timer = asyncio.get_running_loop().call_later(_HANG_S, self._check_progress)
+
     def _stop_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
+
+
+def _cpu_ns(pid: int) -> str:
+    """Return how long a process has been on a CPU, in nanoseconds; nothing if it is not known."""
+    try:
+        return Path(f"/proc/{pid}/schedstat").read_text().split()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def parsed(reply: bytes) -> Outcome:

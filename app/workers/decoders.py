@@ -7,9 +7,7 @@ import asyncio
 import itertools
 import logging
 import signal
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Self
 
 from app.errors import CostlyImage, StartupError
@@ -20,6 +18,7 @@ from app.workers.decoder import Decoded, Decoder, Outcome
 from app.workers.decoder_child import DecoderConfig
 from app.workers.slots import PixelSlots, Slot
 from app.workers.throughput import Throughput
+from app.workers.uploads import Upload, UploadQueue
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +34,6 @@ _DETAILS = {
     "memory": "Decoding the image needs too much memory",
     "time": "Decoding the image took too long",
 }
-
-
-@dataclass(eq=False)
-class _Upload:
-    data: bytes
-    slot: Slot
-    future: asyncio.Future[Decoded]
-    tries: int = 0
 
 
 class DecoderPool:
@@ -66,11 +57,12 @@ class DecoderPool:
         self._upload_bytes = settings.max_upload_bytes
         self._metrics = metrics
         self._failed_starts = 0
+        self._ready = False
         self._stopping = False
-        self._waiting: deque[_Upload] = deque()
+        self._queue = UploadQueue()
         self._decoders: set[Decoder] = set()
         self._idle: list[Decoder] = []
-        self._busy: dict[Decoder, _Upload] = {}
+        self._busy: dict[Decoder, Upload] = {}
         self._reaping: set[asyncio.Task[None]] = set()
         self._replacing: set[asyncio.Task[None]] = set()
 
@@ -91,6 +83,7 @@ class DecoderPool:
             await self._stop()
             raise
         self._idle += decoders
+        self._ready = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,31 +110,20 @@ class DecoderPool:
 
         The future raises a ServiceError if the upload cannot be decoded.
         """
-        upload = _Upload(data, slot, asyncio.get_running_loop().create_future())
-        slot.retain()
-        self._waiting.append(upload)
+        upload = self._queue.add(data, slot)
         self._dispatch()
         return upload.future
 
     def _dispatch(self) -> None:
         """Give each idle decoder an upload. Never awaits."""
-        while self._idle and (upload := self._next()):
+        while self._idle and (upload := self._queue.take()):
             decoder = self._idle.pop()
             self._busy[decoder] = upload
             upload.tries += 1
             decoder.start(upload.data, upload.slot)
             asyncio.get_running_loop().call_later(_SLOW_S, self._check_slow, decoder, upload)
 
-    def _next(self) -> _Upload | None:
-        """Take the first upload that somebody still waits for out of the queue."""
-        while self._waiting:
-            upload = self._waiting.popleft()
-            if not upload.future.done():
-                return upload
-            upload.slot.release()
-        return None
-
-    def _check_slow(self, decoder: Decoder, upload: _Upload) -> None:
+    def _check_slow(self, decoder: Decoder, upload: Upload) -> None:
         """Let one slow upload keep no other upload waiting."""
         if self._busy.get(decoder) is not upload:
             return
@@ -149,16 +131,21 @@ class DecoderPool:
             decoder.process.lose("unwanted")
             return
         decoder.yield_to_others()
-        quick = sum(not one.slow for one in self._decoders)
-        if quick < self._count and len(self._decoders) < 2 * self._count:
+        self._replenish()
+
+    def _replenish(self) -> None:
+        """Start as many decoders as are missing, beside slow ones up to twice the usual number."""
+        quick = sum(not decoder.slow for decoder in (*self._idle, *self._busy))
+        missing = self._count - quick - len(self._replacing)
+        room = 2 * self._count - len(self._decoders)
+        for _ in range(0 if self._stopping else min(missing, room)):
             _keep(self._replacing, self._replace())
 
     def _on_outcome(self, decoder: Decoder, outcome: Outcome) -> None:
         upload = self._busy.pop(decoder)
         if isinstance(outcome, Decoded):
             self.rate.learn(outcome.seconds)
-        _settle(upload, outcome)
-        upload.slot.release()
+        upload.finish(outcome)
         if decoder.slow:
             # Only root could give the process its priority back.
             decoder.process.lose("slow")
@@ -169,17 +156,16 @@ class DecoderPool:
     def _on_lost(self, decoder: Decoder) -> None:
         self._decoders.discard(decoder)
         upload = self._busy.pop(decoder, None)
-        served = upload is not None or decoder in self._idle
         if decoder in self._idle:
             self._idle.remove(decoder)
         if not decoder.ready.done():
             decoder.ready.set_exception(OSError("the process ended while it started"))
         _keep(self._reaping, self._reap(decoder, upload))
-        quick = sum(not one.slow for one in self._decoders)
-        if (served or decoder.slow) and not self._stopping and quick < self._count:
-            _keep(self._replacing, self._replace())
+        # A decoder that was lost while it started is replaced by whoever waits for it.
+        if self._ready:
+            self._replenish()
 
-    async def _reap(self, decoder: Decoder, upload: _Upload | None) -> None:
+    async def _reap(self, decoder: Decoder, upload: Upload | None) -> None:
         """Wait for the end of a lost process; then its slot may be used again."""
         code = await decoder.process.ended()
         reason = "time" if code == -signal.SIGPROF else decoder.process.lost_by
@@ -191,19 +177,16 @@ class DecoderPool:
         # hangs may have been stopped. That need not be the upload's fault, so it gets a second try.
         innocent = reason == "hang" or (reason == "crash" and code == -signal.SIGKILL)
         if innocent and upload.tries == 1 and not upload.future.done():
-            self._waiting.appendleft(upload)
+            self._queue.put_back(upload)
             self._dispatch()
             return
-        _settle(upload, CostlyImage(_DETAILS.get(reason)))
-        upload.slot.release()
+        upload.finish(CostlyImage(_DETAILS.get(reason)))
 
     async def _replace(self) -> None:
         """Start a decoder; after a failed start, pause and try again."""
         for attempt in itertools.count():
             try:
-                decoder = self._start()
-                async with asyncio.timeout(_START_TIMEOUT_S):
-                    await decoder.ready
+                decoder = await self._started()
             except (OSError, TimeoutError) as error:
                 self._failed_starts += 1
                 log.error("a decoder did not start: %s", error)  # noqa: TRY400  (one line is enough)
@@ -213,6 +196,16 @@ class DecoderPool:
         self._failed_starts = 0
         self._idle.append(decoder)
         self._dispatch()
+
+    async def _started(self) -> Decoder:
+        decoder = self._start()
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await decoder.ready
+        except TimeoutError:
+            decoder.process.lose("hang")
+            raise
+        return decoder
 
     def _start(self) -> Decoder:
         decoder = Decoder(
@@ -237,13 +230,3 @@ def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> No
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-
-
-def _settle(upload: _Upload, outcome: Outcome) -> None:
-    """Tell the upload's future how it ended, if anybody still waits for it."""
-    if upload.future.done():
-        return
-    if isinstance(outcome, Decoded):
-        upload.future.set_result(outcome)
-    else:
-        upload.future.set_exception(outcome)

@@ -54,7 +54,15 @@ class ChildProcess:
 
         The code is -N if signal N ended it.
         """
-        await asyncio.to_thread(self._process.join)
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._process.sentinel, over.set)
+        try:
+            await over.wait()
+        finally:
+            loop.remove_reader(self._process.sentinel)
+        # The end is there already, so this does not wait. A thread must not do it: each start of a
+        # process asks for the ends of others too, and whoever comes second misses the exit code.
+        self._process.join()
         code = self._process.exitcode
         self._process.close()
         return 0 if code is None else code

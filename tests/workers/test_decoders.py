@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from real_pools import until
 from running import RunningServer
+from running import until as until_true
 
 from app.bench.measure.processes import usage
 from app.errors import BrokenImage, CostlyImage, EmptyFile, ServiceError, TooManyPixels
@@ -187,7 +188,7 @@ async def test_an_upload_whose_decoder_is_killed_from_outside_is_decoded_by_anot
 @pytest.mark.anyio
 async def test_a_stopped_decoder_is_replaced_and_its_upload_decoded(spec: Preprocessing) -> None:
     metrics = Metrics()
-    async with decoders_of(spec, metrics, decode_timeout_s=0.5) as pool:
+    async with decoders_of(spec, metrics) as pool:
         (pid,) = pool.pids
         os.kill(pid, signal.SIGSTOP)
         assert await submit(pool, QUICK)
@@ -303,4 +304,5 @@ def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path)
         with ThreadPoolExecutor(4) as clients:
             answers = list(clients.map(server.predict, [large.getvalue()] * 4))
         assert {answer.status_code for answer in answers} == {200}
-        assert held() - before < 50_000_000
+        # A decoder that has worked for long ends after its answer, and another one starts.
+        until_true(lambda: held() - before < 50_000_000)
