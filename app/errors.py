@@ -30,6 +30,10 @@ class InvalidRequest(ServiceError):
     status, code, title = 422, "invalid_request", "The request does not have the documented form"
 
 
+class MalformedRequest(ServiceError):
+    status, code, title = 400, "malformed_request", "The request is not well-formed HTTP/1.1"
+
+
 class MalformedBody(ServiceError):
     status, code, title = 400, "malformed_body", "The body is not a well-formed multipart form"
 

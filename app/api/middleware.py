@@ -2,26 +2,21 @@
 
 import asyncio
 import logging
-import re
 import time
-import uuid
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from opentelemetry import trace
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.access import UNMATCHED, Access, count_access, log_access, request_id_of
 from app.api.problems import problem_response
 from app.errors import Draining, ServiceError
 from app.serving.service import Service
 from app.telemetry.tracing import trace_ids
 
 log = logging.getLogger("app.access")
-
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Observe:
@@ -38,7 +33,7 @@ class Observe:
         started = time.perf_counter()
         request = Request(scope, receive)
         service: Service = request.app.state.service
-        request.state.request_id = _request_id(request.headers)
+        request.state.request_id = request_id_of(request.headers.get("X-Request-ID", ""))
         ids = {"request_id": request.state.request_id, **trace_ids(request.headers)}
         status: int | None = None
 
@@ -70,11 +65,6 @@ class Observe:
             _record(request, service, status or 499, time.perf_counter() - started, ids)
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("X-Request-ID", "")
-    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
-
-
 def _outcome(request: Request, status: int) -> str:
     code: str = getattr(request.state, "outcome", "ok" if status < 400 else "client_closed")
     return code
@@ -93,28 +83,14 @@ def _annotate_span(request: Request, status: int) -> None:
 def _record(
     request: Request, service: Service, status: int, seconds: float, ids: Mapping[str, str]
 ) -> None:
-    route = getattr(request.scope.get("route"), "path", "unmatched")
-    method = request.method if request.method in _METHODS else "OTHER"
-    outcome = _outcome(request, status)
-    metrics = service.metrics
-    metrics.requests.labels(method, route, str(status)).inc()
-    metrics.request_seconds.labels(route).observe(seconds)
-    if route == "/predict":
-        metrics.outcomes.labels(outcome).inc()
-    # Quoted, because a terminal that shows the log would obey control characters in the path.
-    path = quote(request.scope["path"])
-    log.info(
-        "%s %s %d",
-        request.method,
-        path,
-        status,
-        extra={
-            **ids,
-            "method": request.method,
-            "path": path,
-            "status": status,
-            "outcome": outcome,
-            "duration_ms": round(seconds * 1000, 2),
-            "client": request.client.host if request.client else None,
-        },
+    access = Access(
+        method=request.method,
+        path=request.scope["path"],
+        route=getattr(request.scope.get("route"), "path", UNMATCHED),
+        status=status,
+        outcome=_outcome(request, status),
+        seconds=seconds,
+        client=request.client.host if request.client else None,
     )
+    count_access(access, service.metrics)
+    log_access(access, ids)

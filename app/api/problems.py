@@ -47,18 +47,23 @@ def handle_problems(app: FastAPI) -> None:
 def problem_response(error: ServiceError, request: Request) -> JSONResponse:
     """Return the response to `error`, and note its code for the log and the metrics."""
     request.state.outcome = error.code
-    problem = Problem(
+    problem = problem_of(error, request.state.request_id)
+    headers = dict(error.headers)
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return JSONResponse(problem.model_dump(), error.status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: ServiceError, request_id: str) -> Problem:
+    """Return the body of the response to `error`."""
+    return Problem(
         type="about:blank",
         title=error.title,
         status=error.status,
         detail=str(error),
         code=error.code,
-        request_id=request.state.request_id,
+        request_id=request_id,
     )
-    headers = dict(error.headers)
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
-    return JSONResponse(problem.model_dump(), error.status, headers, MEDIA_TYPE)
 
 
 def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str, Any]]:

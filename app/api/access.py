@@ -1,0 +1,77 @@
+"""What the log and the metrics get to know of each request."""
+
+import logging
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from app.telemetry.metrics import Metrics
+
+log = logging.getLogger("app.access")
+
+PREDICT = "/predict"
+# The route of a request that no route answers.
+UNMATCHED = "unmatched"
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """A request and its outcome.
+
+    Attributes:
+        method: the method, or "-" if the request is too malformed to have one.
+        path: the path of the request, decoded; "-" as above.
+        route: the path of the route that has answered, or "unmatched".
+        status: the HTTP status.
+        outcome: "ok", or the code of the error.
+        seconds: time from the head to the end of the answer.
+        client: the client's address.
+    """
+
+    method: str
+    path: str
+    route: str
+    status: int
+    outcome: str
+    seconds: float
+    client: str | None
+
+
+def request_id_of(given: str) -> str:
+    """Return the id that the client has given, or a new one if the client's is odd or missing."""
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def count_access(access: Access, metrics: Metrics) -> None:
+    """Count a request in the metrics."""
+    method = access.method if access.method in _METHODS else "OTHER"
+    metrics.requests.labels(method, access.route, str(access.status)).inc()
+    metrics.request_seconds.labels(access.route).observe(access.seconds)
+    if access.route == PREDICT:
+        metrics.outcomes.labels(access.outcome).inc()
+
+
+def log_access(access: Access, ids: Mapping[str, str]) -> None:
+    """Write the log line of a request, with its ids."""
+    # Quoted, because a terminal that shows the log would obey control characters in the path.
+    path = quote(access.path)
+    log.info(
+        "%s %s %d",
+        access.method,
+        path,
+        access.status,
+        extra={
+            **ids,
+            "method": access.method,
+            "path": path,
+            "status": access.status,
+            "outcome": access.outcome,
+            "duration_ms": round(access.seconds * 1000, 2),
+            "client": access.client,
+        },
+    )
