@@ -103,4 +103,4 @@ class Chunked:
         if line == b"\r\n":
             self.done = True
         elif not _TRAILER.fullmatch(line):
-            raise MalformedRequest("The body ends with a line that is not of the form 'Name: value'")
+            raise MalformedRequest("The body has a trailer that is not of the form 'Name: value'")

@@ -1,18 +1,36 @@
-"""uvicorn's connection to a client, with limits where uvicorn itself sets none."""
+"""uvicorn's connection to a client, but every request is checked before uvicorn's parser sees it.
 
-import math
-from asyncio import BaseTransport, TimerHandle
+The parser reads heads only. This file gives the bodies to uvicorn itself, so no byte of a body can
+become a request, whatever a head says.
+"""
+
+import socket
+from asyncio import BaseTransport
 from typing import Any
+from uuid import uuid4
 
+import httptools
+from fastapi import FastAPI
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.access import UNMATCHED, Access, count_access, log_access
+from app.api.framing import Head
+from app.api.incoming import MAX_HEAD_BYTES, Incoming
+from app.api.limits import Limits
+from app.api.refusals import refusal
+from app.errors import MalformedRequest
+from app.serving.service import Service
 from app.settings import Settings
 
-_MAX_HEAD_BYTES = 64 * 1024
+# After a refusal that ends the connection, the client gets this time and these bytes to read it.
+# Closing at once would reset the connection of a client that still sends.
+_LINGER = (2.0, 10_000_000)
+_HANG_UP_INTERVAL_S = 0.02
 
 
 class Connection(HttpToolsProtocol):
-    """Closes itself if no request arrives in time, or if a head or an unread body does not end.
+    """Reads one request after the other, and closes itself if one does not arrive in time.
 
     While the application handles a request, the application's own limits apply. After an early
     answer, such as a 429, the connection reads the rest of the body up to a limit and drops it:
@@ -20,62 +38,167 @@ class Connection(HttpToolsProtocol):
     would reset the connection before they see the answer.
     """
 
-    def __init__(self, settings: Settings, **uvicorn_arguments: Any) -> None:  # noqa: ANN401
+    def __init__(self, app: FastAPI, settings: Settings, **uvicorn_arguments: Any) -> None:  # noqa: ANN401
         super().__init__(**uvicorn_arguments)
+        self._state = app.state
         # Each pair is a time in seconds and a size in bytes.
-        self._head_limits = (self.timeout_keep_alive, _MAX_HEAD_BYTES)
+        self._head_limits = (self.timeout_keep_alive, MAX_HEAD_BYTES)
         self._rest_limits = (settings.upload_timeout_s, settings.capacity_bytes)
-        self._bytes_left = math.inf
-        self._timer: TimerHandle | None = None
+        self._limits = Limits(self.loop, self.timeout_keep_alive_handler)
+        self._incoming = Incoming()
+        # The client has shut down its sending side.
+        self._half_closed = False
+        # The connection has refused a request and only waits until the client has read that.
+        self._lingering = False
+
+    @property
+    def _answering(self) -> bool:
+        """Whether a request waits for the end of its answer."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Set the limits for the first request's head, because a client has connected."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's type is narrower
-        self._set_limits(*self._head_limits)
+        self._limits.set(*self._head_limits)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the limits, because the connection is closed."""
         super().connection_lost(exc)
-        self._set_limits()
+        self._limits.set()
 
     def data_received(self, data: bytes) -> None:
-        """Pass `data` on to uvicorn, and close the connection if the size limit is exceeded."""
-        self._bytes_left -= len(data)
-        super().data_received(data)
-        if self._bytes_left < 0:
-            self.transport.close()
+        """Read on with `data`, and close the connection if a limit is exceeded."""
+        self._unset_keepalive_if_required()
+        self._limits.count(len(data))
+        if not self._lingering:
+            self._incoming.add(data)
+            self._read_on()
+        self._limits.enforce()
 
-    def on_message_begin(self) -> None:
-        """Set the limits for the head anew, because its first byte has arrived."""
-        super().on_message_begin()
-        self._set_limits(*self._head_limits)
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn always closes
+        """Return whether a whole request is still to be answered; otherwise close the connection.
 
-    def on_headers_complete(self) -> None:
-        """Remove the limits, because the application's own limits apply now."""
-        super().on_headers_complete()
-        self._set_limits()
+        Some clients and proxies shut down their sending side after the request.
+        """
+        # The last answer may have ended just now, and another whole request may follow it.
+        self._read_on()
+        self._half_closed = True
+        if not self._answering or self._incoming.in_body:
+            return False
+        if self.scope["http_version"] == "1.1" and not self.cycle.response_started:
+            # A half-closed client skips this response. The kernel of a client that has closed its
+            # socket answers with a reset.
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._watch_for_reset()
+        return True
 
     def on_message_complete(self) -> None:
         """Set the limits for the next head if this request was answered before its body ended."""
         super().on_message_complete()
         if self.cycle.response_complete:
-            self._set_limits(*self._head_limits)
+            self._limits.set(*self._head_limits)
 
     def on_response_complete(self) -> None:
         """Set the limits for the rest of the answered request, or else for the next head."""
         super().on_response_complete()
-        # If the client has sent another request meanwhile, `cycle` is that request, unanswered.
-        if self.cycle.response_complete:
-            limits = self._rest_limits if self.cycle.more_body else self._head_limits
-            self._set_limits(*limits)
+        limits = self._rest_limits if self._incoming.in_body else self._head_limits
+        self._limits.set(*limits)
+        # The client may have sent its next request already.
+        self.loop.call_soon(self._read_on)
 
-    def _set_limits(self, seconds: float | None = None, size: float = math.inf) -> None:
-        """Close the connection after `seconds` or `size` bytes, unless new limits are set before.
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Refuse a request that our checks have passed, but not uvicorn's parser."""
+        self._refuse(MalformedRequest())
 
-        Without arguments there is no limit.
+    def _read_on(self) -> None:
+        """Read what has arrived, up to the end of a request that is not answered yet."""
+        try:
+            while self._incoming.unread and self._may_read() and self._read_next():
+                pass
+        except MalformedRequest as error:
+            (self._give_up_body if self._incoming.in_body else self._refuse)(error)
+        if self._half_closed and (self._incoming.in_body or not self._answering):
+            self.transport.close()
+
+    def _may_read(self) -> bool:
+        if self.transport.is_closing() or self._lingering:
+            return False
+        if self._answering and not self._incoming.in_body:
+            if len(self._incoming.unread) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            return False
+        return True
+
+    def _read_next(self) -> bool:
+        """Read a head or a piece of a body, and return whether there may be more to read."""
+        if self._incoming.in_body:
+            self._pass_on(self._incoming.body())
+            return True
+        begun = self._incoming.in_head
+        head = self._incoming.head()
+        if head:
+            self._begin(head)
+        elif self._incoming.too_long:
+            self.transport.close()
+        elif self._incoming.in_head and not begun:
+            # The first byte of a head has arrived, so its time begins.
+            self._limits.set(*self._head_limits)
+        return head is not None
+
+    def _begin(self, head: Head) -> None:
+        """Give a request's head to uvicorn, and remove the limits: the application's apply now."""
+        self._limits.set()
+        self.parser = httptools.HttpRequestParser(self)
+        super().data_received(head.data)
+
+    def _pass_on(self, piece: bytes) -> None:
+        """Give a piece of a body to uvicorn."""
+        if piece:
+            self.on_body(piece)
+        if not self._incoming.in_body:
+            self.on_message_complete()
+
+    def _watch_for_reset(self) -> None:
+        """Close the connection when its client turns out to be gone."""
+        if self.transport.is_closing():
+            return
+        # After the client's end, the event loop does not read any more, so it sees no reset.
+        channel = self.transport.get_extra_info("socket")
+        if channel.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self.loop.call_later(_HANG_UP_INTERVAL_S, self._watch_for_reset)
+
+    def _refuse(self, error: MalformedRequest) -> None:
+        """Answer a malformed request with 400, and end the connection.
+
+        Nobody knows where the next request would begin.
         """
-        self._bytes_left = size
-        if self._timer:
-            self._timer.cancel()
-        close = self.timeout_keep_alive_handler
-        self._timer = None if seconds is None else self.loop.call_later(seconds, close)
+        request_id = uuid4().hex
+        headers = self.server_state.default_headers
+        self.transport.write(refusal(error, request_id, headers, close=True))
+        self._record(error, request_id)
+        self._end()
+
+    def _give_up_body(self, error: MalformedRequest) -> None:
+        """End a request whose body turns out to be malformed."""
+        if self.cycle.response_started:
+            self._end()
+            return
+        self._refuse(error)
+        # The application sees a client that has closed its connection.
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+
+    def _end(self) -> None:
+        """Send no more, and drop what the client still sends, until it closes the connection."""
+        self._lingering = True
+        self._limits.set(*_LINGER)
+        self.transport.write_eof()
+
+    def _record(self, error: MalformedRequest, request_id: str) -> None:
+        client = self.client[0] if self.client else None
+        access = Access("-", "-", UNMATCHED, error.status, error.code, 0.0, client)
+        service: Service = self._state.service
+        count_access(access, service.metrics)
+        log_access(access, {"request_id": request_id, "detail": str(error)})

@@ -57,15 +57,18 @@ class Head:
         return self.version == b"1.1" and b"close" not in (option.strip() for option in options)
 
 
-def check_beginning(data: bytes | bytearray, position: int) -> None:
+def check_beginning(data: bytes, position: int) -> None:
     """Check the bytes of a head that is not complete yet, from `position` on.
 
-    Without this check, a client that ends its lines with LF alone would wait for an answer.
+    Without this check, a client that ends its lines with LF alone, or that speaks TLS, would wait
+    for an answer.
 
     Raises:
-        MalformedRequest: a line ends with CR or LF alone.
+        MalformedRequest: a line ends with CR or LF alone, or the head begins with another protocol.
     """
-    if _LONE.search(data, position):
+    if not position and not re.match(_TOKEN, data):
+        raise MalformedRequest("The connection does not begin with a request in plain HTTP/1.1")
+    if _LONE.search(data, max(0, position - 1)):
         raise MalformedRequest("A line of the request's head does not end with CR and LF")
 
 
@@ -75,7 +78,7 @@ def check_head(data: bytes) -> Head:
     Raises:
         MalformedRequest: RFC 9112 forbids the head, or lets two readers see two different bodies.
     """
-    check_beginning(data, 0)
+    check_beginning(data, position=0)
     first, _, rest = data.partition(b"\r\n")
     line = _REQUEST_LINE.fullmatch(first)
     if not line:

@@ -48,12 +48,14 @@ class DrainingServer(uvicorn.Server):
             app,
             settings.host,
             settings.port,
-            http=partial(Connection, settings),  # type: ignore[arg-type]  # uvicorn only calls it
+            http=partial(Connection, app, settings),  # type: ignore[arg-type]  # uvicorn only calls it
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="none",
+            # A request's task must not inherit the span of the request before it.
+            reset_contextvars=True,
             # uvicorn declares an int, but passes it to asyncio.wait_for, which accepts a float.
             timeout_graceful_shutdown=settings.drain_timeout_s,  # type: ignore[arg-type]
         )

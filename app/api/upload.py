@@ -9,6 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from app.api.preamble import boundary_of, without_preamble
 from app.errors import (
     ClientClosed,
     EmptyFile,
@@ -60,7 +61,8 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
         ServiceError: the body is not a form with one file, it is too large or too slow, or the
             client has closed the connection.
     """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
         raise MissingFile(
             "The request has no multipart/form-data body; send the photo in its field 'file'"
         )
@@ -68,6 +70,8 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
         raise MalformedBody("The body is compressed; send it without Content-Encoding")
     max_bytes = settings.max_body_bytes
     pieces = _limited(request, max_bytes, count)
+    if boundary := boundary_of(content_type):
+        pieces = without_preamble(pieces, boundary)
     parser = _InMemory(
         request.headers,
         pieces,
