@@ -77,8 +77,13 @@ class RunningServer:
 
     def workers(self) -> list[int]:
         """Return the process ids of the server's workers."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split() if b"spawn_main" in cmdline(int(pid))]
+        return [pid for pid in children(self.process.pid) if b"spawn_main" in cmdline(pid)]
+
+    def decoders(self) -> list[int]:
+        """Return the process ids of the decoders, which are children of the forkserver."""
+        own = children(self.process.pid)
+        forkservers = [pid for pid in own if b"forkserver" in cmdline(pid)]
+        return [pid for forkserver in forkservers for pid in children(forkserver)]
 
     def kill_workers(self) -> None:
         """Kill workers until none serves. The pool starts new workers meanwhile."""
@@ -107,6 +112,16 @@ class RunningServer:
         until(found)
         (line,) = found()
         return line
+
+
+def children(pid: int) -> list[int]:
+    """Return the process ids of a process's children; none if it has ended."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except OSError:
+        return []
 
 
 def cmdline(pid: int) -> bytes:

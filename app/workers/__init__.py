@@ -1,1 +1,1 @@
-"""The processes that own the model: started, fed, watched, replaced."""
+"""The processes that decode and that own the model: started, fed, watched, replaced."""

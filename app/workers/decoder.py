@@ -96,6 +96,16 @@ class Decoder:
         with suppress(OSError):  # the end of the pipe will be read as well
             self.process.connection.send_bytes(json.dumps([len(upload), slot.index]).encode())
 
+    async def ended(self) -> int:
+        """Wait for the end of the lost process, free the upload's memory, return the exit code.
+
+        This object and its process refer to each other. If the garbage collector had to find that
+        out, shared memory and its descriptors would pile up for minutes.
+        """
+        code = await self.process.ended()
+        del self._upload
+        return code
+
     def yield_to_others(self) -> None:
         """Go on with the present upload at the lowest priority."""
         self.slow = True

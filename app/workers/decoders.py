@@ -167,7 +167,7 @@ class DecoderPool:
 
     async def _reap(self, decoder: Decoder, upload: Upload | None) -> None:
         """Wait for the end of a lost process; then its slot may be used again."""
-        code = await decoder.process.ended()
+        code = await decoder.ended()
         reason = "time" if code == -signal.SIGPROF else decoder.process.lost_by
         if not self._stopping:
             self._metrics.decoder_restarts.labels(reason).inc()

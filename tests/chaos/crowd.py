@@ -67,10 +67,13 @@ def settled(server: RunningServer) -> bool:
     health = server.health()
     commands = list(children(server.process.pid))
     workers = sum("spawn_main" in command for command in commands)
+    # The decoders are forks of the forkserver, and so its children.
     trackers = sum("resource_tracker" in command for command in commands)
+    forkservers = sum("forkserver" in command for command in commands)
     return (
         (health["workers_up"], health["in_flight"], workers) == (2, 0, 2)
         and trackers <= 1
+        and forkservers <= 1
         # A zombie is one of the commands, but its command line is empty.
-        and len(commands) == workers + trackers
+        and len(commands) == workers + trackers + forkservers
     )

