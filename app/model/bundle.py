@@ -84,6 +84,7 @@ class Bundle:
 def _highest(scores: npt.NDArray[np.float32], count: int) -> list[int]:
     """Return the indices of the `count` highest scores (classes,), of equal ones the first."""
     # Sorting only what may be among them takes a quarter of the time for 1000 classes.
+    count = min(count, len(scores))
     least = np.partition(scores, -count)[-count]
     likely = np.flatnonzero(scores >= least)
     order = np.argsort(-scores[likely], kind="stable")[:count]
