@@ -98,13 +98,13 @@ class Settings(BaseSettings):
     )
     capacity: Count | None = Field(
         None,
-        description="Photos to admit at the same time; more get 429; "
+        description="Photos inside at the same time; more wait at the door; "
         "by default 32 for each worker, on GPU 256",
     )
     longest_wait_s: Seconds = Field(
-        0.7,
-        description="Admit only as many photos as can be answered within this time, "
-        "but never fewer than half of CLASSIFIER_CAPACITY",
+        0.8,
+        description="Let a photo in only if it can be answered within this time; it waits for its "
+        "turn, and gets 429 when the time is over",
     )
     capacity_bytes: int = Field(
         100_000_000,

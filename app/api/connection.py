@@ -5,7 +5,9 @@ become a request, whatever a head says.
 """
 
 import socket
-from asyncio import BaseTransport
+import time
+from asyncio import BaseTransport, Future
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +16,14 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.access import UNMATCHED, Access, count_access, log_access
+from app.api.access import UNMATCHED, Access, count_access, log_access, request_id_of
+from app.api.entrance import Entrance
 from app.api.framing import Head
 from app.api.incoming import MAX_HEAD_BYTES, Incoming
 from app.api.limits import Limits
 from app.api.refusals import refusal
-from app.errors import MalformedRequest
+from app.errors import MalformedRequest, ServiceError
+from app.serving.admission import Turn
 from app.serving.service import Service
 from app.settings import Settings
 
@@ -36,11 +40,21 @@ class Connection(HttpToolsProtocol):
     answer, such as a 429, the connection reads the rest of the body up to a limit and drops it:
     many clients read the answer only after they have sent the whole body, and closing at once
     would reset the connection before they see the answer.
+
+    A photo waits at the door first, and its body unread; a photo that is refused there never
+    reaches the application.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, **uvicorn_arguments: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        app: FastAPI,
+        entrance: Entrance,
+        settings: Settings,
+        **uvicorn_arguments: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(**uvicorn_arguments)
         self._state = app.state
+        self._entrance = entrance
         # Each pair is a time in seconds and a size in bytes.
         self._head_limits = (self.timeout_keep_alive, MAX_HEAD_BYTES)
         self._rest_limits = (settings.upload_timeout_s, settings.capacity_bytes)
@@ -48,6 +62,10 @@ class Connection(HttpToolsProtocol):
         self._incoming = Incoming()
         # The client has shut down its sending side.
         self._half_closed = False
+        # The turn of the request that waits at the door.
+        self._waiting: Future[Turn] | None = None
+        # The body that arrives now belongs to a request that was refused at the door.
+        self._dropping = False
         # The connection has refused a request and only waits until the client has read that.
         self._lingering = False
 
@@ -62,9 +80,11 @@ class Connection(HttpToolsProtocol):
         self._limits.set(*self._head_limits)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Remove the limits, because the connection is closed."""
+        """Remove the limits, and leave the door, because the connection is closed."""
         super().connection_lost(exc)
         self._limits.set()
+        if self._waiting:
+            self._waiting.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Read on with `data`, and close the connection if a limit is exceeded."""
@@ -83,6 +103,8 @@ class Connection(HttpToolsProtocol):
         # The last answer may have ended just now, and another whole request may follow it.
         self._read_on()
         self._half_closed = True
+        if self._waiting:
+            return True
         if not self._answering or self._incoming.in_body:
             return False
         if self.scope["http_version"] == "1.1" and not self.cycle.response_started:
@@ -106,6 +128,11 @@ class Connection(HttpToolsProtocol):
         # The client may have sent its next request already.
         self.loop.call_soon(self._read_on)
 
+    def shutdown(self) -> None:
+        """Close the connection when its last request is answered, even if it waits at the door."""
+        if not self._waiting:
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Refuse a request that our checks have passed, but not uvicorn's parser."""
         self._refuse(MalformedRequest())
@@ -117,11 +144,13 @@ class Connection(HttpToolsProtocol):
                 pass
         except MalformedRequest as error:
             (self._give_up_body if self._incoming.in_body else self._refuse)(error)
+        if self._waiting:
+            return
         if self._half_closed and (self._incoming.in_body or not self._answering):
             self.transport.close()
 
     def _may_read(self) -> bool:
-        if self.transport.is_closing() or self._lingering:
+        if self.transport.is_closing() or self._lingering or self._waiting:
             return False
         if self._answering and not self._incoming.in_body:
             if len(self._incoming.unread) > HIGH_WATER_LIMIT:
@@ -146,13 +175,65 @@ class Connection(HttpToolsProtocol):
         return head is not None
 
     def _begin(self, head: Head) -> None:
-        """Give a request's head to uvicorn, and remove the limits: the application's apply now."""
+        """Begin with a request. Its limits end here: the door and the application have their own.
+
+        A photo's turn may come now or later.
+        """
         self._limits.set()
+        if not self._entrance.guards(head):
+            self._start(head)
+            return
+        started = time.perf_counter()
+        try:
+            turn = self._entrance.ask(head)
+        except ServiceError as error:
+            self._turn_away(head, error, started)
+            return
+        if turn.done():
+            self._start(head, turn.result())
+        else:
+            self.flow.pause_reading()
+            self._waiting = turn
+            turn.add_done_callback(partial(self._on_turn, head, started))
+
+    def _on_turn(self, head: Head, started: float, turn: Future[Turn]) -> None:
+        """Go on with a request that has waited at the door."""
+        self._waiting = None
+        if turn.cancelled():
+            return
+        self.flow.resume_reading()
+        error = turn.exception()
+        if isinstance(error, ServiceError):
+            self._turn_away(head, error, started)
+        else:
+            self._start(head, turn.result())
+        self._read_on()
+
+    def _start(self, head: Head, turn: Turn | None = None) -> None:
+        """Give a request's head to uvicorn, which starts the application with it."""
+        self.app_state = {"turn": turn} if turn else {}
         self.parser = httptools.HttpRequestParser(self)
         super().data_received(head.data)
 
+    def _turn_away(self, head: Head, error: ServiceError, started: float) -> None:
+        """Refuse a request at the door. Its body is dropped as it arrives."""
+        close = not head.persistent or self._entrance.draining
+        request_id = request_id_of(head.value(b"x-request-id").decode("latin-1"))
+        self.transport.write(refusal(error, request_id, self.server_state.default_headers, close))
+        self._entrance.record(error, started)
+        if close:
+            self._end()
+            return
+        self._dropping = self._incoming.in_body
+        self._limits.set(*(self._rest_limits if self._dropping else self._head_limits))
+
     def _pass_on(self, piece: bytes) -> None:
-        """Give a piece of a body to uvicorn."""
+        """Give a piece of a body to uvicorn, or drop it."""
+        if self._dropping:
+            self._dropping = self._incoming.in_body
+            if not self._dropping:
+                self._limits.set(*self._head_limits)
+            return
         if piece:
             self.on_body(piece)
         if not self._incoming.in_body:
@@ -182,7 +263,7 @@ class Connection(HttpToolsProtocol):
 
     def _give_up_body(self, error: MalformedRequest) -> None:
         """End a request whose body turns out to be malformed."""
-        if self.cycle.response_started:
+        if self._dropping or self.cycle.response_started:
             self._end()
             return
         self._refuse(error)

@@ -47,8 +47,13 @@ async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(
     _check(given, (service.settings.admin_key,))
 
 
+def is_known(token: bytes, keys: Iterable[SecretStr]) -> bool:
+    """Return whether `token` is one of the keys, in a time that tells nothing about them."""
+    return any(secrets.compare_digest(token, key.get_secret_value().encode()) for key in keys)
+
+
 def _check(given: _Credentials, keys: Iterable[SecretStr]) -> None:
     # Starlette decodes a header as Latin-1, so this restores the bytes that the client has sent.
     token = given.credentials.encode("latin-1") if given else b""
-    if not any(secrets.compare_digest(token, key.get_secret_value().encode()) for key in keys):
+    if not is_known(token, keys):
         raise Unauthorized

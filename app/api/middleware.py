@@ -33,6 +33,8 @@ class Observe:
         started = time.perf_counter()
         request = Request(scope, receive)
         service: Service = request.app.state.service
+        if turn := getattr(request.state, "turn", None):
+            started -= turn.waited_s
         request.state.request_id = request_id_of(request.headers.get("X-Request-ID", ""))
         ids = {"request_id": request.state.request_id, **trace_ids(request.headers)}
         status: int | None = None

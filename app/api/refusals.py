@@ -1,10 +1,14 @@
 """Refusals as bytes: for requests that the connection answers itself, without the application."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from http import HTTPStatus
 
 from app.api.problems import MEDIA_TYPE, problem_of
 from app.errors import ServiceError
+
+# Where the id of the request goes. It is as long as the id that the server makes.
+_ID = "-" * 32
 
 
 def refusal(
@@ -18,18 +22,31 @@ def refusal(
         headers: headers that every response of the server has, such as the date.
         close: whether the server closes the connection after the response.
     """
-    body = problem_of(error, request_id).model_dump_json().encode()
+    retry_after_s = -1 if error.retry_after_s is None else error.retry_after_s
+    head, body = _template(type(error), str(error), retry_after_s, close)
+    answer_id = request_id.encode()
+    length = len(body) - len(_ID) + len(answer_id)
+    fields = b"".join(b"\r\n" + name + b": " + value for name, value in headers)
+    return (
+        (head % (length, answer_id)) + fields + b"\r\n\r\n" + body.replace(_ID.encode(), answer_id)
+    )
+
+
+@lru_cache(maxsize=64)
+def _template(
+    kind: Callable[[str], ServiceError], detail: str, retry_after_s: int, close: bool
+) -> tuple[bytes, bytes]:
+    """Return the head, with places for the body's length and the id, and the body with `_ID`."""
+    error = kind(detail)
     lines = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
         f"content-type: {MEDIA_TYPE}",
-        f"content-length: {len(body)}",
-        f"x-request-id: {request_id}",
+        "content-length: %d",
+        "x-request-id: %b",
     ]
-    if error.retry_after_s is not None:
-        lines.append(f"retry-after: {error.retry_after_s}")
+    if retry_after_s >= 0:
+        lines.append(f"retry-after: {retry_after_s}")
     if close:
         lines.append("connection: close")
-    head = "\r\n".join(lines).encode()
-    for name, value in headers:
-        head += b"\r\n" + name + b": " + value
-    return head + b"\r\n\r\n" + body
+    body = problem_of(error, _ID).model_dump_json()
+    return "\r\n".join(lines).encode(), body.encode()

@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.connection import Connection
+from app.api.entrance import Entrance
 from app.api.ports import local_url, refusal
 from app.errors import ServiceError, StartupError
 from app.serving.service import Service
@@ -48,7 +49,7 @@ class DrainingServer(uvicorn.Server):
             app,
             settings.host,
             settings.port,
-            http=partial(Connection, app, settings),  # type: ignore[arg-type]  # uvicorn only calls it
+            http=partial(Connection, app, Entrance(app.state, settings), settings),  # type: ignore[arg-type]  # uvicorn only calls it
             log_config=None,
             access_log=False,
             server_header=False,

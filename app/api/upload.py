@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -19,6 +19,7 @@ from app.errors import (
     MissingFile,
     UploadTimeout,
 )
+from app.serving.admission import Upload
 from app.settings import Settings
 
 _MAX_PARTS = 16
@@ -36,26 +37,24 @@ class _InMemory(MultiPartParser):
     _charset = property(lambda _: "utf-8", lambda *_: None)
 
 
-def announced_bytes(request: Request, settings: Settings) -> int:
-    """Return the bytes that the client announces for the body, or 0 if it announces none.
+def check_announced(request: Request, settings: Settings) -> None:
+    """Check the length that the client announces for the body, if it announces one.
 
     Raises:
         FileTooLarge: the announced length is above the limit.
     """
     announced = request.headers.get("content-length", "")
-    size = int(announced) if announced.isdecimal() else 0
-    if size > settings.max_body_bytes:
+    if announced.isdecimal() and int(announced) > settings.max_body_bytes:
         raise FileTooLarge
-    return size
 
 
-async def read_photo(request: Request, settings: Settings, count: Callable[[int], None]) -> bytes:
+async def read_photo(request: Request, settings: Settings, upload: Upload) -> bytes:
     """Read the body and return the bytes of the file in its field `file`.
 
     Args:
         request: the request; its body is unread.
         settings: the settings with the limits.
-        count: a function that is called with the length of each piece of the body.
+        upload: counts the bytes of the body, and may end the upload if it is slow.
 
     Raises:
         ServiceError: the body is not a form with one file, it is too large or too slow, or the
@@ -69,7 +68,7 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedBody("The body is compressed; send it without Content-Encoding")
     max_bytes = settings.max_body_bytes
-    pieces = _limited(request, max_bytes, count)
+    pieces = _limited(request, max_bytes, upload)
     if boundary := boundary_of(content_type):
         pieces = without_preamble(pieces, boundary)
     parser = _InMemory(
@@ -80,7 +79,7 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
         max_part_size=max_bytes,
     )
     try:
-        async with asyncio.timeout(settings.upload_timeout_s):
+        async with asyncio.timeout(settings.upload_timeout_s) as upload.timeout:
             form = await parser.parse()
     except TimeoutError:
         raise UploadTimeout from None
@@ -88,6 +87,8 @@ async def read_photo(request: Request, settings: Settings, count: Callable[[int]
         raise MalformedBody from None
     except ClientDisconnect:
         raise ClientClosed from None
+    finally:
+        upload.timeout = None
     try:
         return await _file(form.getlist("file"), settings.max_upload_bytes)
     finally:
@@ -113,13 +114,11 @@ async def _file(fields: Sequence[UploadFile | str], max_bytes: int) -> bytes:
     return await field.read()
 
 
-async def _limited(
-    request: Request, max_bytes: int, count: Callable[[int], None]
-) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, max_bytes: int, upload: Upload) -> AsyncGenerator[bytes, None]:
     size = 0
     async for piece in request.stream():
         size += len(piece)
         if size > max_bytes:
             raise FileTooLarge
-        count(len(piece))
+        upload.add(len(piece))
         yield piece

@@ -1,20 +1,76 @@
 """Admission control: how many photos, and how many bytes of uploads, the server takes at once."""
 
-import math
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from app.errors import DeadlineUnreachable, NotReady, Overloaded
+from app.errors import NotReady, Overloaded
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
+# However slow the machine seems, this share of the places stays in use. With fewer photos inside,
+# workers would wait for decoders, and a wrong estimate of the throughput would never be corrected.
+_LEAST_SHARE = 8
+# Slow uploads give way only while the bytes are short, and only after this time.
+_SLOW_UPLOAD_S = 1.0
+
+
+class Turn:
+    """The right of one request to send its photo and to get a permit for it.
+
+    It ends when the photo gets its permit, when the request ends, or when the upload takes long:
+    whoever sends slowly must not keep others out.
+
+    Attributes:
+        size: bytes of the upload, as announced; 0 if the client announces none.
+        waited_s: seconds that the request waited for its turn.
+        alive: whether the turn has not ended.
+    """
+
+    def __init__(self, size: int, waited_s: float, on_end: Callable[["Turn"], None]) -> None:
+        self.size = size
+        self.waited_s = waited_s
+        self.alive = True
+        self._on_end = on_end
+
+    def end(self) -> None:
+        """Make room for another request. A second call does nothing."""
+        if self.alive:
+            self.alive = False
+            self._on_end(self)
+
+
+class Upload:
+    """The bytes of one upload while they arrive, and until its answer.
+
+    Attributes:
+        timeout: the time that the upload may take; set while the body is read.
+    """
+
+    def __init__(self, admission: "Admission", started: float) -> None:
+        self.started = started
+        self.size = 0
+        self.timeout: asyncio.Timeout | None = None
+        self._admission = admission
+
+    def add(self, size: int) -> None:
+        """Count `size` more bytes.
+
+        Raises:
+            Overloaded: all uploads together have too many bytes.
+        """
+        self.size += size
+        self._admission.count(size)
+
 
 class Admission:
-    """Gives out permits for photos, and refuses at once a photo that would wait in vain.
+    """Counts photos and bytes, and gives out permits.
 
     Attributes:
         in_flight: photos that hold a permit, from the end of the upload to the answer.
+        arriving: requests whose turn it is, and whose photo has no permit yet.
         bytes_held: bytes of all uploads, including uploads that are still arriving.
+        on_room: called when there may be room for another photo.
     """
 
     def __init__(
@@ -25,7 +81,11 @@ class Admission:
         metrics: Metrics,
     ) -> None:
         self.in_flight = 0
+        self.arriving = 0
         self.bytes_held = 0
+        self.on_room: Callable[[], None] = lambda: None
+        self._announced = 0
+        self._uploads: dict[Upload, None] = {}
         self._failing = failing
         # The throughput is in photos/s; it is 0 while it is unknown.
         self._throughput = throughput
@@ -39,72 +99,95 @@ class Admission:
 
     @property
     def capacity(self) -> int:
-        """Permits that exist now: fewer than the maximum on a slow machine, but at least half."""
-        answered_in_time = self._throughput() * self._longest_wait_s or self._max_permits
-        return min(self._max_permits, max((self._max_permits + 1) // 2, int(answered_in_time)))
+        """Permits that exist now.
 
-    def check(self, time_allowed_s: float = math.inf, size: int = 0) -> None:
-        """Refuse a photo if there is no permit, no memory, no worker or not enough time for it.
+        The photos inside take half of the longest wait, so that the other half is left for those
+        who wait at the door.
+        """
+        in_time = int(self._throughput() * self._longest_wait_s / 2) or self._max_permits
+        return min(self._max_permits, max(-(-self._max_permits // _LEAST_SHARE), in_time))
+
+    def room_for(self, size: int) -> bool:
+        """Return whether a request with an upload of `size` bytes may have its turn."""
+        bytes_free = self._capacity_bytes - self.bytes_held - self._announced
+        return self.in_flight + self.arriving < self.capacity and size <= bytes_free
+
+    def seconds_for(self, photos: int) -> float:
+        """Return how long the service takes for `photos` and those inside; 0 while unknown."""
+        rate = self._throughput()
+        return (self.in_flight + self.arriving + photos) / rate if rate else 0.0
+
+    def begin_turn(self, size: int, waited_s: float) -> Turn:
+        """Return a turn for an upload of `size` bytes."""
+        self.arriving += 1
+        self._announced += size
+        return Turn(size, waited_s, self._end_turn)
+
+    def check(self) -> None:
+        """Refuse a photo if nobody could classify it.
 
         The pool replaces a lost worker within seconds, and photos that arrive meanwhile wait.
         Photos are refused for want of a worker only if new workers repeatedly fail to start.
 
-        Args:
-            time_allowed_s: seconds that the client waits.
-            size: bytes of the upload; 0 if the client does not announce them.
-
         Raises:
             NotReady: no worker is left, and new ones repeatedly fail to start.
-            Overloaded: all permits are taken, or all uploads together have too many bytes.
-            DeadlineUnreachable: the predicted wait is longer than `time_allowed_s`.
         """
         if self._failing():
             raise NotReady
-        wait_s = self._predicted_wait_s()
-        retry_after_s = max(1, math.ceil(wait_s))
-        if self.in_flight >= self.capacity or self.bytes_held + size > self._capacity_bytes:
-            raise Overloaded(retry_after_s=retry_after_s)
-        if wait_s > time_allowed_s:
-            raise DeadlineUnreachable(retry_after_s=retry_after_s)
 
     @contextmanager
-    def admit(self, time_allowed_s: float = math.inf) -> Iterator[None]:
-        """Hold a permit until the block ends. The errors are those of `check`."""
-        self.check(time_allowed_s)
+    def admit(self, turn: Turn) -> Iterator[None]:
+        """Turn a turn into a permit, and hold it until the block ends."""
         self.in_flight += 1
+        turn.end()
         try:
             yield
         finally:
             self.in_flight -= 1
+            self.on_room()
 
     @contextmanager
-    def hold(
-        self, time_allowed_s: float = math.inf, announced: int = 0
-    ) -> Iterator[Callable[[int], None]]:
-        """Check as `check` does, then count an upload's bytes while they arrive.
+    def hold(self, turn: Turn | None = None) -> Iterator[Upload]:
+        """Hold the bytes of an upload until the block ends; its owner counts them as they come.
 
-        The photo still has to be admitted after its upload, because it takes a permit only then:
-        a slow upload must not keep other photos out.
+        The turn of the request ends with the block, too.
 
-        Yields:
-            A function to call with the length of each piece of the body. The bytes count until the
-            block ends. The function raises Overloaded if all uploads together have too many bytes.
+        Raises:
+            NotReady: as `check` says.
         """
-        self.check(time_allowed_s, announced)
-        held = 0
-
-        def add(size: int) -> None:
-            nonlocal held
-            held += size
-            self.bytes_held += size
-            if self.bytes_held > self._capacity_bytes:
-                raise Overloaded(retry_after_s=max(1, math.ceil(self._predicted_wait_s())))
-
+        self.check()
+        upload = Upload(self, asyncio.get_running_loop().time())
+        self._uploads[upload] = None
         try:
-            yield add
+            yield upload
         finally:
-            self.bytes_held -= held
+            self._uploads.pop(upload, None)
+            self.bytes_held -= upload.size
+            if turn:
+                turn.end()
+            self.on_room()
 
-    def _predicted_wait_s(self) -> float:
-        rate = self._throughput()
-        return self.in_flight / rate if rate else 0.0
+    def count(self, size: int) -> None:
+        """Count bytes that have arrived.
+
+        Raises:
+            Overloaded: all uploads together have too many bytes.
+        """
+        self.bytes_held += size
+        if self.bytes_held > self._capacity_bytes and not self._end_slow_upload():
+            raise Overloaded(retry_after_s=1)
+
+    def _end_slow_upload(self) -> bool:
+        """End the upload that has been arriving for longest, and return whether it was slow."""
+        latest = asyncio.get_running_loop().time() - _SLOW_UPLOAD_S
+        for upload in self._uploads:
+            if upload.timeout and upload.started < latest:
+                del self._uploads[upload]
+                upload.timeout.reschedule(latest)
+                return True
+        return False
+
+    def _end_turn(self, turn: Turn) -> None:
+        self.arriving -= 1
+        self._announced -= turn.size
+        self.on_room()

@@ -21,8 +21,9 @@ from app.errors import (
     StartupError,
 )
 from app.model.bundle import Bundle, Prediction, load_bundle
-from app.serving.admission import Admission
+from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
+from app.serving.door import Door
 from app.serving.running_model import RunningModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -70,6 +71,7 @@ class Service:
         self.draining = False
         self.running: RunningModel
         self.admission = Admission(lambda: self.failing, lambda: self.throughput, settings, metrics)
+        self.door = Door(self.admission, settings, metrics)
         self._pool_factory = pool_factory
         self._tracer = tracer
         self._reloading = asyncio.Lock()
@@ -172,6 +174,7 @@ class Service:
         top_k: int | None,
         time_allowed_s: float,
         gone: asyncio.Future[None],
+        turn: Turn | None = None,
     ) -> Classified:
         """Return the classes that a photo most likely shows.
 
@@ -180,17 +183,21 @@ class Service:
             top_k: how many classes to return; None means five.
             time_allowed_s: seconds that the client waits; the service's deadline applies as well.
             gone: a future that is done when the client has closed the connection.
+            turn: the photo's turn; without one, or if it has ended, the photo waits for another.
 
         Raises:
             ServiceError: there is no answer; the subclass says why.
         """
         stages, started = Stages(self._tracer), time.perf_counter()
+        time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
+        deadline = asyncio.get_running_loop().time() + time_allowed_s
+        if turn is None or not turn.alive:
+            place = self.door.ask(time_allowed_s=time_allowed_s, read=True)
+            turn = await _first(place, gone, deadline)
         # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
         running = self.running
         count = _count(top_k, running.pool.classes)
-        time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
-        with self.admission.admit(time_allowed_s), running.in_use(), running.slot() as slot:
-            deadline = asyncio.get_running_loop().time() + time_allowed_s
+        with self.admission.admit(turn), running.in_use(), running.slot() as slot:
             try:
                 photo = await _first(running.decoders.submit(data, slot), gone, deadline)
             finally:

@@ -77,6 +77,9 @@ class Metrics:
         self.in_flight = self._gauge(
             "in_flight", "Photos that hold a permit, from the end of the upload to the answer."
         )
+        self.waiting = self._gauge(
+            "waiting", "Requests that wait at the door, unread, for their turn."
+        )
         self.capacity = self._gauge(
             "capacity", "Permits: photos that may be in flight at the same time."
         )

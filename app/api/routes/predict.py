@@ -13,8 +13,9 @@ from app.api.dependencies import ServiceDep
 from app.api.keys import api_key
 from app.api.problems import documented
 from app.api.schemas import Classification, Model, Timings
-from app.api.upload import announced_bytes, read_photo
+from app.api.upload import check_announced, read_photo
 from app.images.decoding import UploadedImage
+from app.serving.admission import Turn
 from app.serving.service import Classified
 
 router = APIRouter(tags=["predict"])
@@ -89,12 +90,15 @@ async def predict(
     """Return the classes that the photo most likely shows, the likeliest first."""
     # Without the header, only the server's own deadline applies, which starts after the upload.
     time_allowed_s = math.inf if x_deadline_ms is None else x_deadline_ms / 1000
-    announced = announced_bytes(request, service.settings)
-    with service.admission.hold(time_allowed_s, announced) as count:
-        data = await read_photo(request, service.settings, count)
+    check_announced(request, service.settings)
+    turn: Turn | None = getattr(request.state, "turn", None)
+    if turn:
+        time_allowed_s -= turn.waited_s
+    with service.admission.hold(turn) as upload:
+        data = await read_photo(request, service.settings, upload)
         gone = asyncio.create_task(_hung_up(request))
         try:
-            classified = await service.classify(data, top_k, time_allowed_s, gone)
+            classified = await service.classify(data, top_k, time_allowed_s, gone, turn)
         finally:
             gone.cancel()
     answer = _answer(classified)

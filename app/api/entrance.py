@@ -1,0 +1,96 @@
+"""The way from a connection to the door: which requests have to wait, and how they are refused."""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter
+
+from starlette.datastructures import State
+
+from app.api.access import PREDICT, Access, count_access
+from app.api.framing import Head
+from app.api.keys import is_known
+from app.errors import ServiceError
+from app.serving.admission import Turn
+from app.serving.service import Service
+from app.settings import Settings
+
+log = logging.getLogger("app.access")
+
+_LOG_INTERVAL_S = 1.0
+_MAX_DEADLINE_MS = 3_600_000
+
+
+class Entrance:
+    """What all connections share: the door, and a record of those who are refused there."""
+
+    def __init__(self, state: State, settings: Settings) -> None:
+        self._state = state
+        self._keys = settings.api_keys
+        self._max_body_bytes = settings.max_body_bytes
+        self._unlogged: Counter[type[ServiceError]] = Counter()
+
+    @property
+    def _service(self) -> Service:
+        service: Service = self._state.service
+        return service
+
+    def guards(self, head: Head) -> bool:
+        """Return whether a request needs a turn.
+
+        The application refuses a request without a known key, or one that is too large, without
+        reading its body, so such a request need not wait.
+        """
+        return (
+            head.method == b"POST"
+            and head.target.partition(b"?")[0] == PREDICT.encode()
+            and (head.length or 0) <= self._max_body_bytes
+            and (not self._keys or is_known(_token(head), self._keys))
+        )
+
+    def ask(self, head: Head) -> asyncio.Future[Turn]:
+        """Return the turn of the request, in the future.
+
+        Raises:
+            ServiceError: the turn cannot come in time.
+        """
+        return self._service.door.ask(head.length or 0, _time_allowed_s(head))
+
+    def record(self, error: ServiceError, started: float) -> None:
+        """Count a refused request. The log gets one line for all refusals of a second."""
+        access = Access(
+            "POST", PREDICT, PREDICT, error.status, error.code, time.perf_counter() - started, None
+        )
+        count_access(access, self._service.metrics)
+        if not self._unlogged:
+            asyncio.get_running_loop().call_later(_LOG_INTERVAL_S, self._log)
+        self._unlogged[type(error)] += 1
+
+    @property
+    def draining(self) -> bool:
+        """Whether the shutdown has begun."""
+        return self._service.draining
+
+    def _log(self) -> None:
+        for error, count in self._unlogged.items():
+            log.info(
+                "%d requests refused at the door: %s",
+                count,
+                error.code,
+                extra={"status": error.status, "outcome": error.code, "count": count},
+            )
+        self._unlogged.clear()
+
+
+def _token(head: Head) -> bytes:
+    scheme, _, token = head.value(b"authorization").partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else b""
+
+
+def _time_allowed_s(head: Head) -> float:
+    """Return the seconds that the client waits. The application refuses a malformed number."""
+    given = head.value(b"x-deadline-ms")
+    if given.isdigit() and len(given) <= 7 and 0 < int(given) <= _MAX_DEADLINE_MS:
+        return int(given) / 1000
+    return math.inf

@@ -1,0 +1,130 @@
+"""The door: requests wait here, and their uploads unread, until it is their turn."""
+
+import asyncio
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from app.errors import DeadlineUnreachable, NotReady, Overloaded, ServiceError
+from app.serving.admission import Admission, Turn
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+
+# Each one that waits holds a connection and what the kernel has received of its upload.
+_MAX_WAITING = 512
+# An upload that takes longer than this loses its turn, and waits for another one when it is
+# complete.
+_TURN_S = 0.1
+
+
+@dataclass(eq=False)
+class _Waiting:
+    future: asyncio.Future[Turn]
+    size: int
+    since: float
+    latest: float
+
+
+class Door:
+    """Gives out turns, in the order of arrival.
+
+    Whoever cannot be answered in time any more is refused, but only when that time is over: a
+    client that sends again at once would otherwise take the time that answers need.
+
+    Attributes:
+        waiting: requests that wait for their turn.
+    """
+
+    def __init__(self, admission: Admission, settings: Settings, metrics: Metrics) -> None:
+        self.waiting = 0
+        self._admission = admission
+        self._longest_wait_s = settings.longest_wait_s
+        self._unread: deque[_Waiting] = deque()
+        self._read: deque[_Waiting] = deque()
+        admission.on_room = self._let_in
+        metrics.waiting.set_function(lambda: self.waiting)
+
+    def ask(
+        self, size: int = 0, time_allowed_s: float = math.inf, read: bool = False
+    ) -> asyncio.Future[Turn]:
+        """Return the future turn of a request. Cancelling it takes the request out of the line.
+
+        The future raises a ServiceError if the turn cannot come in time.
+
+        Args:
+            size: bytes of the upload; 0 if the client announces none.
+            time_allowed_s: seconds that the client waits.
+            read: whether the upload has arrived already. Those have precedence.
+
+        Raises:
+            NotReady: no worker is left, and new ones repeatedly fail to start.
+            DeadlineUnreachable: the predicted wait is longer than `time_allowed_s`.
+            Overloaded: too many others wait.
+        """
+        self._admission.check()
+        if self._admission.seconds_for(self.waiting) > time_allowed_s:
+            raise DeadlineUnreachable(retry_after_s=self._retry_after_s())
+        if self.waiting >= _MAX_WAITING:
+            raise Overloaded(retry_after_s=self._retry_after_s())
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Turn] = loop.create_future()
+        if self._next_line() or not self._admission.room_for(size):
+            self._queue(future, size, time_allowed_s, read)
+        else:
+            future.set_result(self._turn(size, 0.0))
+        return future
+
+    def _queue(
+        self, future: asyncio.Future[Turn], size: int, time_allowed_s: float, read: bool
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        patience_s = min(self._longest_wait_s, time_allowed_s)
+        waiting = _Waiting(future, size, since, since + patience_s)
+        late = time_allowed_s < self._longest_wait_s
+        timer = loop.call_later(patience_s, self._refuse, waiting, late)
+        self.waiting += 1
+
+        def leave(_: asyncio.Future[Turn]) -> None:
+            timer.cancel()
+            self.waiting -= 1
+
+        future.add_done_callback(leave)
+        (self._read if read else self._unread).append(waiting)
+
+    def _let_in(self) -> None:
+        """Give turns to those who are next while there is room. This function never awaits."""
+        while (line := self._next_line()) and self._admission.room_for(line[0].size):
+            waiting = line.popleft()
+            now = asyncio.get_running_loop().time()
+            # One who would be answered too late is left to the timer.
+            if now + self._admission.seconds_for(0) <= waiting.latest:
+                waiting.future.set_result(self._turn(waiting.size, now - waiting.since))
+
+    def _next_line(self) -> deque[_Waiting] | None:
+        for line in (self._read, self._unread):
+            while line and line[0].future.done():
+                line.popleft()
+            if line:
+                return line
+        return None
+
+    def _turn(self, size: int, waited_s: float) -> Turn:
+        turn = self._admission.begin_turn(size, waited_s)
+        asyncio.get_running_loop().call_later(_TURN_S, turn.end)
+        return turn
+
+    def _refuse(self, waiting: _Waiting, late: bool) -> None:
+        if not waiting.future.done():
+            waiting.future.set_exception(self._error(late))
+
+    def _error(self, late: bool) -> ServiceError:
+        try:
+            self._admission.check()
+        except NotReady as error:
+            return error
+        kind = DeadlineUnreachable if late else Overloaded
+        return kind(retry_after_s=self._retry_after_s())
+
+    def _retry_after_s(self) -> int:
+        return max(1, math.ceil(self._admission.seconds_for(self.waiting)))
