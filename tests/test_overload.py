@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,7 @@ CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
 def server(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("overload") / "log"
     settings = {"capacity": CAPACITY, "workers": 1, "max_batch_size": 2, "batch_timeout_s": 60}
-    # On a slow machine, a shorter time would leave fewer permits.
-    settings |= {"longest_wait_s": 3600}
+    settings |= {"longest_wait_s": 1, "deadline_s": 60}
     with RunningServer(small_bundle, log, **settings) as server:
         yield server
 
@@ -34,7 +34,7 @@ def outcome(answer: httpx.Response) -> tuple[int, str]:
 
 def test_a_burst_above_capacity_gets_answers_and_refusals_only(server: RunningServer) -> None:
     (worker,) = server.workers()
-    # The worker stops, so that all photos of the burst arrive before the first answer.
+    # The worker stops, so that the others wait at the door until their time is over.
     os.kill(worker, signal.SIGSTOP)
     with ThreadPoolExecutor(40) as clients:
         futures = [clients.submit(server.predict, CAT) for _ in range(40)]
@@ -78,6 +78,23 @@ def test_with_every_worker_stopped_callers_get_504_in_time(server: RunningServer
     assert server.health()["in_flight"] == 0
     until(lambda: server.predict(CAT).status_code == 200)
     assert server.workers() == [worker]
+
+
+def test_slow_uploads_keep_nobody_out(server: RunningServer) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n"
+    head += b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(100)
+        ]
+        for connection in slow:
+            connection.sendall(head + b"-")
+        for _ in range(20):
+            assert server.predict(CAT).status_code == 200
+            for connection in slow:
+                connection.sendall(b"-")
+    until(lambda: server.health()["in_flight_bytes"] == 0)
 
 
 def test_a_full_disk_for_logs_does_not_stop_it(small_bundle: Path) -> None:

@@ -1,6 +1,6 @@
 """Refusals as bytes: for requests that the connection answers itself, without the application."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -23,7 +23,8 @@ def refusal(
         close: whether the server closes the connection after the response.
     """
     retry_after_s = -1 if error.retry_after_s is None else error.retry_after_s
-    head, body = _template(type(error), str(error), retry_after_s, close)
+    # mypy believes that a class of exceptions has no hash.
+    head, body = _template(type(error), str(error), retry_after_s, close)  # type: ignore[arg-type]
     answer_id = request_id.encode()
     length = len(body) - len(_ID) + len(answer_id)
     fields = b"".join(b"\r\n" + name + b": " + value for name, value in headers)
@@ -34,7 +35,7 @@ def refusal(
 
 @lru_cache(maxsize=64)
 def _template(
-    kind: Callable[[str], ServiceError], detail: str, retry_after_s: int, close: bool
+    kind: type[ServiceError], detail: str, retry_after_s: int, close: bool
 ) -> tuple[bytes, bytes]:
     """Return the head, with places for the body's length and the id, and the body with `_ID`."""
     error = kind(detail)

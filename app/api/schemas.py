@@ -70,6 +70,7 @@ class Health(BaseModel):
         description="Milliseconds that a batch of each size takes, as measured at the start; empty "
         "if CLASSIFIER_MAX_BATCH_SIZE is set"
     )
+    waiting: int = Field(description="Requests that wait at the door for their turn")
     in_flight: int = Field(description="Photos that the server is working on now")
     capacity: int = Field(description="Photos that the server may work on at once now")
     in_flight_bytes: int = Field(description="Bytes of uploads that the server holds now")

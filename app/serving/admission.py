@@ -77,6 +77,7 @@ class Admission:
         self,
         failing: Callable[[], bool],
         throughput: Callable[[], float],
+        free_slots: Callable[[], int],
         settings: Settings,
         metrics: Metrics,
     ) -> None:
@@ -89,6 +90,8 @@ class Admission:
         self._failing = failing
         # The throughput is in photos/s; it is 0 while it is unknown.
         self._throughput = throughput
+        # A photo that nobody waits for any more has no permit, but may still be decoded.
+        self._free_slots = free_slots
         self._max_permits = settings.places
         self._longest_wait_s = settings.longest_wait_s
         self._capacity_bytes = settings.capacity_bytes
@@ -104,13 +107,14 @@ class Admission:
         The photos inside take half of the longest wait, so that the other half is left for those
         who wait at the door.
         """
-        in_time = int(self._throughput() * self._longest_wait_s / 2) or self._max_permits
-        return min(self._max_permits, max(-(-self._max_permits // _LEAST_SHARE), in_time))
+        in_time = self._throughput() * self._longest_wait_s / 2 or self._max_permits
+        return min(self._max_permits, max(-(-self._max_permits // _LEAST_SHARE), int(in_time)))
 
     def room_for(self, size: int) -> bool:
         """Return whether a request with an upload of `size` bytes may have its turn."""
         bytes_free = self._capacity_bytes - self.bytes_held - self._announced
-        return self.in_flight + self.arriving < self.capacity and size <= bytes_free
+        places_free = min(self.capacity - self.in_flight, self._free_slots()) - self.arriving
+        return places_free > 0 and size <= bytes_free
 
     def seconds_for(self, photos: int) -> float:
         """Return how long the service takes for `photos` and those inside; 0 while unknown."""

@@ -70,7 +70,13 @@ class Service:
         self.metrics = metrics
         self.draining = False
         self.running: RunningModel
-        self.admission = Admission(lambda: self.failing, lambda: self.throughput, settings, metrics)
+        self.admission = Admission(
+            lambda: self.failing,
+            lambda: self.throughput,
+            lambda: len(self.pool.slots.free),
+            settings,
+            metrics,
+        )
         self.door = Door(self.admission, settings, metrics)
         self._pool_factory = pool_factory
         self._tracer = tracer
@@ -132,6 +138,7 @@ class Service:
 
     def _take_over(self, model: RunningModel) -> None:
         self.running = model
+        model.pool.slots.on_free = self.admission.on_room
         self.metrics.model.info({"name": model.bundle.name, "version": model.bundle.version})
         self.metrics.observe_batch_sizes(model.pool.max_batch_size, model.pool.batch_seconds)
         log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)

@@ -6,6 +6,7 @@ nobody uses it any more: not its request, no decoder that still writes, no batch
 
 import ctypes
 import multiprocessing
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Slot:
         self._users -= 1
         if self._users == 0:
             self._slots.free.append(self)
+            self._slots.on_free()
 
 
 class PixelSlots:
@@ -49,6 +51,7 @@ class PixelSlots:
         pixels: the array, uint8.
         free: slots that nobody uses. The last one is taken first, because its memory is in use
             already: memory that was never touched costs nothing.
+        on_free: called when a slot becomes free.
     """
 
     def __init__(self, count: int, crop: tuple[int, int]) -> None:
@@ -56,6 +59,7 @@ class PixelSlots:
         self.shape = (count, height, width, 3)
         self.memory: Any = _spawn.RawArray(ctypes.c_uint8, int(np.prod(self.shape)))
         self.pixels = as_array(self.memory, self.shape)
+        self.on_free: Callable[[], None] = lambda: None
         self.free = [Slot(self, index) for index in reversed(range(count))]
 
     def take(self) -> Slot | None:

@@ -14,14 +14,16 @@ from app.settings import Settings
 pytest_plugins = ["app_fixtures"]
 
 
-def test_a_full_house_gets_429_and_when_to_come_back(client: TestClient, app: FastAPI) -> None:
-    app.state.service.admission.in_flight = SETTINGS.capacity
-    response = post(client, png())
-    assert_problem(response, 429, "overloaded")
-    assert int(response.headers["retry-after"]) >= 1
-    assert client.get("/health/ready").status_code == 200
-    app.state.service.admission.in_flight = 0
-    assert post(client, png()).status_code == 200
+def test_a_full_house_gets_429_and_when_to_come_back(bundle: Bundle, pool: FakePool) -> None:
+    app = create_app(Settings(capacity=4, longest_wait_s=0.05), bundle, lambda *_: pool)
+    with TestClient(app) as client:
+        app.state.service.admission.in_flight = 4
+        response = post(client, png())
+        assert_problem(response, 429, "overloaded")
+        assert int(response.headers["retry-after"]) >= 1
+        assert client.get("/health/ready").status_code == 200
+        app.state.service.admission.in_flight = 0
+        assert post(client, png()).status_code == 200
 
 
 def test_uploads_of_too_many_bytes_together_get_429(client: TestClient, app: FastAPI) -> None:

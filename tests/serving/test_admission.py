@@ -1,84 +1,109 @@
 """Admission: which photos get a permit, and that each permit and each byte is given back."""
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
 
-from app.errors import DeadlineUnreachable, NotReady, Overloaded
+from app.errors import NotReady, Overloaded, UploadTimeout
 from app.serving.admission import Admission
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
 
 def new_admission(
-    photos_a_second: float = 0, failing: bool = False, longest_wait_s: float = 60
+    photos_a_second: float = 0, failing: bool = False, free_slots: int = 32
 ) -> Admission:
     settings = Settings(
-        capacity=4,
-        capacity_bytes=100_000,
-        max_upload_bytes=1000,
-        longest_wait_s=longest_wait_s,
+        capacity=16, capacity_bytes=100_000, max_upload_bytes=1000, longest_wait_s=1
     )
-    return Admission(lambda: failing, lambda: photos_a_second, settings, Metrics())
+    return Admission(
+        lambda: failing, lambda: photos_a_second, lambda: free_slots, settings, Metrics()
+    )
+
+
+@pytest.mark.parametrize(
+    ("photos_a_second", "permits"), [(0, 16), (0.1, 2), (5, 2), (8, 4), (31, 15), (1000, 16)]
+)
+def test_half_of_the_longest_wait_is_spent_inside(photos_a_second: float, permits: int) -> None:
+    assert new_admission(photos_a_second).capacity == permits
 
 
 def test_it_takes_as_many_as_there_are_places() -> None:
     admission = new_admission()
-    with admission.admit(), admission.admit(), admission.admit():
-        with pytest.raises(ZeroDivisionError), admission.admit():
+    with ExitStack() as inside:
+        for _ in range(15):
+            inside.enter_context(admission.admit(admission.begin_turn(0, 0)))
+        turn = admission.begin_turn(0, 0)
+        assert not admission.room_for(0)
+        with admission.admit(turn):
+            assert not turn.alive
+            assert (admission.in_flight, admission.arriving) == (16, 0)
+        with pytest.raises(ZeroDivisionError), admission.admit(admission.begin_turn(0, 0)):
             _ = 1 / 0
-        with admission.admit(), pytest.raises(Overloaded), admission.admit():
-            pass
+        assert admission.room_for(0)
     assert admission.in_flight == 0
 
 
-@pytest.mark.parametrize(
-    ("photos_a_second", "permits"), [(0, 4), (0.1, 2), (5, 2), (6, 3), (8, 4), (1000, 4)]
-)
-def test_a_slow_machine_takes_no_more_than_it_answers_in_time(
-    photos_a_second: float, permits: int
+def test_a_photo_that_nobody_waits_for_keeps_its_slot_for_a_while() -> None:
+    admission = new_admission(free_slots=1)
+    admission.begin_turn(0, 0)
+    assert not admission.room_for(0)
+
+
+def test_a_turn_ends_once() -> None:
+    admission = new_admission()
+    turns = [admission.begin_turn(60_000, 0), admission.begin_turn(40_000, 0)]
+    assert not admission.room_for(1)
+    turns[0].end()
+    turns[0].end()
+    assert admission.arriving == 1
+    assert admission.room_for(60_000)
+    assert not admission.room_for(60_001)
+
+
+@pytest.mark.anyio
+async def test_where_no_worker_starts_nobody_comes_in() -> None:
+    with pytest.raises(NotReady), new_admission(failing=True).hold():
+        pass
+
+
+@pytest.mark.anyio
+async def test_bytes_count_as_they_come_and_until_the_answer() -> None:
+    admission = new_admission()
+    turn = admission.begin_turn(1, 0)
+    with admission.hold(turn) as first, admission.hold() as second:
+        first.add(60_000)
+        second.add(39_000)
+        assert admission.bytes_held == 99_000
+        assert not admission.room_for(1000)
+        with pytest.raises(Overloaded):
+            second.add(1001)
+    assert (admission.bytes_held, admission.arriving) == (0, 0)
+    assert admission.room_for(100_000)
+
+
+@pytest.mark.anyio
+async def test_a_slow_upload_gives_way_to_others_when_bytes_are_short(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    admission = new_admission(photos_a_second, longest_wait_s=0.5)
-    assert admission.capacity == permits
-    with ExitStack() as inside:
-        for _ in range(permits):
-            inside.enter_context(admission.admit())
-        with pytest.raises(Overloaded):
-            admission.check()
-
-
-def test_the_wait_is_predicted_from_the_drain_rate() -> None:
-    admission = new_admission(photos_a_second=2)
-    with ExitStack() as inside:
-        for _ in range(3):
-            inside.enter_context(admission.admit())
-        with pytest.raises(DeadlineUnreachable), admission.admit(1.4):
-            pass
-        with admission.admit(1.6), pytest.raises(Overloaded) as refused, admission.admit():
-            pass
-        assert refused.value.retry_after_s == 2
-
-
-def test_before_any_batch_nobody_is_refused_for_time() -> None:
+    monkeypatch.setattr("app.serving.admission._SLOW_UPLOAD_S", 0.0)
     admission = new_admission()
-    with admission.admit(), admission.admit(0.001):
-        pass
 
+    async def upload_slowly() -> None:
+        with admission.hold() as upload:
+            try:
+                async with asyncio.timeout(60) as upload.timeout:
+                    upload.add(90_000)
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                raise UploadTimeout from None
 
-def test_where_no_worker_starts_nobody_comes_in() -> None:
-    with pytest.raises(NotReady), new_admission(failing=True).admit():
-        pass
-
-
-def test_bytes_count_as_they_come_and_until_the_answer() -> None:
-    admission = new_admission()
-    with admission.hold() as first, admission.hold() as second:
-        first(60_000)
-        second(40_000)
-        assert admission.bytes_held == 100_000
-        with pytest.raises(Overloaded):
-            admission.check(size=1)
-        with pytest.raises(Overloaded):
-            second(1)
+    slow = asyncio.create_task(upload_slowly())
+    await asyncio.sleep(0.01)
+    with admission.hold() as quick:
+        quick.add(50_000)
+        with pytest.raises(UploadTimeout):
+            await slow
+        assert admission.bytes_held == 50_000
     assert admission.bytes_held == 0
-    admission.check(size=100_000)

@@ -22,6 +22,7 @@ async def health(service: ServiceDep) -> Health:
         workers_up=service.pool.up,
         max_batch_size=service.pool.max_batch_size,
         batch_ms={size: round(s * 1000, 2) for size, s in service.pool.batch_seconds.items()},
+        waiting=service.door.waiting,
         in_flight=service.admission.in_flight,
         in_flight_bytes=service.admission.bytes_held,
         capacity=service.admission.capacity,
