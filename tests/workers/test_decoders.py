@@ -311,7 +311,9 @@ def test_a_large_photos_memory_is_given_back(small_bundle: Path, tmp_path: Path)
     """Several large photos in the same threads once left all their memory with the server."""
     large = io.BytesIO()
     Image.new("RGBA", (5000, 5000), (1, 2, 3, 4)).save(large, "WEBP", lossless=True, method=0)
-    with RunningServer(small_bundle, tmp_path / "log", workers=1, decoders=2) as server:
+    with RunningServer(
+        small_bundle, tmp_path / "log", workers=1, decoders=2, deadline_s=60
+    ) as server:
 
         def held() -> int:
             used = usage({server.process.pid})

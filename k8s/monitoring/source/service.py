@@ -55,6 +55,7 @@ SATURATION = (
         "none",
         {
             "in flight, {{instance}}": series("in_flight"),
+            "waiting at the door, {{instance}}": series("waiting"),
             "of these in the queue, {{instance}}": series("queue_depth"),
             "permits of a pod": f"max({series('capacity')})",
         },
