@@ -41,6 +41,8 @@ class Door:
         self._longest_wait_s = settings.longest_wait_s
         self._unread: deque[_Waiting] = deque()
         self._read: deque[_Waiting] = deque()
+        # Those who would be answered too late come in only if nobody else wants the place.
+        self._late: deque[_Waiting] = deque()
         admission.on_room = self._let_in
         metrics.waiting.set_function(lambda: self.waiting)
 
@@ -97,12 +99,14 @@ class Door:
         while (line := self._next_line()) and self._admission.room_for(line[0].size):
             waiting = line.popleft()
             now = asyncio.get_running_loop().time()
-            # One who would be answered too late is left to the timer.
-            if now + self._admission.seconds_for(0) <= waiting.latest:
+            late = now + self._admission.seconds_for(0) > waiting.latest
+            if late and line is not self._late:
+                self._late.append(waiting)
+            else:
                 waiting.future.set_result(self._turn(waiting.size, now - waiting.since))
 
     def _next_line(self) -> deque[_Waiting] | None:
-        for line in (self._read, self._unread):
+        for line in (self._read, self._unread, self._late):
             while line and line[0].future.done():
                 line.popleft()
             if line:

@@ -117,6 +117,19 @@ async def test_a_place_goes_to_one_who_is_still_answered_in_time(
         await late
 
 
+async def test_an_answer_too_late_is_better_than_a_place_that_nobody_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door_module, "_TURN_S", 60)
+    house = House(longest_wait_s=0.4)
+    first, _ = house.fill()
+    late = house.door.ask()
+    await asyncio.sleep(0.35)
+    house.photos_a_second = 10
+    release(first, house)
+    assert late.done()
+
+
 async def test_a_wait_longer_than_the_client_allows_is_refused_at_once() -> None:
     house = House()
     house.photos_a_second = 2
