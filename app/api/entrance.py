@@ -11,7 +11,8 @@ from starlette.datastructures import State
 from app.api.access import PREDICT, Access, count_access
 from app.api.framing import Head
 from app.api.keys import is_known
-from app.errors import ServiceError
+from app.api.parameters import DEADLINE_MS
+from app.errors import InvalidRequest, ServiceError
 from app.serving.admission import Turn
 from app.serving.service import Service
 from app.settings import Settings
@@ -19,7 +20,6 @@ from app.settings import Settings
 log = logging.getLogger("app.access")
 
 _LOG_INTERVAL_S = 1.0
-_MAX_DEADLINE_MS = 3_600_000
 
 
 class Entrance:
@@ -91,6 +91,10 @@ def _token(head: Head) -> bytes:
 def _time_allowed_s(head: Head) -> float:
     """Return the seconds that the client waits. The application refuses a malformed number."""
     given = head.value(b"x-deadline-ms")
-    if given.isdigit() and len(given) <= 7 and 0 < int(given) <= _MAX_DEADLINE_MS:
-        return int(given) / 1000
-    return math.inf
+    if not given:
+        return math.inf
+    try:
+        deadline_ms = DEADLINE_MS.parsed(given.decode("latin-1"))
+    except InvalidRequest:
+        return math.inf
+    return deadline_ms / 1000

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from app.api.dependencies import ServiceDep
 from app.errors import NotFound, Unauthorized
+from app.settings import Settings
 
 _Credentials = HTTPAuthorizationCredentials | None
 
@@ -25,14 +26,17 @@ _admin = HTTPBearer(
 )
 
 
-async def api_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_api)]) -> None:
+ApiKey = Annotated[_Credentials, Depends(_api)]
+
+
+def check_api_key(given: _Credentials, settings: Settings) -> None:
     """Check that the request carries one of the API keys. Without API keys, allow every request.
 
     Raises:
         Unauthorized: the key is missing, or it is not one of the API keys.
     """
-    if service.settings.api_keys:
-        _check(given, service.settings.api_keys)
+    if settings.api_keys:
+        _check(given, settings.api_keys)
 
 
 async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_admin)]) -> None:

@@ -1,22 +1,21 @@
 """`POST /predict`: takes a photo and returns its classes."""
 
 import asyncio
-import math
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import APIRouter, Request, Response
 
 from app import errors
-from app.api.dependencies import ServiceDep
-from app.api.keys import api_key
+from app.api.body import check_announced, read_body
+from app.api.forms import MEDIA_TYPE as FORM
+from app.api.forms import photo_of
+from app.api.keys import ApiKey, check_api_key
+from app.api.parameters import DEADLINE_MS, TOP_K, time_allowed_s
 from app.api.problems import documented
 from app.api.schemas import Classification, Model, Timings
-from app.api.upload import check_announced, read_photo
+from app.errors import MissingFile
 from app.images.decoding import UploadedImage
 from app.serving.admission import Turn
-from app.serving.service import Classified
+from app.serving.service import Classified, Service
 
 router = APIRouter(tags=["predict"])
 
@@ -41,8 +40,8 @@ _ERRORS = (
     errors.DeadlineExceeded,
 )
 
-# The form is described by hand, because `app.api.upload` reads the body after the admission check.
-# If the form were a parameter of the route, FastAPI would read the body before that check.
+# The form is described by hand, because the route reads the body only after its checks. If the form
+# were a parameter of the route, FastAPI would read the body before them.
 _BODY = {
     "requestBody": {
         "required": True,
@@ -67,48 +66,38 @@ _BODY = {
 
 @router.post(
     "/predict",
-    dependencies=[Depends(api_key)],
+    response_model=Classification,
     responses=documented(_ERRORS),
-    openapi_extra=_BODY,
+    openapi_extra=_BODY | {"parameters": [TOP_K.documentation, DEADLINE_MS.documentation]},
     summary="What is in this photo?",
 )
-async def predict(
-    request: Request,
-    response: Response,
-    service: ServiceDep,
-    top_k: Annotated[
-        Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
-        Query(description="Number of classes to return, by default 5; at most all of the model"),
-    ] = None,
-    x_deadline_ms: Annotated[
-        Annotated[int, Field(ge=1, le=3_600_000)] | SkipJsonSchema[None],
-        Header(
-            description="Milliseconds that the client waits; the server's own deadline applies too"
-        ),
-    ] = None,
-) -> Classification:
+async def predict(request: Request, key: ApiKey) -> Response:
     """Return the classes that the photo most likely shows, the likeliest first."""
-    # Without the header, only the server's own deadline applies, which starts after the upload.
-    time_allowed_s = math.inf if x_deadline_ms is None else x_deadline_ms / 1000
-    check_announced(request, service.settings)
+    service: Service = request.app.state.service
+    settings = service.settings
+    check_api_key(key, settings)
+    top_k, allowed_s = TOP_K.read(request), time_allowed_s(request)
+    check_announced(request, settings)
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith(FORM):
+        raise MissingFile(f"The request has no {FORM} body; send the photo in its field 'file'")
     turn: Turn | None = getattr(request.state, "turn", None)
     if turn:
-        time_allowed_s -= turn.waited_s
+        allowed_s -= turn.waited_s
     with service.admission.hold(turn) as upload:
-        data = await read_photo(request, service.settings, upload)
+        body = await read_body(request, settings, upload)
+        photo = photo_of(body, content_type, settings.max_upload_bytes)
         gone = asyncio.create_task(_hung_up(request))
         try:
-            classified = await service.classify(data, top_k, time_allowed_s, gone, turn)
+            classified = await service.classify(photo, top_k, allowed_s, gone, turn)
         finally:
             gone.cancel()
-    answer = _answer(classified)
-    response.headers["Server-Timing"] = _server_timing(answer.timings_ms)
-    return answer
+    return _response(classified)
 
 
-def _answer(classified: Classified) -> Classification:
+def _response(classified: Classified) -> Response:
     photo = classified.photo
-    return Classification(
+    answer = Classification(
         model=Model.of(classified.bundle),
         predictions=[*classified.predictions],
         image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
@@ -116,6 +105,8 @@ def _answer(classified: Classified) -> Classification:
             **{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()}
         ),
     )
+    headers = {"Server-Timing": _server_timing(answer.timings_ms)}
+    return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
 
 
 async def _hung_up(request: Request) -> None:

@@ -1,0 +1,153 @@
+"""Reads multipart forms, as RFC 2046 and RFC 7578 say, and takes the photo out of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedBody, MissingFile
+
+MEDIA_TYPE = "multipart/form-data"
+
+_MAX_PARTS = 32
+
+
+@dataclass
+class Part:
+    """A part of a form.
+
+    Attributes:
+        name: the field's name.
+        is_file: whether the part has a file name.
+        content: its bytes.
+    """
+
+    name: str = ""
+    is_file: bool = False
+    content: bytes = b""
+
+
+def photo_of(body: bytes, content_type: str, max_bytes: int) -> bytes:
+    """Return the file in the form's field `file`.
+
+    Args:
+        body: the whole form.
+        content_type: the header Content-Type of the request.
+        max_bytes: bytes that the file may have.
+
+    Raises:
+        ServiceError: the body is not a form with one file of the right size.
+    """
+    fields = [part for part in parts_of(body, content_type) if part.name == "file"]
+    if len(fields) > 1:
+        raise InvalidRequest(
+            f"The form has {len(fields)} fields 'file'; send one photo in each request"
+        )
+    if not fields:
+        raise MissingFile
+    if not fields[0].is_file:
+        raise MissingFile(
+            "The form's field 'file' has no file name; add one, as curl -F file=@photo.jpg does"
+        )
+    content = fields[0].content
+    if not content:
+        raise EmptyFile
+    if len(content) > max_bytes:
+        raise FileTooLarge
+    return content
+
+
+def parts_of(body: bytes, content_type: str) -> Sequence[Part]:
+    """Return the parts of a form. Its `charset` changes nothing: all names are read as UTF-8.
+
+    Raises:
+        MalformedBody: the body is no form, or it has too many parts.
+    """
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise MalformedBody("The form's Content-Type names no boundary")
+    if not body:
+        return []
+    reader = _Reader()
+    try:
+        parser = MultipartParser(boundary, reader.callbacks)  # type: ignore[arg-type]
+        parser.write(_without_preamble(body, boundary))
+        parser.finalize()
+    except FormParserError:
+        raise MalformedBody from None
+    return reader.parts
+
+
+@dataclass
+class _Reader:
+    """Collects what python-multipart finds."""
+
+    parts: list[Part] = field(default_factory=list)
+    _header: bytes = b""
+    _value: bytes = b""
+    _disposition: bytes = b""
+    _pieces: list[bytes] = field(default_factory=list)
+
+    @property
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self.part_begin,
+            "on_header_field": self.header_field,
+            "on_header_value": self.header_value,
+            "on_header_end": self.header_end,
+            "on_headers_finished": self.headers_finished,
+            "on_part_data": self.part_data,
+            "on_part_end": self.part_end,
+        }
+
+    def part_begin(self) -> None:
+        self._disposition = b""
+        if len(self.parts) == _MAX_PARTS:
+            raise MalformedBody(f"The form has more than {_MAX_PARTS} parts")
+
+    def header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise MalformedBody("A part of the form has no name")
+        name = options[b"name"].decode("utf-8", "replace")
+        self.parts.append(Part(name, b"filename" in options))
+
+    def part_data(self, data: bytes, start: int, end: int) -> None:
+        self._pieces.append(data[start:end])
+
+    def part_end(self) -> None:
+        self.parts[-1].content = b"".join(self._pieces)
+        self._pieces.clear()
+
+
+def _without_preamble(body: bytes, boundary: bytes) -> bytes:
+    """Return the form from its first boundary on, without white space behind that boundary.
+
+    RFC 2046, section 5.1.1, allows a preamble there, and spaces or tabs behind the boundary.
+    python-multipart 0.0.34 reads both correctly everywhere else: after the first boundary it
+    accepts the spaces, and after the last one any text.
+
+    Raises:
+        MalformedBody: no line of the body is the boundary.
+    """
+    line = b"--" + boundary
+    if body.startswith(line + b"\r\n"):
+        return body
+    first = re.compile(rb"(?:\A|\r\n)" + re.escape(line) + rb"(?:[ \t]*(\r\n)|(--))")
+    found = first.search(body)
+    if not found:
+        raise MalformedBody
+    return line + (found[1] or found[2]) + body[found.end() :]
