@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
@@ -16,7 +16,7 @@ _Credentials = HTTPAuthorizationCredentials | None
 
 # auto_error=False, because this module itself refuses a request, with a 401 as problem+json.
 # The two schemes are declared so that Swagger UI shows its Authorize button.
-_api = HTTPBearer(
+API_KEY = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
     description="One of the keys in CLASSIFIER_API_KEYS; no key is needed if there are none",
@@ -26,17 +26,14 @@ _admin = HTTPBearer(
 )
 
 
-ApiKey = Annotated[_Credentials, Depends(_api)]
-
-
-def check_api_key(given: _Credentials, settings: Settings) -> None:
+async def check_api_key(request: Request, settings: Settings) -> None:
     """Check that the request carries one of the API keys. Without API keys, allow every request.
 
     Raises:
         Unauthorized: the key is missing, or it is not one of the API keys.
     """
     if settings.api_keys:
-        _check(given, settings.api_keys)
+        _check(await API_KEY(request), settings.api_keys)
 
 
 async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_admin)]) -> None:

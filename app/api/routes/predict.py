@@ -2,22 +2,23 @@
 
 import asyncio
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app import errors
 from app.api.body import check_announced, read_body
 from app.api.forms import MEDIA_TYPE as FORM
 from app.api.forms import photo_of
-from app.api.keys import ApiKey, check_api_key
+from app.api.keys import API_KEY, check_api_key
 from app.api.parameters import DEADLINE_MS, TOP_K, time_allowed_s
 from app.api.problems import documented
+from app.api.routes.direct import DirectRoute
 from app.api.schemas import Classification, Model, Timings
 from app.errors import MissingFile
 from app.images.decoding import UploadedImage
 from app.serving.admission import Turn
 from app.serving.service import Classified, Service
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
 _ERRORS = (
     errors.MalformedBody,
@@ -66,16 +67,17 @@ _BODY = {
 
 @router.post(
     "/predict",
+    dependencies=[Depends(API_KEY)],
     response_model=Classification,
     responses=documented(_ERRORS),
     openapi_extra=_BODY | {"parameters": [TOP_K.documentation, DEADLINE_MS.documentation]},
     summary="What is in this photo?",
 )
-async def predict(request: Request, key: ApiKey) -> Response:
+async def predict(request: Request) -> Response:
     """Return the classes that the photo most likely shows, the likeliest first."""
     service: Service = request.app.state.service
     settings = service.settings
-    check_api_key(key, settings)
+    await check_api_key(request, settings)
     top_k, allowed_s = TOP_K.read(request), time_allowed_s(request)
     check_announced(request, settings)
     content_type = request.headers.get("content-type", "")
