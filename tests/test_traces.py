@@ -46,8 +46,7 @@ def traced(bundle: Path, log: Path, endpoint: str, **variables: str) -> Iterator
             workers=1,
             max_batch_size=2,
             capacity=CAPACITY,
-            # On a slow machine, a shorter time would leave fewer permits.
-            longest_wait_s=3600,
+            longest_wait_s=1,
             batch_timeout_s=60,
             # A stopped worker must hold photos of the test, not a canary.
             canary_interval_s=3600,
@@ -185,7 +184,7 @@ def test_a_bad_upload_is_no_failure_of_ours(
     assert set(collector.below(span)) == stages
 
 
-def test_photos_of_one_batch_and_one_too_many(server: RunningServer, collector: Collector) -> None:
+def test_photos_of_one_batch_and_one_refused_at_the_door(server: RunningServer, collector: Collector) -> None:
     callers = [Caller() for _ in range(CAPACITY)]
     refused = Caller()
     with ThreadPoolExecutor(CAPACITY) as clients, stopped_worker(server):
@@ -195,13 +194,11 @@ def test_photos_of_one_batch_and_one_too_many(server: RunningServer, collector: 
             wait_for(server, in_flight=count)
         assert refused.predict(server, CAT).status_code == 429
     assert [answer.result().status_code for answer in answers] == [200] * CAPACITY
-    span = span_of(collector, refused.request_id)
-    assert summary(span) == ("POST /predict", 429, "overloaded", "STATUS_CODE_UNSET")
-    assert not collector.below(span)
     stages = [collector.below(span_of(collector, caller.request_id)) for caller in callers]
     sizes = [values(stage["inference"])["classifier.batch_size"] for stage in stages]
     # The worker had the first photo already when the others arrived.
     assert sizes == [1, 2, 2]
+    assert collector.of_request(refused.request_id) is None
 
 
 def test_an_answer_too_late_is_a_failure(server: RunningServer, collector: Collector) -> None:
