@@ -23,6 +23,7 @@ from app.host import granted_cores
 PREFIX = "CLASSIFIER_"
 # A multipart form adds boundaries, headers and a few small fields to the file.
 _FORM_BYTES = 64 * 1024
+_SEVERAL = 3
 _MIN_KEY_LENGTH = 16
 
 Device = Literal["cpu", "gpu"]
@@ -116,7 +117,11 @@ class Settings(BaseSettings):
         10_000_000,
         ge=1_000,
         le=1_000_000_000,
-        description="Largest upload, in bytes; a larger one gets 413",
+        description="Largest photo, in bytes; a larger one gets 413; several photos in one request "
+        "may have three times as many",
+    )
+    max_photos: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="Photos that one request may have"
     )
     upload_timeout_s: Seconds = Field(
         30, description="Time for an upload to arrive; a slower one gets 408"
@@ -176,12 +181,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _largest_upload_fits(self) -> Self:
-        if self.capacity_bytes < self.max_body_bytes:
+        least = self.max_upload_bytes + _FORM_BYTES
+        if self.capacity_bytes < least:
             raise PydanticCustomError(
                 "capacity_bytes",
                 "CLASSIFIER_CAPACITY_BYTES must be at least {least}: CLASSIFIER_MAX_UPLOAD_BYTES "
                 "and {form} for the form around it",
-                {"least": self.max_body_bytes, "form": _FORM_BYTES},
+                {"least": least, "form": _FORM_BYTES},
             )
         return self
 
@@ -197,8 +203,12 @@ class Settings(BaseSettings):
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest body of a request, in bytes: the largest upload and the form around it."""
-        return self.max_upload_bytes + _FORM_BYTES
+        """The largest body of a request, in bytes.
+
+        Several photos may have as many bytes as three of the largest, if the capacity allows that.
+        """
+        several = min(_SEVERAL * self.max_upload_bytes, self.capacity_bytes)
+        return max(several, self.max_upload_bytes + _FORM_BYTES)
 
     @property
     def slots(self) -> int:

@@ -184,7 +184,9 @@ def test_a_bad_upload_is_no_failure_of_ours(
     assert set(collector.below(span)) == stages
 
 
-def test_photos_of_one_batch_and_one_refused_at_the_door(server: RunningServer, collector: Collector) -> None:
+def test_photos_of_one_batch_and_one_refused_at_the_door(
+    server: RunningServer, collector: Collector
+) -> None:
     callers = [Caller() for _ in range(CAPACITY)]
     refused = Caller()
     with ThreadPoolExecutor(CAPACITY) as clients, stopped_worker(server):

@@ -19,7 +19,7 @@ def check_announced(request: Request, settings: Settings) -> None:
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > settings.max_body_bytes:
-        raise FileTooLarge
+        raise _too_large(settings)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedBody("The body is compressed; send it without Content-Encoding")
 
@@ -41,7 +41,7 @@ async def read_body(request: Request, settings: Settings, upload: Upload) -> byt
             async for piece in request.stream():
                 upload.add(len(piece))
                 if upload.size > settings.max_body_bytes:
-                    raise FileTooLarge
+                    raise _too_large(settings)
                 pieces.append(piece)
     except TimeoutError:
         raise UploadTimeout from None
@@ -50,3 +50,10 @@ async def read_body(request: Request, settings: Settings, upload: Upload) -> byt
     finally:
         upload.timeout = None
     return b"".join(pieces)
+
+
+def _too_large(settings: Settings) -> FileTooLarge:
+    return FileTooLarge(
+        f"The body has too many bytes; a photo may have {settings.max_upload_bytes:,}, and a body "
+        f"with several photos {settings.max_body_bytes:,}"
+    )

@@ -43,7 +43,7 @@ class Entrance:
         reading its body, so such a request need not wait.
         """
         return (
-            head.method == b"POST"
+            head.method in {b"POST", b"PUT"}
             and head.target.partition(b"?")[0] == PREDICT.encode()
             and (head.length or 0) <= self._max_body_bytes
             and (not self._keys or is_known(_token(head), self._keys))

@@ -1,4 +1,4 @@
-"""Reads multipart forms, as RFC 2046 and RFC 7578 say, and takes the photo out of them."""
+"""Reads multipart forms, as RFC 2046 and RFC 7578 say."""
 
 import re
 from collections.abc import Sequence
@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedBody, MissingFile
+from app.errors import MalformedBody
 
 MEDIA_TYPE = "multipart/form-data"
 
-_MAX_PARTS = 32
+# Several photos, and some fields beside them.
+_MAX_PARTS = 300
 
 
 @dataclass
@@ -27,36 +28,6 @@ class Part:
     name: str = ""
     is_file: bool = False
     content: bytes = b""
-
-
-def photo_of(body: bytes, content_type: str, max_bytes: int) -> bytes:
-    """Return the file in the form's field `file`.
-
-    Args:
-        body: the whole form.
-        content_type: the header Content-Type of the request.
-        max_bytes: bytes that the file may have.
-
-    Raises:
-        ServiceError: the body is not a form with one file of the right size.
-    """
-    fields = [part for part in parts_of(body, content_type) if part.name == "file"]
-    if len(fields) > 1:
-        raise InvalidRequest(
-            f"The form has {len(fields)} fields 'file'; send one photo in each request"
-        )
-    if not fields:
-        raise MissingFile
-    if not fields[0].is_file:
-        raise MissingFile(
-            "The form's field 'file' has no file name; add one, as curl -F file=@photo.jpg does"
-        )
-    content = fields[0].content
-    if not content:
-        raise EmptyFile
-    if len(content) > max_bytes:
-        raise FileTooLarge
-    return content
 
 
 def parts_of(body: bytes, content_type: str) -> Sequence[Part]:

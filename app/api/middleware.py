@@ -30,7 +30,8 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started, method = time.perf_counter(), scope["method"]
+        scope = _as_get(scope)
         request = Request(scope, receive)
         service: Service = request.app.state.service
         if turn := getattr(request.state, "turn", None):
@@ -64,7 +65,12 @@ class Observe:
                 raise
             await problem_response(ServiceError(), request)(scope, receive, send_head)
         finally:
-            _record(request, service, status or 499, time.perf_counter() - started, ids)
+            _record(request, method, service, status or 499, time.perf_counter() - started, ids)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Return what the routes see of a HEAD request. uvicorn leaves out the body of the answer."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _outcome(request: Request, status: int) -> str:
@@ -83,10 +89,15 @@ def _annotate_span(request: Request, status: int) -> None:
 
 
 def _record(
-    request: Request, service: Service, status: int, seconds: float, ids: Mapping[str, str]
+    request: Request,
+    method: str,
+    service: Service,
+    status: int,
+    seconds: float,
+    ids: Mapping[str, str],
 ) -> None:
     access = Access(
-        method=request.method,
+        method=method,
         path=request.scope["path"],
         route=getattr(request.scope.get("route"), "path", UNMATCHED),
         status=status,

@@ -3,51 +3,70 @@
 FastAPI could do both, but it takes a quarter of the server's whole time for a photo.
 """
 
+import difflib
 import math
 import re
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from fastapi import Request
 
 from app.errors import InvalidRequest
 
-_DIGITS = re.compile(r"[0-9]{1,9}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_DECIMAL = re.compile(r"[0-9]{0,9}(?:[0-9]|\.[0-9]{1,15})")
 
 
-class Parameter(NamedTuple):
-    """A whole number that a client may send."""
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a client may send.
+
+    Attributes:
+        place: where the client sends it.
+        name: its name.
+        minimum: the least number; if it is a float, the number need not be whole.
+        maximum: the greatest number, or None.
+        description: what it means.
+    """
 
     place: Literal["query", "header"]
     name: str
-    maximum: int | None
+    minimum: float
+    maximum: float | None
     description: str
 
-    def read(self, request: Request) -> int | None:
+    def read(self, request: Request) -> float | None:
         """Return the number, or None if the client has sent none.
 
         Raises:
-            InvalidRequest: it is not a number between 1 and the maximum.
+            InvalidRequest: the number is malformed or out of bounds.
         """
         values = request.query_params if self.place == "query" else request.headers
         given = values.get(self.name)
         return None if given is None else self.parsed(given)
 
-    def parsed(self, given: str) -> int:
+    def parsed(self, given: str) -> float:
         """Return the number that a client has sent.
 
         Raises:
-            InvalidRequest: it is not a number between 1 and the maximum.
+            InvalidRequest: the number is malformed or out of bounds.
         """
-        if _DIGITS.fullmatch(given) and 1 <= int(given) <= (self.maximum or math.inf):
-            return int(given)
-        span = f"between 1 and {self.maximum}" if self.maximum else "from 1 on"
-        raise InvalidRequest(f"{self.place}.{self.name.lower()}: it must be a whole number {span}")
+        most = math.inf if self.maximum is None else self.maximum
+        pattern, kind = (_WHOLE, int) if isinstance(self.minimum, int) else (_DECIMAL, float)
+        if pattern.fullmatch(given) and self.minimum <= kind(given) <= most:
+            return kind(given)
+        number = "whole number" if kind is int else "number"
+        span = (
+            f"from {self.minimum} on" if self.maximum is None else f"from {self.minimum} to {most}"
+        )
+        raise InvalidRequest(f"{self.place}.{self.name.lower()}: it must be a {number} {span}")
 
     @property
     def documentation(self) -> dict[str, Any]:
         """The parameter as OpenAPI describes it."""
-        schema: dict[str, Any] = {"type": "integer", "minimum": 1}
-        if self.maximum:
+        kind = "integer" if isinstance(self.minimum, int) else "number"
+        schema: dict[str, Any] = {"type": kind, "minimum": self.minimum}
+        if self.maximum is not None:
             schema["maximum"] = self.maximum
         return {
             "name": self.name,
@@ -61,22 +80,52 @@ class Parameter(NamedTuple):
 TOP_K = Parameter(
     "query",
     "top_k",
+    1,
     None,
     "Number of classes to return, by default 5; at most all of the model",
 )
+MIN_SCORE = Parameter("query", "min_score", 0.0, 1.0, "Leave out classes with a lower score")
 DEADLINE_MS = Parameter(
     "header",
     "X-Deadline-Ms",
+    1,
     3_600_000,
     "Milliseconds that the client waits; the server's own deadline applies too",
 )
+PARAMETERS = (TOP_K, MIN_SCORE, DEADLINE_MS)
+
+_QUERY = {parameter.name for parameter in PARAMETERS if parameter.place == "query"}
 
 
-def time_allowed_s(request: Request) -> float:
-    """Return the seconds that the client waits; infinity if it does not say.
+@dataclass(frozen=True)
+class Wishes:
+    """What a client asks for beside its photos.
+
+    Attributes:
+        top_k: how many classes; None means five.
+        min_score: the lowest score that the client wants to see.
+        time_allowed_s: seconds that the client waits; infinity if it does not say.
+    """
+
+    top_k: int | None
+    min_score: float
+    time_allowed_s: float
+
+
+def wishes_of(request: Request) -> Wishes:
+    """Return what the query and the headers of a request ask for.
 
     Raises:
-        InvalidRequest: the header is malformed.
+        InvalidRequest: a parameter is unknown, malformed or out of bounds.
     """
-    deadline_ms = DEADLINE_MS.read(request)
-    return math.inf if deadline_ms is None else deadline_ms / 1000
+    for name in request.query_params:
+        if name not in _QUERY:
+            similar = difflib.get_close_matches(name, _QUERY, n=1, cutoff=0.5)
+            hint = f"did you mean {similar[0]}?" if similar else f"it knows {', '.join(_QUERY)}"
+            raise InvalidRequest(f"query.{name[:50]}: the service has no such parameter; {hint}")
+    top_k, deadline_ms = TOP_K.read(request), DEADLINE_MS.read(request)
+    return Wishes(
+        None if top_k is None else int(top_k),
+        MIN_SCORE.read(request) or 0.0,
+        math.inf if deadline_ms is None else deadline_ms / 1000,
+    )

@@ -1,5 +1,6 @@
 """Error responses as `application/problem+json` (RFC 9457). This module makes all of them."""
 
+import difflib
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -96,6 +97,14 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     kind = _BY_STATUS.get(error.status_code, ServiceError)
-    response = problem_response(kind(), request)
+    hint = _similar_path(request) if kind is NotFound else None
+    response = problem_response(kind(hint), request)
     response.headers.update(error.headers or {})
     return response
+
+
+def _similar_path(request: Request) -> str | None:
+    """Return a sentence with the path that a client may have meant, if one is similar."""
+    paths = [*request.app.openapi()["paths"]]
+    found = difflib.get_close_matches(request.url.path[:100].lower(), paths, n=1, cutoff=0.8)
+    return f"{NotFound.title}; did you mean {found[0]}?" if found else None

@@ -42,6 +42,22 @@ class Classification(BaseModel):
     timings_ms: Timings
 
 
+class Result(BaseModel):
+    """What became of one of several photos: an answer, or an error of its own."""
+
+    predictions: list[Prediction] | None = None
+    image: UploadedImage | None = None
+    timings_ms: Timings | None = None
+    error: "Problem | None" = None
+
+
+class Classifications(BaseModel):
+    """The answers to several photos, in the order of the request."""
+
+    model: Model
+    results: list[Result]
+
+
 class Problem(BaseModel):
     """An error as RFC 9457 defines it, sent as `application/problem+json`."""
 

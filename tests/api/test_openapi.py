@@ -52,7 +52,9 @@ def test_openapi_makes_a_usable_client(client: TestClient) -> None:
     assert len(problems) > 10
     assert all(each == problem for each in problems)
     assert "code" in document["components"]["schemas"]["Problem"]["required"]
-    top_k, deadline = (p["schema"] for p in document["paths"]["/predict"]["post"]["parameters"])
+    parameters = document["paths"]["/predict"]["post"]["parameters"]
+    top_k, min_score, deadline = (parameter["schema"] for parameter in parameters)
     # Neither schema allows null, because a client cannot send null in a query or a header.
     assert (top_k["type"], top_k["minimum"]) == ("integer", 1)
+    assert (min_score["type"], min_score["minimum"], min_score["maximum"]) == ("number", 0, 1)
     assert (deadline["type"], deadline["minimum"], deadline["maximum"]) == ("integer", 1, 3_600_000)

@@ -58,7 +58,6 @@ def test_a_body_of_unknown_length_is_cut_off_too(client: TestClient) -> None:
         {"files": {"photo": ("photo", png())}},
         {"data": {"file": "text"}},
         {"json": {"file": "text"}},
-        {"content": png()},
     ],
 )
 def test_a_missing_file_is_named(client: TestClient, kwargs: dict[str, Any]) -> None:
@@ -70,12 +69,14 @@ def test_a_missing_file_is_named(client: TestClient, kwargs: dict[str, Any]) -> 
     [
         (form(('name="file"', b"photo.jpg")), "multipart/form-data; boundary=b", "file name"),
         (
-            form(("name=\"file\"; filename*=UTF-8''k", png())),
+            form(("name=\"file\"; filename*=UTF-8''k", b"text")),
             "multipart/form-data; boundary=b",
             "name",
         ),
+        (form(('name="photo"; filename="f"', png())), "multipart/form-data; boundary=b", "'photo'"),
         (form(('name="file"', bytes(150_000))), "multipart/form-data; boundary=b", "file name"),
-        (png(), "image/png", "no multipart/form-data"),
+        (b"text", "text/plain", "has no photo"),
+        (b"{}", "application/json", "'images'"),
     ],
 )
 def test_a_photo_that_came_otherwise_is_told_what_to_do(
@@ -101,7 +102,7 @@ def test_two_photos_are_not_answered_as_if_they_were_one(client: TestClient, oth
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
         response = client.post("/predict", content=form(*parts), headers=headers)
         assert_problem(response, 422, "invalid_request")
-        assert "one photo" in response.json()["detail"]
+        assert "'files'" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ async def index(service: ServiceDep) -> dict[str, str]:
     return {
         "service": f"photo-classifier {__version__}",
         "model": f"{service.bundle.name} {service.bundle.version}",
-        "predict": "POST /predict, multipart field 'file'",
+        "predict": "POST /predict, the photo as the body or in the form field 'file'",
         "docs": "/docs",
         "openapi": "/openapi.json",
         "health": "/health",

@@ -3,20 +3,20 @@
 import asyncio
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
 
 from app import errors
+from app.api.answers import classification, classify, several
 from app.api.body import check_announced, read_body
-from app.api.forms import MEDIA_TYPE as FORM
-from app.api.forms import photo_of
 from app.api.keys import API_KEY, check_api_key
-from app.api.parameters import DEADLINE_MS, TOP_K, time_allowed_s
+from app.api.parameters import PARAMETERS, wishes_of
+from app.api.photos import photos_of
 from app.api.problems import documented
 from app.api.routes.direct import DirectRoute
-from app.api.schemas import Classification, Model, Timings
-from app.errors import MissingFile
-from app.images.decoding import UploadedImage
+from app.api.schemas import Classification, Classifications, Timings
+from app.images.formats import FORMATS
 from app.serving.admission import Turn
-from app.serving.service import Classified, Service
+from app.serving.service import Service
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
@@ -41,8 +41,10 @@ _ERRORS = (
     errors.DeadlineExceeded,
 )
 
-# The form is described by hand, because the route reads the body only after its checks. If the form
-# were a parameter of the route, FastAPI would read the body before them.
+# The body is described by hand, because the route reads it only after its checks. If it were a
+# parameter of the route, FastAPI would read it before them.
+_BINARY = {"type": "string", "format": "binary"}
+_BASE64 = {"type": "string", "description": "A photo in base64, or a data URL"}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -50,65 +52,70 @@ _BODY = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
                     "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "JPEG, PNG, WebP, BMP, GIF or TIFF, with a file name",
-                        }
+                        "file": _BINARY | {"description": f"{', '.join(FORMATS)}"},
+                        "files": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "Several photos; the answer is a list of results",
+                        },
                     },
                 }
-            }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"image": _BASE64, "images": {"type": "array", "items": _BASE64}},
+                }
+            },
+            "application/octet-stream": {"schema": _BINARY},
+            "image/*": {"schema": _BINARY},
         },
-    }
+    },
+    "parameters": [parameter.documentation for parameter in PARAMETERS],
 }
 
 
+@router.put("/predict", include_in_schema=False)
 @router.post(
     "/predict",
     dependencies=[Depends(API_KEY)],
-    response_model=Classification,
+    response_model=Classification | Classifications,
     responses=documented(_ERRORS),
-    openapi_extra=_BODY | {"parameters": [TOP_K.documentation, DEADLINE_MS.documentation]},
+    openapi_extra=_BODY,
     summary="What is in this photo?",
 )
 async def predict(request: Request) -> Response:
-    """Return the classes that the photo most likely shows, the likeliest first."""
+    """Return the classes that the photo most likely shows, the likeliest first.
+
+    Several photos get a list of results: an answer or an error for each.
+    """
     service: Service = request.app.state.service
     settings = service.settings
     await check_api_key(request, settings)
-    top_k, allowed_s = TOP_K.read(request), time_allowed_s(request)
+    wishes = wishes_of(request)
     check_announced(request, settings)
-    content_type = request.headers.get("content-type", "")
-    if not content_type.lower().startswith(FORM):
-        raise MissingFile(f"The request has no {FORM} body; send the photo in its field 'file'")
     turn: Turn | None = getattr(request.state, "turn", None)
-    if turn:
-        allowed_s -= turn.waited_s
     with service.admission.hold(turn) as upload:
         body = await read_body(request, settings, upload)
-        photo = photo_of(body, content_type, settings.max_upload_bytes)
+        photos = photos_of(body, request.headers.get("content-type", ""), settings)
         gone = asyncio.create_task(_hung_up(request))
         try:
-            classified = await service.classify(photo, top_k, allowed_s, gone, turn)
+            if photos.several:
+                answers = await several(
+                    service, photos.data, wishes, gone, turn, request.state.request_id
+                )
+                return _response(answers, {})
+            classified = await classify(service, photos.data[0], wishes, gone, turn)
         finally:
             gone.cancel()
-    return _response(classified)
+    answer = classification(classified, wishes)
+    return _response(answer, {"Server-Timing": _server_timing(answer.timings_ms)})
 
 
-def _response(classified: Classified) -> Response:
-    photo = classified.photo
-    answer = Classification(
-        model=Model.of(classified.bundle),
-        predictions=[*classified.predictions],
-        image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
-        timings_ms=Timings(
-            **{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()}
-        ),
-    )
-    headers = {"Server-Timing": _server_timing(answer.timings_ms)}
-    return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
+def _response(answer: BaseModel, headers: dict[str, str]) -> Response:
+    content = answer.model_dump_json(exclude_none=True)
+    return Response(content, headers=headers, media_type="application/json")
 
 
 async def _hung_up(request: Request) -> None:

@@ -1,0 +1,106 @@
+"""Classifies the photos of a request, and makes the bodies of the answers."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app.api.parameters import Wishes
+from app.api.problems import problem_of
+from app.api.schemas import Classification, Classifications, Model, Result, Timings
+from app.errors import (
+    BrokenImage,
+    CostlyImage,
+    EmptyFile,
+    ServiceError,
+    TooManyPixels,
+    UnsupportedImage,
+)
+from app.images.decoding import UploadedImage
+from app.serving.admission import Turn
+from app.serving.service import Classified, Service
+
+_FAULTS_OF_PHOTOS = (BrokenImage, CostlyImage, EmptyFile, TooManyPixels, UnsupportedImage)
+
+
+async def classify(
+    service: Service,
+    photo: bytes,
+    wishes: Wishes,
+    gone: asyncio.Future[None],
+    turn: Turn | None = None,
+) -> Classified:
+    """Classify one photo.
+
+    Args:
+        service: the service.
+        photo: the upload's bytes.
+        wishes: what the client asks for.
+        gone: a future that is done when the client has closed the connection.
+        turn: the turn of the request, if it has one.
+
+    Raises:
+        ServiceError: there is no answer; the subclass says why.
+    """
+    # The time at the door is a part of the time that the client allows.
+    allowed_s = wishes.time_allowed_s - (turn.waited_s if turn else 0.0)
+    return await service.classify(photo, wishes.top_k, allowed_s, gone, turn)
+
+
+async def several(
+    service: Service,
+    photos: Sequence[bytes],
+    wishes: Wishes,
+    gone: asyncio.Future[None],
+    turn: Turn | None,
+    request_id: str,
+) -> Classifications:
+    """Classify several photos side by side. The first one has the turn, the others ask for theirs.
+
+    Raises:
+        ServiceError: no photo has an answer, and this is not the photos' fault.
+    """
+    outcomes = await asyncio.gather(
+        *(
+            _outcome(service, photo, wishes, gone, None if i else turn)
+            for i, photo in enumerate(photos)
+        )
+    )
+    errors = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+    if len(errors) == len(outcomes) and not isinstance(errors[0], _FAULTS_OF_PHOTOS):
+        raise errors[0]
+    return Classifications(
+        model=Model.of(service.bundle),
+        results=[_result(outcome, wishes, request_id) for outcome in outcomes],
+    )
+
+
+def classification(classified: Classified, wishes: Wishes) -> Classification:
+    """Return the body of the answer to one photo."""
+    photo = classified.photo
+    return Classification(
+        model=Model.of(classified.bundle),
+        predictions=[each for each in classified.predictions if each.score >= wishes.min_score],
+        image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
+        timings_ms=Timings(
+            **{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()}
+        ),
+    )
+
+
+async def _outcome(
+    service: Service,
+    photo: bytes,
+    wishes: Wishes,
+    gone: asyncio.Future[None],
+    turn: Turn | None,
+) -> Classified | ServiceError:
+    try:
+        return await classify(service, photo, wishes, gone, turn)
+    except ServiceError as error:
+        return error
+
+
+def _result(outcome: Classified | ServiceError, wishes: Wishes, request_id: str) -> Result:
+    if isinstance(outcome, ServiceError):
+        return Result(error=problem_of(outcome, request_id))
+    answer = classification(outcome, wishes)
+    return Result(predictions=answer.predictions, image=answer.image, timings_ms=answer.timings_ms)
