@@ -131,7 +131,6 @@ class Service:
     def _take_over(self, model: RunningModel) -> None:
         self.running = model
         self.metrics.model.info({"name": model.bundle.name, "version": model.bundle.version})
-        self.metrics.observe_batch_sizes(model.pool.max_batch_size, model.pool.batch_seconds)
         log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)
 
     @property
