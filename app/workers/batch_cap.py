@@ -4,7 +4,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median_low
 
 from app.workers.batch_size import best_batch_size, extrapolated
 
@@ -24,7 +23,7 @@ class BatchCap:
 
     Batch sizes are compared in rounds: one batch of each size, shortly after one another. Other
     batches cannot be compared, because most small ones run while the machine is quiet, and most
-    large ones while it is busy. Of each size, the median of the last rounds counts.
+    large ones while it is busy. Of each size, the lower quartile of the last rounds counts.
 
     Attributes:
         size: the largest number of photos in a batch.
@@ -58,6 +57,7 @@ class BatchCap:
 
     def start(self, batch_seconds: Mapping[int, float]) -> None:
         """Choose the cap by {batch size: seconds} as the first guess, and learn from now on."""
+        self._rounds.clear()
         self._adopt(batch_seconds)
         self.size = best_batch_size(self._within_budget())
 
@@ -102,8 +102,7 @@ class BatchCap:
         while len(self._rounds) > 1 and self._rounds[0][0] < now - _WINDOW_S:
             self._rounds.popleft()
         tried = {size: self._tried(size) for size in self._candidates}
-        # A disturbance only makes a batch slower, so of two in the middle the shorter one counts.
-        self.seconds = {size: median_low(times) for size, times in tried.items() if times}
+        self.seconds = {size: _lower_quartile(times) for size, times in tried.items() if times}
 
     def _tried(self, size: int) -> Sequence[float]:
         return [seconds[size] for _, seconds in self._rounds if size in seconds]
@@ -115,3 +114,8 @@ class BatchCap:
             for size, seconds in self.seconds.items()
             if size == smallest or seconds <= self._budget_s
         }
+
+
+def _lower_quartile(times: Sequence[float]) -> float:
+    # A disturbance only makes a batch slower, so the shorter times tell more.
+    return sorted(times)[(len(times) - 1) // 4]

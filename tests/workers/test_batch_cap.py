@@ -4,7 +4,7 @@ import asyncio
 import multiprocessing
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,7 +98,7 @@ def test_the_present_size_stays_where_two_are_almost_equally_good() -> None:
 
 def test_a_size_over_the_budget_is_neither_tried_nor_chosen() -> None:
     # Here, the larger a batch, the better.
-    machine = Machine({1: 0.02, 2: 0.03, 4: 0.045, 8: 0.07}, budget_s=0.05)
+    machine = Machine({1: 0.02, 2: 0.03, 4: 0.045, 8: 0.07}, budget_s=0.065)
     machine.cap.start({1: 0.02})
     machine.serve(60)
     assert machine.tried == {1, 2, 4}
@@ -169,33 +169,28 @@ def busy_cores(count: int = 2) -> Iterator[None]:
 async def test_a_wrong_first_guess_is_forgotten_when_the_neighbour_has_gone(bundle: Bundle) -> None:
     # Two threads are timed by the clock on the wall, which a busy neighbour disturbs most.
     settings = Settings(workers=1, threads_per_worker=2, batch_budget_s=30)
-    with busy_cores():
-        pool = WorkerPool(bundle, settings, Metrics())
-        await pool.__aenter__()
-    try:
-        # A guess that no machine could give stands for a start at a bad moment.
-        pool.batch_cap.start({1: 1.0})
-        assert pool.batch_cap.size == 1
-        async with asyncio.timeout(60):
-            while pool.batch_cap.seconds[1] == 1 or len(pool.batch_cap.seconds) < 4:
-                await asyncio.sleep(0.1)
-        assert all(seconds < 1 for seconds in pool.batch_cap.seconds.values())
-        assert pool.batch_cap.size in best_sizes(pool.batch_cap.seconds)
-        # The trials have taken no slot and no worker away.
-        assert await (await taken(pool)).infer(put(pool))
-    finally:
-        await pool.__aexit__()
+    async with AsyncExitStack() as pools:
+        with busy_cores():
+            pool = await pools.enter_async_context(WorkerPool(bundle, settings, Metrics()))
+            # The start may have found a quiet moment, so this guess is certainly wrong.
+            pool.batch_cap.start({1: 1.0})
+            assert pool.batch_cap.size == 1
+        async with WorkerPool(bundle, settings, Metrics()) as fresh:
+            quiet = fresh.batch_cap.seconds
+        await until(lambda: is_like(pool.batch_cap.seconds, quiet))
 
 
-def best_sizes(seconds: Mapping[int, float]) -> set[int]:
-    return {best_batch_size(seconds, size) for size in seconds}
+def is_like(seconds: Mapping[int, float], quiet: Mapping[int, float]) -> bool:
+    """Whether the times are those of a quiet start; other programs may disturb both."""
+    return seconds.keys() == quiet.keys() and all(seconds[n] < 4 * quiet[n] for n in quiet)
 
 
 @pytest.mark.slow
 async def test_an_idle_pool_tries_all_sizes_by_itself_and_a_new_worker_forgets_nothing(
     bundle: Bundle,
 ) -> None:
-    async with pool_of(bundle, max_batch_size=None, batch_budget_s=30) as pool:
+    settings = Settings(workers=1, batch_budget_s=30)
+    async with WorkerPool(bundle, settings, Metrics()) as pool:
         first = pool.batch_cap.seconds
         await until(lambda: pool.batch_cap.seconds != first)
         assert list(pool.batch_cap.seconds) == [1, 2, 4, 8]
