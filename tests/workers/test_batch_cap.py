@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from real_pools import pool_of, put, taken, until
+from real_pools import pool_of, taken, until
 
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
@@ -167,8 +167,7 @@ def busy_cores(count: int = 2) -> Iterator[None]:
 
 @pytest.mark.slow
 async def test_a_wrong_first_guess_is_forgotten_when_the_neighbour_has_gone(bundle: Bundle) -> None:
-    # Two threads are timed by the clock on the wall, which a busy neighbour disturbs most.
-    settings = Settings(workers=1, threads_per_worker=2, batch_budget_s=30)
+    settings = Settings(workers=1, batch_budget_s=30)
     async with AsyncExitStack() as pools:
         with busy_cores():
             pool = await pools.enter_async_context(WorkerPool(bundle, settings, Metrics()))
