@@ -50,6 +50,8 @@ class BatchCap:
         self._candidates = candidates
         self._budget_s = budget_s
         self._clock = clock
+        # The choice of the last round.
+        self._best = size
         self._due: float | None = None
         self._begun = 0.0
         self._round: dict[int, float] = {}
@@ -59,7 +61,7 @@ class BatchCap:
         """Choose the cap by {batch size: seconds} as the first guess, and learn from now on."""
         self._rounds.clear()
         self._adopt(batch_seconds)
-        self.size = best_batch_size(self._within_budget())
+        self.size = self._best = best_batch_size(self._within_budget())
 
     def wanted(self) -> int | None:
         """Return the size of which a batch should run next, or None if any size will do."""
@@ -83,10 +85,12 @@ class BatchCap:
         """Choose the cap by the last rounds. The sizes that this round lacks do not count in it."""
         self._adopt(self._round)
         self._round = {}
-        before, self.size = self.size, best_batch_size(self._within_budget(), self.size)
-        if self.size != before:
+        before, self._best = self._best, best_batch_size(self._within_budget(), self.size)
+        # One round alone may have met a bad moment, so a change needs two rounds that agree.
+        if self._best == before != self.size:
             times = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in self.seconds.items())
-            log.info("batches up to %d instead of %d (ms by size: %s)", self.size, before, times)
+            log.info("batches up to %d instead of %d (ms by size: %s)", before, self.size, times)
+            self.size = before
 
     def _complete(self) -> bool:
         untried = [size for size in self._candidates if size not in self._round]
