@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     )
     threads_per_worker: Count = Field(1, description="Threads that each worker uses on CPU")
     max_batch_size: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        None, description="Largest batch, in photos; by default the start measures the best size"
+        None, description="Largest batch, in photos; by default the service learns the best size"
     )
     max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = Field(
         0,
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     )
     batch_budget_s: Seconds = Field(
         0.15,
-        description="Longest batch that the start measures; larger batches are not tried",
+        description="Longest batch that the service tries; larger batches are not chosen",
     )
     decoders: Count | None = Field(
         None, description="Photos to decode at the same time; by default one for each core"

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
 
 from app.errors import InferenceFailed
 from app.model.engine import Scores
+from app.workers.batch_cap import BatchCap
 from app.workers.interfaces import Worker
 from app.workers.slots import PixelSlots, Slot
 
@@ -52,8 +53,7 @@ class FakePool:
     def __init__(self, workers: int = 1, classes: int = 3, max_batch_size: int = 4) -> None:
         self.on_idle: Callable[[], None] = lambda: None
         self.classes = classes
-        self.max_batch_size = max_batch_size
-        self.batch_seconds: Mapping[int, float] = {}
+        self.batch_cap = BatchCap(max_batch_size)
         self.slots = PixelSlots(256, (64, 64))
         self.up = workers
         self.failing = False
@@ -72,7 +72,7 @@ class FakePool:
         self.up = workers
 
     def padding(self, count: int) -> int:
-        return self.max_batch_size - count
+        return self.batch_cap.size - count
 
     async def __aenter__(self) -> Self:
         return self

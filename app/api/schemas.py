@@ -81,10 +81,10 @@ class Health(BaseModel):
     device: str
     workers: int = Field(description="Number of workers that should be up")
     workers_up: int
-    max_batch_size: int = Field(description="Largest number of photos in one batch")
+    max_batch_size: int = Field(description="Largest number of photos in one batch, now")
     batch_ms: dict[int, float] = Field(
-        description="Milliseconds that a batch of each size takes, as measured at the start; empty "
-        "if CLASSIFIER_MAX_BATCH_SIZE is set"
+        description="Milliseconds that a batch of each size takes now: CPU time if a worker has "
+        "one thread on CPU, otherwise elapsed time; empty if CLASSIFIER_MAX_BATCH_SIZE is set"
     )
     waiting: int = Field(description="Requests that wait at the door for their turn")
     in_flight: int = Field(description="Photos that the server is working on now")

@@ -50,7 +50,8 @@ class Batcher:
     """Hands photos to idle workers in batches.
 
     An idle worker starts at once on its share of the waiting photos. While all workers are busy,
-    the next batch grows, up to the pool's `max_batch_size`. If `max_wait_s` is above 0, an idle
+    the next batch grows, up to the pool's `batch_cap`. Now and then the cap wants a batch of
+    another size, to compare, and gets it if enough photos wait. If `max_wait_s` is above 0, an idle
     worker first waits for a batch to fill, but no longer than that.
 
     Attributes:
@@ -106,18 +107,24 @@ class Batcher:
         if self._timer:
             self._timer.cancel()
         remaining_s = self._queue[0].since + self._max_wait_s - time.perf_counter()
-        if len(self._queue) >= self._pool.max_batch_size or remaining_s <= 0:
+        if len(self._queue) >= self._pool.batch_cap.size or remaining_s <= 0:
             return True
         self._timer = asyncio.get_running_loop().call_later(remaining_s, self._dispatch)
         return False
 
     def _next_batch(self) -> list[_Waiting]:
-        share = math.ceil(len(self._queue) / self._sharing_workers)
-        size = min(self._pool.max_batch_size, share)
+        size = self._next_size()
         batch: list[_Waiting] = []
         while len(batch) < size and self._drop_gone():
             batch.append(self._queue.popleft())
         return batch
+
+    def _next_size(self) -> int:
+        waiting = len(self._queue)
+        wanted = self._pool.batch_cap.wanted()
+        if wanted and wanted <= waiting:
+            return wanted
+        return min(self._pool.batch_cap.size, math.ceil(waiting / self._sharing_workers))
 
     @property
     def _sharing_workers(self) -> int:

@@ -36,10 +36,11 @@ class RunningModel:
         self._unused.set()
 
     def __str__(self) -> str:
-        batches = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in self.pool.batch_seconds.items())
+        cap = self.pool.batch_cap
+        batches = ", ".join(f"{n}: {s * 1000:.1f}" for n, s in cap.seconds.items())
         return (
             f"{self.bundle.name} {self.bundle.version}: {self.pool.classes} classes, "
-            f"{self.pool.up} workers, batches up to {self.pool.max_batch_size}"
+            f"{self.pool.up} workers, batches up to {cap.size}"
             + (f" (measured, ms by size: {batches})" if batches else "")
         )
 

@@ -140,7 +140,6 @@ class Service:
         self.running = model
         model.pool.slots.on_free = self.admission.on_room
         self.metrics.model.info({"name": model.bundle.name, "version": model.bundle.version})
-        self.metrics.observe_batch_sizes(model.pool.max_batch_size, model.pool.batch_seconds)
         log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)
 
     @property

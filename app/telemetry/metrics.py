@@ -123,9 +123,13 @@ class Metrics:
         )
         self.golden_ok.set(1)
         self.measured_batch = self._gauge(
-            "measured_batch_seconds", "Time of a batch, by its size, measured at the start.", "size"
+            "measured_batch_seconds",
+            "Time of a batch, by its size, in the last 45 seconds; CPU time for a single thread.",
+            "size",
         )
-        self.max_batch_size = self._gauge("max_batch_size", "Largest number of photos in a batch.")
+        self.max_batch_size = self._gauge(
+            "max_batch_size", "Largest number of photos in a batch, now."
+        )
         self.model = Info(
             "classifier_model", "The bundle that the service runs.", registry=registry
         )

@@ -15,7 +15,7 @@ from app.errors import InferenceFailed, StartupError
 from app.model.engine import Engine, library
 from app.telemetry.logs import configure_logging
 from app.workers import batch_size
-from app.workers.messages import Ready, WorkerConfig
+from app.workers.messages import Answered, Ready, WorkerConfig
 from app.workers.slots import as_array
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # 
     """Serve batches until the parent closes the pipe.
 
     For each batch, the parent sends the indices of the slots in which the photos lie. The worker
-    sends back (scores, seconds) or an error.
+    sends back `Answered` or an error.
     """
     _ignore_signals()
     # The worker writes to the server's log, so it uses the same level and format.
@@ -46,6 +46,7 @@ def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # 
     except StartupError as error:
         connection.send(error)
         return
+    clock = batch_size.clock(config.device, config.threads)
     os.nice(_NICE)
     connection.send(Ready(engine.classes, batch_seconds))
     while True:
@@ -55,38 +56,36 @@ def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # 
             return
         count = len(indices)
         np.take(slots, indices, axis=0, out=images[:count])
-        connection.send(_answer(engine, images[: config.bucket(count)], count))
+        connection.send(_answer(engine, images[: config.bucket(count)], count, clock))
 
 
 def _answer(
-    engine: Engine, images: npt.NDArray[np.uint8], count: int
-) -> tuple[npt.NDArray[np.float32], float] | InferenceFailed:
+    engine: Engine, images: npt.NDArray[np.uint8], count: int, clock: batch_size.Clock
+) -> Answered | InferenceFailed:
     # Rows beyond `count` still hold older photos, so their scores are cut off.
-    started = time.perf_counter()
+    started, before = time.perf_counter(), clock()
     try:
-        return engine.infer(images)[:count], time.perf_counter() - started
+        scores = engine.infer(images)[:count]
+        return Answered(scores, time.perf_counter() - started, clock() - before)
     except Exception:
         log.exception("a batch failed")
         return InferenceFailed()
 
 
 def _warm(engine: Engine, images: npt.NDArray[np.uint8], config: WorkerConfig) -> dict[int, float]:
-    """Run each batch size once, because its first run is slow.
+    """Run each batch size that may be tried or served once, because its first run is slow.
 
     Returns:
-        {size: seconds}; empty if the configuration sets a batch size, so that none is measured.
+        {size: seconds}; empty if the worker need not measure.
     """
-    batch_seconds: dict[int, float] = {}
-    if config.max_batch_size is None:
-        batch_seconds = batch_size.measure(engine, images, config.buckets, config.batch_budget_s)
-        # Serving does not need the memory again that the largest trial batches took.
-        host.trim()
-    largest = config.max_batch_size or batch_size.best_batch_size(batch_seconds)
-    # These runs also allocate the memory again that serving needs.
+    largest = config.max_batch_size or config.measured
+    if largest is None:
+        clock = batch_size.clock(config.device, config.threads)
+        return batch_size.measure(engine, images, config.buckets, config.batch_budget_s, clock)
     for size in config.buckets:
         if size <= largest:
             engine.infer(images[:size])
-    return batch_seconds
+    return {}
 
 
 def _ignore_signals() -> None:

@@ -1,6 +1,6 @@
 """The interfaces through which the queue and the service use real workers or a test's fake."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from app.model.bundle import Bundle
 from app.model.engine import Scores
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.workers.batch_cap import BatchCap
 from app.workers.slots import PixelSlots, Slot
 
 
@@ -32,15 +33,13 @@ class Pool(Protocol):
         on_idle: the pool calls this function when a worker becomes idle without `give_back`, for
             example a new worker.
         classes: the number of classes of the network.
-        max_batch_size: the largest number of images in one batch.
-        batch_seconds: {batch size: seconds} as measured at the start; empty if none were measured.
+        batch_cap: the largest number of images in one batch, now.
         slots: the shared memory from which the workers read photos.
     """
 
     on_idle: Callable[[], None]
     classes: int
-    max_batch_size: int
-    batch_seconds: Mapping[int, float]
+    batch_cap: BatchCap
     slots: PixelSlots
 
     @property

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from app.model.bundle import Bundle
+from app.model.engine import Scores
 from app.settings import Device, EngineName, LogFormat, LogLevel
 from app.workers import batch_size
 
@@ -13,8 +14,9 @@ class WorkerConfig:
     """The configuration that a worker process gets at its start.
 
     Attributes:
-        max_batch_size: the largest batch that the worker gets; None if the worker has to measure
-            which sizes are fast.
+        max_batch_size: the largest batch that the worker gets, as set; None if the pool learns it.
+        measured: the largest size that the first workers have measured, up to which this one warms
+            up without measuring; None if the worker has to measure.
         slots: how many photos fit into the shared memory from which the worker reads.
         batch_budget_s: the worker does not measure batches that would take longer than this.
     """
@@ -24,6 +26,7 @@ class WorkerConfig:
     device: Device
     threads: int
     max_batch_size: int | None
+    measured: int | None
     batch_budget_s: float
     slots: int
     log_level: LogLevel
@@ -47,6 +50,21 @@ class WorkerConfig:
         """The shape of one photo: (H, W, 3)."""
         width, height = self.bundle.preprocessing.crop
         return height, width, 3
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The message of a worker that has computed a batch.
+
+    Attributes:
+        scores: (N, classes) float32.
+        seconds: the elapsed time.
+        cost_s: the time by which batch sizes are compared; see `batch_size.clock`.
+    """
+
+    scores: Scores
+    seconds: float
+    cost_s: float
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -14,11 +14,13 @@ from app.errors import StartupError
 from app.model.bundle import Bundle
 from app.settings import PREFIX, Settings
 from app.telemetry.metrics import Metrics
-from app.workers.batch_size import best_batch_size, quickest
+from app.workers.batch_cap import BatchCap
+from app.workers.batch_size import quickest
 from app.workers.canary import send_canaries
 from app.workers.interfaces import Worker
 from app.workers.messages import Ready, WorkerConfig
 from app.workers.slots import PixelSlots
+from app.workers.trials import try_batch_sizes
 from app.workers.worker import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -31,8 +33,7 @@ class WorkerPool:
 
     Attributes:
         classes: the number of classes of the network.
-        max_batch_size: the setting, or the best size as measured at the start.
-        batch_seconds: {batch size: seconds} as measured; empty if the size was set.
+        batch_cap: the largest batch: fixed by the setting, or learned.
         slots: the shared memory from which the workers read photos.
         first_pause_s: the pause after a failed start; the pause doubles with each further failure.
         hopeless_after: after so many failed starts in a row, the pool counts as hopeless.
@@ -41,8 +42,6 @@ class WorkerPool:
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
         self.on_idle: Callable[[], None] = lambda: None
         self.classes = 0
-        self.max_batch_size = settings.max_batch_size or 1
-        self.batch_seconds: Mapping[int, float] = {}
         self.slots = PixelSlots(settings.slots, bundle.preprocessing.crop)
         self.first_pause_s = 0.5
         self.hopeless_after = 5
@@ -54,17 +53,21 @@ class WorkerPool:
             settings.device,
             settings.threads_per_worker,
             settings.max_batch_size,
+            None,
             settings.batch_budget_s,
             settings.slots,
             settings.log_level,
             settings.log_format,
+        )
+        self.batch_cap = BatchCap(
+            settings.max_batch_size or 1, self._config.buckets, settings.batch_budget_s
         )
         self._failed_starts = 0
         self._started: set[WorkerProcess] = set()
         self._serving: set[WorkerProcess] = set()
         self._idle: deque[WorkerProcess] = deque()
         self._slots: list[asyncio.Task[None]] = []
-        self._canaries: asyncio.Task[None] | None = None
+        self._checks: list[asyncio.Task[None]] = []
         self._reaping: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -87,7 +90,9 @@ class WorkerPool:
         canaries = send_canaries(
             self, self._config, self._settings.canary_interval_s, self._metrics
         )
-        self._canaries = asyncio.create_task(canaries)
+        self._checks.append(asyncio.create_task(canaries))
+        if self._config.max_batch_size is None:
+            self._checks.append(asyncio.create_task(try_batch_sizes(self, self.batch_cap)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -161,10 +166,10 @@ class WorkerPool:
         """Adopt the number of classes, and the batch size that is best for all workers together."""
         self.classes = loaded[0].classes
         if self._config.max_batch_size is None:
-            self.batch_seconds = quickest([ready.batch_seconds for ready in loaded])
-            self.max_batch_size = best_batch_size(self.batch_seconds)
+            batch_seconds = quickest([ready.batch_seconds for ready in loaded])
+            self.batch_cap.start(batch_seconds)
             # A replacement does not measure again, because it should be ready soon.
-            self._config = replace(self._config, max_batch_size=self.max_batch_size)
+            self._config = replace(self._config, measured=max(batch_seconds))
 
     def _supervise(self, worker: WorkerProcess | None) -> None:
         """Add a slot and keep a worker in it; for None, the slot starts one."""
@@ -199,7 +204,11 @@ class WorkerPool:
 
     def _start(self) -> WorkerProcess:
         worker = WorkerProcess(
-            self._config, self.slots, self._settings.batch_timeout_s, self._on_lost
+            self._config,
+            self.slots,
+            self._settings.batch_timeout_s,
+            self._on_lost,
+            lambda count, cost_s: self.batch_cap.learn(self._config.bucket(count), cost_s),
         )
         self._started.add(worker)
         return worker
@@ -231,7 +240,7 @@ class WorkerPool:
         self._started.discard(worker)
 
     async def _stop(self) -> None:
-        tasks = [*self._slots, *([self._canaries] if self._canaries else ())]
+        tasks = [*self._slots, *self._checks]
         for task in tasks:
             task.cancel()
         # All workers are given up before the first await, because a cancellation can arrive there.

@@ -16,7 +16,7 @@ from typing import Any
 from app.errors import StartupError, WorkerLost
 from app.model.engine import Scores
 from app.workers.child import work
-from app.workers.messages import Ready, WorkerConfig
+from app.workers.messages import Answered, Ready, WorkerConfig
 from app.workers.process import ChildProcess
 from app.workers.slots import PixelSlots, Slot
 
@@ -26,6 +26,8 @@ _spawn = multiprocessing.get_context("spawn")
 
 class WorkerProcess:
     """One child process with one loaded model; see `interfaces.Worker`.
+
+    It calls `learn` with the photos and the cost of each batch; see `messages.Answered`.
 
     Attributes:
         batches: the number of batches that the process has answered.
@@ -41,12 +43,14 @@ class WorkerProcess:
         slots: PixelSlots,
         batch_timeout_s: float,
         on_lost: Callable[["WorkerProcess"], None],
+        learn: Callable[[int, float], None],
     ) -> None:
         self.batches = 0
         self.bytes_at_start = 0
         self.retiring = False
         self.successor_wanted = asyncio.Event()
         self._batch_timeout_s = batch_timeout_s
+        self._learn = learn
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._process = ChildProcess(
             _spawn, work, (slots.memory, config), self._receive, lambda: self._give_up(on_lost)
@@ -91,9 +95,10 @@ class WorkerProcess:
             self.lose("crash")
             raise WorkerLost from None
         self._reply = asyncio.get_running_loop().create_future()
-        scores, seconds = await self._replied(self._batch_timeout_s)
+        answered: Answered = await self._replied(self._batch_timeout_s)
         self.batches += 1
-        return scores, seconds
+        self._learn(len(slots), answered.cost_s)
+        return answered.scores, answered.seconds
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the process in bytes; 0 if the system has no /proc."""

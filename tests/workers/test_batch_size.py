@@ -22,18 +22,18 @@ def bundle(small_bundle: Path) -> Bundle:
 async def test_where_no_batch_size_is_set_it_is_measured(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=30)
     async with WorkerPool(bundle, settings, Metrics()) as pool:
-        assert list(pool.batch_seconds) == [1, 2, 4, 8]
-        assert all(seconds > 0 for seconds in pool.batch_seconds.values())
-        assert pool.max_batch_size == best_batch_size(pool.batch_seconds)
-        scores, _ = await (await taken(pool)).infer(put(pool) * pool.max_batch_size)
-        assert len(scores) == pool.max_batch_size
+        assert list(pool.batch_cap.seconds) == [1, 2, 4, 8]
+        assert all(seconds > 0 for seconds in pool.batch_cap.seconds.values())
+        assert pool.batch_cap.size == best_batch_size(pool.batch_cap.seconds)
+        scores, _ = await (await taken(pool)).infer(put(pool) * pool.batch_cap.size)
+        assert len(scores) == pool.batch_cap.size
 
 
 async def test_a_batch_over_the_budget_ends_the_measuring(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=1e-9)
     async with WorkerPool(bundle, settings, Metrics()) as pool:
-        assert list(pool.batch_seconds) == [1]
-        assert pool.max_batch_size == 1
+        assert list(pool.batch_cap.seconds) == [1]
+        assert pool.batch_cap.size == 1
 
 
 @pytest.mark.parametrize(

@@ -16,4 +16,6 @@ router = APIRouter(tags=["metrics"])
 )
 async def metrics(service: ServiceDep) -> Response:
     """Return all metrics in Prometheus's text format."""
+    cap = service.pool.batch_cap
+    service.metrics.observe_batch_sizes(cap.size, cap.seconds)
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -106,7 +106,7 @@ WORKERS = (
         {"{{reason}}": increase("worker_restarts_total", by="reason")},
     ),
     lines(
-        "Time of a batch by its size, measured at the start",
+        "Time of a batch by its size",
         "s",
         {"{{size}}": f"max by (size) ({series('measured_batch_seconds')})"},
     ),
