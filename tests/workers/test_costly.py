@@ -2,12 +2,12 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import costly
 import pytest
-from costly import CORPUS, CostlyFile
+from costly import CORPUS, CostlyFile, bmp, gif, jpeg, png, tiff, webp
 from real_pools import until
 
 from app.bench.measure.processes import usage
@@ -79,7 +79,7 @@ async def test_a_costly_file_ends_within_the_bounds(file: CostlyFile, small_bund
         watch.cancel()
         # A slow or lost decoder is replaced.
         await until(lambda: pool.up == 1)
-        assert await ending(pool, costly.bmp.column()) == "ok"
+        assert await ending(pool, bmp.column()) == "ok"
     print(f"{file}: {code}, {cost.cpu_s:.2f} s, {cost.resident_bytes / 1e6:.0f} MB")
     assert code in file.codes
     assert cost.cpu_s <= LIMIT_CPU_S
@@ -87,10 +87,22 @@ async def test_a_costly_file_ends_within_the_bounds(file: CostlyFile, small_bund
     assert len(slots.free) == 8
 
 
+@pytest.mark.slow
+@pytest.mark.anyio
+@pytest.mark.parametrize("draw", [webp.transparent_zeros, webp.lossy_alpha, png.zeros])
+async def test_memory_suffices_for_each_image_that_has_no_more_pixels_than_allowed(
+    draw: Callable[[], bytes], small_bundle: Path
+) -> None:
+    spec = load_bundle(small_bundle).preprocessing
+    patient = SETTINGS.model_copy(update={"decode_timeout_s": 60})
+    async with DecoderPool(spec, PixelSlots(8, spec.crop), patient, Metrics()) as pool:
+        assert await ending(pool, draw()) == "ok"
+
+
 def test_every_recipe_is_in_the_corpus() -> None:
     recipes = {
         function
-        for module in (costly.bmp, costly.gif, costly.jpeg, costly.png, costly.tiff, costly.webp)
+        for module in (bmp, gif, jpeg, png, tiff, webp)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
