@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import BrokenImage, ServiceError, UnsupportedImage
 from app.images.formats import Format, sniff
-from app.images.limits import check_pixels, check_segments
+from app.images.limits import check_pixels
 from app.images.preprocessing import Preprocessing
 
 # `check_pixels` enforces our own limit before decoding, so Pillow's warning is switched off.
@@ -74,8 +74,8 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
     Raises:
         EmptyFile: the upload has no bytes.
         UnsupportedImage: the upload's format or its kind of colours is not supported.
-        TooManyPixels: the image has more than `max_pixels`, or more than `limits` allows.
-        BrokenImage: the image is truncated or damaged, or it has too many segments.
+        TooManyPixels: the image, or a tile of it, has more than `max_pixels`.
+        BrokenImage: the image is truncated or damaged.
     """
     kind = sniff(data)
     with _opened(data, kind, max_pixels) as image:
@@ -104,7 +104,6 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
 @contextmanager
 def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
     try:
-        check_segments(data, kind)
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             check_pixels(image, max_pixels)
             _mend_transparency(image, data)
@@ -152,6 +151,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001  (an upload with damaged EXIF data still has its pixels)
         return 1
 
@@ -165,7 +166,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F", "LAB"):
         raise UnsupportedImage("Images with 32 bits a channel or Lab colours are not supported")
     if image.has_transparency_data and not _alpha_is_unused(image):
-        white, colours = Image.new("RGB", image.size, "white"), image.convert("RGBA")
+        # `convert` would copy an image that has this mode already: 4 bytes a pixel for nothing.
+        colours = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
         # `alpha_composite` would hold Python's lock all the time, so the picture is pasted.
         white.paste(colours, mask=colours)
         return white

@@ -121,17 +121,23 @@ class DecoderPool:
             self._busy[decoder] = upload
             upload.tries += 1
             decoder.start(upload.data, upload.slot)
-            asyncio.get_running_loop().call_later(_SLOW_S, self._check_slow, decoder, upload)
+            self._check_later(decoder, upload)
+
+    def _check_later(self, decoder: Decoder, upload: Upload) -> None:
+        asyncio.get_running_loop().call_later(_SLOW_S, self._check_slow, decoder, upload)
 
     def _check_slow(self, decoder: Decoder, upload: Upload) -> None:
-        """Let one slow upload keep no other upload waiting."""
+        """Let one slow upload keep no other upload waiting, again and again until it is over."""
         if self._busy.get(decoder) is not upload:
             return
         if upload.future.done():
+            # At its low priority, the decoder could go on for minutes beside busy ones.
             decoder.process.lose("unwanted")
             return
-        decoder.yield_to_others()
-        self._replenish()
+        if not decoder.slow:
+            decoder.yield_to_others()
+            self._replenish()
+        self._check_later(decoder, upload)
 
     def _replenish(self) -> None:
         """Start as many decoders as are missing, beside slow ones up to twice the usual number."""

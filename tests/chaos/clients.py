@@ -13,6 +13,7 @@ from pathlib import Path
 from select import select
 
 import skimage
+from costly import CORPUS
 from PIL import Image
 from tally import Outcome, Tally
 from wire import Answer, abort, ask, connect, form, probe, receive, request
@@ -139,6 +140,27 @@ def bad(client: Client) -> None:
     client.pause(0.2)
 
 
+@cache
+def costly_uploads() -> list[tuple[bytes, frozenset[Outcome]]]:
+    """Return the files of the corpus that this server admits, and how each may end."""
+    statuses = {"ok": 200, "too_many_pixels": 413, "broken_image": 422, "costly_image": 422}
+    drawn = [(file.draw(), file.codes) for file in CORPUS]
+    return [
+        (data, frozenset((statuses[code], code) for code in codes))
+        for data, codes in drawn
+        if len(data) < MAX_UPLOAD_BYTES
+    ]
+
+
+def costly(client: Client) -> None:
+    """Send a file that costs its decoder much time or memory, or ends it."""
+    data, expected = client.rng.choice(costly_uploads())
+    answer = ask(client.port, form(data))
+    # What the picture shows does not matter: most of them are black.
+    client.tally.answered("costly", answer, BUSY | expected, answer.label)
+    client.pause(2)
+
+
 def slow(client: Client) -> None:
     """Send a photo slowly, with pauses, until an answer comes; sometimes too slowly for a 200."""
     data, label = client.photo()
@@ -192,7 +214,7 @@ def burst(client: Client) -> None:
 Deed = Callable[[Client], None]
 CROWD: Sequence[Deed] = (
     *(good, good, regular, regular, bad, bad, slow, slow, slow),
-    *(impatient, vanishing, vanishing, burst),
+    *(impatient, vanishing, vanishing, burst, costly),
 )
 
 

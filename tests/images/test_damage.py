@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from raw_files import chunk
 from uploads import (
     CAT,
     EYE,
@@ -18,7 +19,6 @@ from uploads import (
     OPENCV,
     PIL,
     answer,
-    chunk,
     encode,
     exact,
 )

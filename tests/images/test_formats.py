@@ -10,20 +10,18 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from PIL import Image
+from raw_files import chunk, png, tiff
 from uploads import (
     CAT,
     EYE,
     FORMATS,
     LIMIT,
     PIL,
-    chunk,
     difference,
     encode,
     exact,
     photograph,
-    png,
     png_of_16_bits,
-    tiff,
 )
 
 from app.errors import EmptyFile, UnsupportedImage

@@ -1,7 +1,6 @@
 """Helpers of the image tests: they encode uploads and decode them with known specs."""
 
 import io
-import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.Image import Resampling
+from raw_files import png
 from skimage import data
 
 from app.errors import ServiceError
@@ -79,25 +79,7 @@ def answer(upload: bytes, spec: Preprocessing = PIL) -> Photo | None:
     return photo
 
 
-def chunk(name: bytes, content: bytes) -> bytes:
-    crc = struct.pack(">I", zlib.crc32(name + content))
-    return struct.pack(">I", len(content)) + name + content + crc
-
-
-def png(
-    width: int, height: int, depth: int, pixels: bytes, *, colour: int = 2, before: bytes = b""
-) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    parts = chunk(b"IHDR", header), before, chunk(b"IDAT", pixels), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
 def png_of_16_bits(pixels: Pixels) -> bytes:
     deep = (pixels.astype(np.uint16) << 8) + 255
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
     return png(pixels.shape[1], pixels.shape[0], 16, zlib.compress(rows))
-
-
-def tiff(*tags: tuple[int, int]) -> bytes:
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags))
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
