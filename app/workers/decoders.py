@@ -27,6 +27,9 @@ _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 10.0
 # A decoder that has worked on one upload for longer goes on at a lower priority, and another
 # decoder serves those who wait.
 _SLOW_S = 0.3
+# If slow uploads have all decoders while others wait, those are given up that were found slow so
+# many times. They may be honest, but many of them at once are an attack.
+_PATIENT_CHECKS = 3
 # For each reason of a decoder's end, what the sender of its upload is told.
 _DETAILS = {
     "crash": "The decoder crashed on the image",
@@ -121,12 +124,13 @@ class DecoderPool:
             self._busy[decoder] = upload
             upload.tries += 1
             decoder.start(upload.data, upload.slot)
-            self._check_later(decoder, upload)
+            self._check_later(decoder, upload, 1)
 
-    def _check_later(self, decoder: Decoder, upload: Upload) -> None:
-        asyncio.get_running_loop().call_later(_SLOW_S, self._check_slow, decoder, upload)
+    def _check_later(self, decoder: Decoder, upload: Upload, check: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(_SLOW_S, self._check_slow, decoder, upload, check)
 
-    def _check_slow(self, decoder: Decoder, upload: Upload) -> None:
+    def _check_slow(self, decoder: Decoder, upload: Upload, check: int) -> None:
         """Let one slow upload keep no other upload waiting, again and again until it is over."""
         if self._busy.get(decoder) is not upload:
             return
@@ -134,10 +138,19 @@ class DecoderPool:
             # At its low priority, the decoder could go on for minutes beside busy ones.
             decoder.process.lose("unwanted")
             return
+        if check > _PATIENT_CHECKS and self._blocked:
+            decoder.process.lose("time")
+            return
         if not decoder.slow:
             decoder.yield_to_others()
             self._replenish()
-        self._check_later(decoder, upload)
+        self._check_later(decoder, upload, check + 1)
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether uploads wait while slow ones have all decoders, and no more may be started."""
+        all_slow = all(decoder.slow for decoder in self._decoders)
+        return bool(self._queue) and all_slow and len(self._decoders) >= 2 * self._count
 
     def _replenish(self) -> None:
         """Start as many decoders as are missing, beside slow ones up to twice the usual number."""

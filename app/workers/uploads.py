@@ -40,6 +40,10 @@ class UploadQueue:
     def __init__(self) -> None:
         self._waiting: deque[Upload] = deque()
 
+    def __bool__(self) -> bool:
+        """Whether uploads wait for which a request still waits."""
+        return any(not upload.future.done() for upload in self._waiting)
+
     def add(self, data: bytes, slot: Slot) -> Upload:
         """Append an upload. Cancelling its future takes it out again."""
         upload = Upload(data, slot, asyncio.get_running_loop().create_future())

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from costly import jpeg
 from PIL import Image
 from real_pools import until
 from running import RunningServer
@@ -210,6 +211,20 @@ async def test_quick_uploads_do_not_wait_for_a_slow_one(spec: Preprocessing) -> 
         assert not slow.done()
         assert (await slow).width == 9000
         await until(lambda: len(pool.pids) == 1)
+
+
+@pytest.mark.anyio
+async def test_many_slow_uploads_at_once_do_not_keep_the_others_waiting(
+    spec: Preprocessing,
+) -> None:
+    endless = jpeg.scans_of_a_large_picture()
+    async with decoders_of(spec, decode_timeout_s=600) as pool:
+        slow = [submit(pool, endless) for _ in range(2)]
+        async with asyncio.timeout(60):
+            assert await submit(pool, QUICK)
+            with pytest.raises(CostlyImage):
+                await slow[0]
+        slow[1].cancel()
 
 
 @pytest.mark.anyio
