@@ -3,11 +3,11 @@
 import asyncio
 import ctypes
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,8 @@ from app.errors import (
 )
 from app.images.formats import FORMATS, Format
 from app.workers.decoder_child import DecoderConfig, decode_uploads
-from app.workers.process import ChildProcess
+from app.workers.process import ChildProcess, ForkserverProcess
 from app.workers.slots import PixelSlots, Slot
-
-_forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["app.workers.decoder_child"])
 
 _ERRORS = {
     error.code: error
@@ -79,12 +76,10 @@ class Decoder:
         self._on_outcome = on_outcome
         self._timer: asyncio.TimerHandle | None = None
         self._cpu_ns = ""
-        memory = _forkserver.RawArray(ctypes.c_uint8, upload_bytes)
+        memory = RawArray(ctypes.c_uint8, upload_bytes)
         self._upload = memoryview(memory).cast("B")
         self.process = ChildProcess(
-            _forkserver,
-            decode_uploads,
-            (memory, slots.memory, config),
+            lambda end: ForkserverProcess(decode_uploads, end, memory, slots.memory, config),
             self._receive,
             lambda: on_lost(self),
         )

@@ -20,6 +20,7 @@ from app.workers.interfaces import Worker
 from app.workers.messages import Ready, WorkerConfig
 from app.workers.slots import PixelSlots
 from app.workers.worker import WorkerProcess
+from app.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class WorkerPool:
             settings.log_level,
             settings.log_format,
         )
+        self._zygote = Zygote(self._config, self.slots)
         self._failed_starts = 0
         self._started: set[WorkerProcess] = set()
         self._serving: set[WorkerProcess] = set()
@@ -199,7 +201,10 @@ class WorkerPool:
 
     def _start(self) -> WorkerProcess:
         worker = WorkerProcess(
-            self._config, self.slots, self._settings.batch_timeout_s, self._on_lost
+            self._zygote,
+            self._config.max_batch_size,
+            self._settings.batch_timeout_s,
+            self._on_lost,
         )
         self._started.add(worker)
         return worker
@@ -237,5 +242,6 @@ class WorkerPool:
         # All workers are given up before the first await, because a cancellation can arrive there.
         for worker in self._started:
             worker.lose("stop")
+        self._zygote.lose("stop")
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._reaping)
+        await asyncio.gather(*self._reaping, self._zygote.stopped())

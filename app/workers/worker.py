@@ -7,21 +7,18 @@ loaded its model, and it breaks for good when an idle process is killed.
 """
 
 import asyncio
-import multiprocessing
 import resource
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.errors import StartupError, WorkerLost
 from app.model.engine import Scores
-from app.workers.child import work
-from app.workers.messages import Ready, WorkerConfig
+from app.workers.messages import Ready
 from app.workers.process import ChildProcess
-from app.workers.slots import PixelSlots, Slot
-
-# Paddle does not survive a fork.
-_spawn = multiprocessing.get_context("spawn")
+from app.workers.slots import Slot
+from app.workers.zygote import Zygote
 
 
 class WorkerProcess:
@@ -37,8 +34,8 @@ class WorkerProcess:
 
     def __init__(
         self,
-        config: WorkerConfig,
-        slots: PixelSlots,
+        zygote: Zygote,
+        max_batch_size: int | None,
         batch_timeout_s: float,
         on_lost: Callable[["WorkerProcess"], None],
     ) -> None:
@@ -49,7 +46,7 @@ class WorkerProcess:
         self._batch_timeout_s = batch_timeout_s
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._process = ChildProcess(
-            _spawn, work, (slots.memory, config), self._receive, lambda: self._give_up(on_lost)
+            partial(zygote.fork, max_batch_size), self._receive, lambda: self._give_up(on_lost)
         )
 
     @property

@@ -1,0 +1,105 @@
+"""The code of the zygote: it loads the network once, and each worker is a fork of it.
+
+Forks share all memory to which none of them writes: Paddle's tables, the network's weights, Python.
+Threads do not survive a fork. Therefore the zygote never runs the network, because Paddle starts
+its threads with the first run.
+"""
+
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from app import host
+from app.errors import StartupError
+from app.model.engine import Network, library
+from app.telemetry.logs import configure_logging
+from app.workers.child import ignore_signals, work
+from app.workers.messages import WorkerConfig
+
+# A request for a worker is its largest batch, or 0 if the worker has to measure.
+REQUEST = struct.Struct("q")
+# A new worker tells its process id.
+PID = struct.Struct("q")
+
+
+def fork_workers(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401
+    """Fork a worker for each request, until the server closes the pipe.
+
+    With each request come two descriptors: the worker's end of its pipe, and the end of the pipe
+    to which it writes its process id.
+    """
+    ignore_signals()
+    # The processes of a model write to the server's log, so they use the same level and format.
+    configure_logging(config.log_level, config.log_format)
+    host.keep_freed_memory()
+    network = _loaded(config)
+    # Paddle has just installed its own signal handlers.
+    ignore_signals()
+    signal.signal(signal.SIGCHLD, _reap)
+    host.trim()
+    # The garbage collector would write to objects that all forks share.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=os.dup(connection.fileno())) as requests:
+        connection.close()
+        while True:
+            request, descriptors, _, _ = socket.recv_fds(requests, REQUEST.size, 2)
+            if not request:
+                return
+            if os.fork() == 0:
+                requests.close()
+                (size,) = REQUEST.unpack(request)
+                _serve(descriptors, memory, replace(config, max_batch_size=size or None), network)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def _serve(
+    descriptors: list[int],
+    memory: Any,  # noqa: ANN401  (ctypes)
+    config: WorkerConfig,
+    network: Network | None,
+) -> None:
+    """Be a worker, and end with it."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        pipe, life = descriptors
+        os.write(life, PID.pack(os.getpid()))
+        work(Connection(pipe), memory, config, network)
+        code = 0
+    except BaseException:  # noqa: BLE001  (nothing may return to the zygote's code)
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _loaded(config: WorkerConfig) -> Network | None:
+    """Load what survives a fork: the network, or only its library, or nothing.
+
+    Paddle starts threads when it loads a network for several threads. CUDA, ONNX Runtime and
+    macOS's libraries do not survive a fork at all.
+    """
+    if config.device != "cpu" or config.engine == "onnxruntime" or sys.platform != "linux":
+        return None
+    try:
+        load = library(config.engine)
+        return load(config.bundle, config.device, 1) if config.threads == 1 else None
+    except StartupError:
+        # Each worker will try it again and tell the server why it fails.
+        return None
+
+
+def _reap(*_: object) -> None:
+    """Let no worker that has ended stay a zombie."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
