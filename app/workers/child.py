@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.heap import BufferWrapper
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ _NICE = 5
 
 def work(
     connection: Connection,
-    memory: Any,  # noqa: ANN401  (ctypes)
+    memory: BufferWrapper,
     config: WorkerConfig,
     network: Network | None,
 ) -> None:

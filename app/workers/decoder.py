@@ -1,13 +1,12 @@
 """The server's side of one decoder process: it feeds, watches and sometimes kills the process."""
 
 import asyncio
-import ctypes
 import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import RawArray
+from multiprocessing.heap import BufferWrapper
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +75,9 @@ class Decoder:
         self._on_outcome = on_outcome
         self._timer: asyncio.TimerHandle | None = None
         self._cpu_ns = ""
-        memory = RawArray(ctypes.c_uint8, upload_bytes)
-        self._upload = memoryview(memory).cast("B")
+        # As with the slots, memory that no upload has touched costs nothing.
+        self._memory = memory = BufferWrapper(upload_bytes)
+        self._upload = memory.create_memoryview()
         self.process = ChildProcess(
             lambda end: ForkserverProcess(decode_uploads, end, memory, slots.memory, config),
             self._receive,
@@ -98,7 +98,7 @@ class Decoder:
         out, shared memory and its descriptors would pile up for minutes.
         """
         code = await self.process.ended()
-        del self._upload
+        del self._upload, self._memory
         return code
 
     def yield_to_others(self) -> None:

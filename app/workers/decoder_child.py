@@ -12,6 +12,7 @@ import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.heap import BufferWrapper
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,8 @@ class DecoderConfig:
 
 def decode_uploads(
     connection: Connection,
-    upload_memory: Any,  # noqa: ANN401  (a ctypes array)
-    slots_memory: Any,  # noqa: ANN401
+    upload_memory: BufferWrapper,
+    slots_memory: BufferWrapper,
     config: DecoderConfig,
 ) -> None:
     """Decode uploads until the server closes the pipe.
@@ -66,7 +67,7 @@ def decode_uploads(
     _be_silent()
     os.nice(_NICE)
     host.give_back_large_blocks()
-    upload, slots = memoryview(upload_memory).cast("B"), as_array(slots_memory, config.slots_shape)
+    upload, slots = upload_memory.create_memoryview(), as_array(slots_memory, config.slots_shape)
     sandbox.enter(config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE)
     connection.send_bytes(b"{}")
     while True:

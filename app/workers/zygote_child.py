@@ -13,7 +13,7 @@ import struct
 import sys
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.heap import BufferWrapper
 
 from app import host
 from app.errors import StartupError
@@ -28,7 +28,7 @@ REQUEST = struct.Struct("q")
 PID = struct.Struct("q")
 
 
-def fork_workers(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401
+def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerConfig) -> None:
     """Fork a worker for each request, until the server closes the pipe.
 
     With each request come two descriptors: the worker's end of its pipe, and the end of the pipe
@@ -43,6 +43,7 @@ def fork_workers(connection: Connection, memory: Any, config: WorkerConfig) -> N
     ignore_signals()
     signal.signal(signal.SIGCHLD, _reap)
     host.trim()
+    host.forget_code()
     # The garbage collector would write to objects that all forks share.
     gc.collect()
     gc.freeze()
@@ -62,7 +63,7 @@ def fork_workers(connection: Connection, memory: Any, config: WorkerConfig) -> N
 
 def _serve(
     descriptors: list[int],
-    memory: Any,  # noqa: ANN401  (ctypes)
+    memory: BufferWrapper,
     config: WorkerConfig,
     network: Network | None,
 ) -> None:
