@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -69,6 +70,13 @@ def trim() -> None:
     """Give all memory that is free now back to the kernel."""
     if hasattr(_LIBC, "malloc_trim"):
         _LIBC.malloc_trim(0)
+
+
+def name_process(name: str) -> None:
+    """Set the name that `top` and `ps` show, because forks would all have the name of the first."""
+    # Only Linux has this file.
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 def forget_code() -> None:

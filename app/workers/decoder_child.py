@@ -64,6 +64,7 @@ def decode_uploads(
     decoder writes the pixels to that slot and answers with JSON, because the server must not
     unpickle what a process says that has opened a stranger's file.
     """
+    host.name_process("decoder")
     _be_silent()
     os.nice(_NICE)
     host.give_back_large_blocks()

@@ -242,6 +242,6 @@ class WorkerPool:
         # All workers are given up before the first await, because a cancellation can arrive there.
         for worker in self._started:
             worker.lose("stop")
-        self._zygote.lose("stop")
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._reaping, self._zygote.stopped())
+        await asyncio.gather(*self._reaping)
+        await self._zygote.stop()

@@ -13,6 +13,8 @@ from app.workers.process import ChildProcess, ForkserverProcess
 from app.workers.slots import PixelSlots
 from app.workers.zygote_child import PID, REQUEST, fork_workers
 
+_STOP_TIMEOUT_S = 2.0
+
 
 class Zygote:
     """Forks workers of one model. If its process ends, the next fork starts another one."""
@@ -20,6 +22,7 @@ class Zygote:
     def __init__(self, config: WorkerConfig, slots: PixelSlots) -> None:
         self._target = partial(_start, config, slots)
         self._process: ChildProcess | None = None
+        self._over = asyncio.Event()
         self._ending: set[asyncio.Task[int]] = set()
 
     def fork(self, max_batch_size: int | None, connection: Connection) -> "Fork":
@@ -30,6 +33,7 @@ class Zygote:
             connection: the worker's end of its pipe.
         """
         if self._process is None or self._process.lost:
+            self._over.clear()
             self._process = ChildProcess(self._target, self._receive, self._on_lost)
         life, workers_end = os.pipe()
         with socket.socket(fileno=os.dup(self._process.connection.fileno())) as requests:
@@ -45,8 +49,15 @@ class Zygote:
         if self._process:
             self._process.lose(reason)
 
-    async def stopped(self) -> None:
-        """Wait until all processes that are lost have ended."""
+    async def stop(self) -> None:
+        """End the process, after its workers have ended."""
+        if self._process and not self._process.lost:
+            with socket.socket(fileno=os.dup(self._process.connection.fileno())) as requests:
+                requests.shutdown(socket.SHUT_WR)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await self._over.wait()
+            self._process.lose("stop")
         await asyncio.gather(*self._ending)
 
     def _receive(self) -> None:
@@ -56,6 +67,7 @@ class Zygote:
 
     def _on_lost(self) -> None:
         assert self._process  # noqa: S101
+        self._over.set()
         ending = asyncio.create_task(self._process.ended())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)

@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.heap import BufferWrapper
@@ -26,6 +27,7 @@ from app.workers.messages import WorkerConfig
 REQUEST = struct.Struct("q")
 # A new worker tells its process id.
 PID = struct.Struct("q")
+_MAX_WAIT_S = 5
 
 
 def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerConfig) -> None:
@@ -34,6 +36,7 @@ def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerCo
     With each request come two descriptors: the worker's end of its pipe, and the end of the pipe
     to which it writes its process id.
     """
+    host.name_process("zygote")
     ignore_signals()
     # The processes of a model write to the server's log, so they use the same level and format.
     configure_logging(config.log_level, config.log_format)
@@ -52,6 +55,7 @@ def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerCo
         while True:
             request, descriptors, _, _ = socket.recv_fds(requests, REQUEST.size, 2)
             if not request:
+                _wait_for_workers()
                 return
             if os.fork() == 0:
                 requests.close()
@@ -70,6 +74,7 @@ def _serve(
     """Be a worker, and end with it."""
     code = 1
     try:
+        host.name_process("worker")
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         pipe, life = descriptors
         os.write(life, PID.pack(os.getpid()))
@@ -97,10 +102,17 @@ def _loaded(config: WorkerConfig) -> Network | None:
         return None
 
 
+def _wait_for_workers() -> None:
+    """Wait for the end of all workers, so that they do not become zombies of the first process."""
+    # A worker that was stopped from outside does not end.
+    signal.alarm(_MAX_WAIT_S)
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
 def _reap(*_: object) -> None:
     """Let no worker that has ended stay a zombie."""
-    try:
+    with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass

@@ -1,14 +1,15 @@
 """Helpers of the worker tests: pools of real processes, and questions about them."""
 
 import asyncio
-import multiprocessing
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import process_name
 
+from app.bench.measure.processes import descendants
 from app.errors import WorkerLost
 from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle
@@ -32,7 +33,7 @@ def put(pool: WorkerPool, *photos: Pixels) -> list[Slot]:
 
 
 def pids() -> list[int]:
-    return [child.pid for child in multiprocessing.active_children() if child.pid]
+    return sorted(pid for pid in descendants(os.getpid()) if process_name(pid) == "worker")
 
 
 async def until(condition: Callable[[], object]) -> None:
