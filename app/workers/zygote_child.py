@@ -41,15 +41,8 @@ def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerCo
     # The processes of a model write to the server's log, so they use the same level and format.
     configure_logging(config.log_level, config.log_format)
     host.keep_freed_memory()
-    network = _loaded(config)
-    # Paddle has just installed its own signal handlers.
-    ignore_signals()
     signal.signal(signal.SIGCHLD, _reap)
-    host.trim()
-    host.forget_code()
-    # The garbage collector would write to objects that all forks share.
-    gc.collect()
-    gc.freeze()
+    network = _loaded(config)
     with socket.socket(fileno=os.dup(connection.fileno())) as requests:
         connection.close()
         while True:
@@ -57,6 +50,7 @@ def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerCo
             if not request:
                 _wait_for_workers()
                 return
+            network = network or _loaded(config)
             if os.fork() == 0:
                 requests.close()
                 (size,) = REQUEST.unpack(request)
@@ -98,8 +92,16 @@ def _loaded(config: WorkerConfig) -> Network | None:
         load = library(config.engine)
         return load(config.bundle, config.device, 1) if config.threads == 1 else None
     except StartupError:
-        # Each worker will try it again and tell the server why it fails.
+        # The worker will try it again and tell the server why it fails.
         return None
+    finally:
+        # Paddle has just installed its own signal handlers.
+        ignore_signals()
+        host.trim()
+        host.forget_code()
+        # The garbage collector would write to objects that all forks share.
+        gc.collect()
+        gc.freeze()
 
 
 def _wait_for_workers() -> None:

@@ -32,8 +32,8 @@ def put(pool: WorkerPool, *photos: Pixels) -> list[Slot]:
     return [pool.slots.put(photo) for photo in photos or (BLACK,)]
 
 
-def pids() -> list[int]:
-    return sorted(pid for pid in descendants(os.getpid()) if process_name(pid) == "worker")
+def pids(name: str = "worker") -> list[int]:
+    return sorted(pid for pid in descendants(os.getpid()) if process_name(pid) == name)
 
 
 async def until(condition: Callable[[], object]) -> None:
