@@ -10,7 +10,7 @@ from running import RunningServer
 from app.bench.measure.processes import descendants
 
 PHOTO = Path(__file__).parents[1] / "docs" / "cat.jpg"
-# The promise for two workers is 700 MB. Here 610 to 690 MB were measured, depending on how batches
+# The promise for two workers is 700 MB. Here 500 to 690 MB were measured, depending on how batches
 # of different sizes divide the heap; each batch size that is warmed up, and each copy of Paddle's
 # tables or of the weights that is no longer shared, would add 30 to 100 MB.
 MAX_BYTES = 700e6
