@@ -1,8 +1,8 @@
 """The code of a decoder process: it turns uploads into pixels, both in shared memory.
 
 It opens what strangers send, so it gives up all rights that it does not need before it reads the
-first upload. The forkserver imports this module once. Therefore a new decoder is a fork of a process
-that has imported everything, and replaces a killed one within milliseconds.
+first upload. The forkserver imports this module once. Therefore a new decoder is a fork of a
+process that has imported everything, and replaces a killed one within milliseconds.
 """
 
 import io
