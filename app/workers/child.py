@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # requests within milliseconds.
 _NICE = 5
 # A worker that has had no batch for so long gives its free memory back. The next batch then takes
-# 1 to 2 ms longer, because the kernel has to give the memory again.
+# a little longer, because the kernel has to give the memory again.
 _IDLE_S = 2.0
 
 
