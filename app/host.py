@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -38,6 +39,7 @@ def _quota_v1(cgroup: Path) -> float | None:
 
 # These numbers are defined in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_MADV_DONTNEED = 4  # Linux's mman.h
 # An ordinary photo has no block of this size.
 _LARGE_BYTES = 4 * 2**20
 _LIBC = ctypes.CDLL(None)
@@ -68,6 +70,29 @@ def trim() -> None:
     """Give all memory that is free now back to the kernel."""
     if hasattr(_LIBC, "malloc_trim"):
         _LIBC.malloc_trim(0)
+
+
+def name_process(name: str) -> None:
+    """Set the name that `top` and `ps` show, because forks would all have the name of the first."""
+    # Only Linux has this file.
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
+def forget_code() -> None:
+    """Let the kernel unmap all machine code; what runs again is read from the page cache again.
+
+    Most of a large library's code runs only while the library is loaded.
+    """
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        addresses, rights, _, _, inode, *_ = line.split()
+        if rights == "r-xp" and inode != "0":
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
 
 
 def _set(parameter: int, value: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx
 
 from app.bench.measure.launch import free_port
+from app.bench.measure.processes import descendants
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
@@ -77,13 +78,18 @@ class RunningServer:
 
     def workers(self) -> list[int]:
         """Return the process ids of the server's workers."""
-        return [pid for pid in children(self.process.pid) if b"spawn_main" in cmdline(pid)]
+        own = descendants(self.process.pid)
+        return sorted(pid for pid in own if process_name(pid) == "worker")
+
+    def zygote(self) -> int:
+        """Return the process id of the process that forks the workers."""
+        (zygote,) = (pid for pid in descendants(self.process.pid) if process_name(pid) == "zygote")
+        return zygote
 
     def decoders(self) -> list[int]:
-        """Return the process ids of the decoders, which are children of the forkserver."""
-        own = children(self.process.pid)
-        forkservers = [pid for pid in own if b"forkserver" in cmdline(pid)]
-        return [pid for forkserver in forkservers for pid in children(forkserver)]
+        """Return the process ids of the decoders."""
+        own = descendants(self.process.pid)
+        return sorted(pid for pid in own if process_name(pid) == "decoder")
 
     def kill_workers(self) -> None:
         """Kill workers until none serves. The pool starts new workers meanwhile."""
@@ -114,19 +120,17 @@ class RunningServer:
         return line
 
 
-def children(pid: int) -> list[int]:
-    """Return the process ids of a process's children; none if it has ended."""
-    try:
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
-    except OSError:
-        return []
-
-
 def cmdline(pid: int) -> bytes:
     """Return the command line of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def process_name(pid: int) -> str:
+    """Return the name of a process; empty if the process has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

@@ -14,7 +14,7 @@ import networks
 import pytest
 import skimage
 from fastapi import FastAPI
-from running import RunningServer, cmdline, until
+from running import RunningServer, process_name, until
 
 from app.api.server import DrainingServer
 from app.settings import Settings
@@ -201,7 +201,7 @@ def test_on_sigterm_what_is_inside_is_answered(small_bundle: Path, tmp_path: Pat
             os.kill(worker, signal.SIGCONT)
             assert [answer.status_code for answer in answers] == [200] * 6
         assert server.process.wait(30) == 0
-        assert not cmdline(worker)
+        assert not process_name(worker)
 
 
 def test_whom_the_drain_cuts_off_is_told_so(small_bundle: Path, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_on_sigterm_during_the_start_it_ends_at_once(default_bundle: Path, tmp_p
     workers = server.workers()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
-    assert not any(cmdline(pid) for pid in workers)
+    assert not any(process_name(pid) for pid in workers)
     assert "Traceback" not in server.log.read_text()
     server.client.close()
 
@@ -249,4 +249,4 @@ def test_killed_outright_it_leaves_no_worker_behind(small_bundle: Path, tmp_path
     with RunningServer(small_bundle, tmp_path / "log", workers=2) as server:
         workers = server.workers()
         server.process.kill()
-        until(lambda: not any(cmdline(pid) for pid in workers))
+        until(lambda: not any(process_name(pid) for pid in workers))

@@ -22,6 +22,11 @@ Network = Callable[[npt.NDArray[np.float32]], Scores]  # (N, 3, H, W) -> (N, cla
 class Engine:
     """One loaded model: (N, H, W, 3) uint8 -> (N, classes) float32 probabilities.
 
+    Args:
+        bundle: the model.
+        device, threads, engine: how its network runs.
+        network: the bundle's network if it is loaded already.
+
     Raises:
         StartupError: the library is not installed or cannot load the network, there is no GPU, or
             the network does not do what its bundle says.
@@ -33,10 +38,11 @@ class Engine:
         device: Device = "cpu",
         threads: int = 1,
         engine: EngineName = "paddle",
+        network: Network | None = None,
     ) -> None:
         self._bundle = bundle
         self._engine = engine
-        self._network = library(engine)(bundle, device, threads)
+        self._network = network or library(engine)(bundle, device, threads)
         self._logits = False
         self.classes = self._check()
 

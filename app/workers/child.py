@@ -1,19 +1,18 @@
-"""The code of a worker process: it loads, warms and measures the model, then serves batches."""
+"""The code of a worker process: it warms and measures the model, then serves batches."""
 
 import logging
 import os
 import signal
 import time
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.heap import BufferWrapper
 
 import numpy as np
 import numpy.typing as npt
 
 from app import host
 from app.errors import InferenceFailed, StartupError
-from app.model.engine import Engine, library
-from app.telemetry.logs import configure_logging
+from app.model.engine import Engine, Network, library
 from app.workers import batch_size
 from app.workers.messages import Answered, Ready, WorkerConfig
 from app.workers.slots import as_array
@@ -23,25 +22,36 @@ log = logging.getLogger(__name__)
 # Workers run at a lower priority than the server's process, which has to answer probes and refuse
 # requests within milliseconds.
 _NICE = 5
+# A worker that has had no batch for so long gives its free memory back. The next batch then takes
+# a little longer, because the kernel has to give the memory again.
+_IDLE_S = 2.0
 
 
-def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # noqa: ANN401  (ctypes)
-    """Serve batches until the parent closes the pipe.
+def work(
+    connection: Connection,
+    memory: BufferWrapper,
+    config: WorkerConfig,
+    network: Network | None,
+) -> None:
+    """Serve batches until the server closes the pipe.
 
-    For each batch, the parent sends the indices of the slots in which the photos lie. The worker
+    For each batch, the server sends the indices of the slots in which the photos lie. The worker
     sends back `Answered` or an error.
+
+    Args:
+        connection: the worker's end of the pipe.
+        memory: of the slots.
+        config: of all workers of the model.
+        network: the loaded network; None if the worker has to load it.
     """
-    _ignore_signals()
-    # The worker writes to the server's log, so it uses the same level and format.
-    configure_logging(config.log_level, config.log_format)
-    host.keep_freed_memory()
     slots = as_array(memory, (config.slots, *config.photo_shape))
     images = np.zeros((config.buckets[-1], *config.photo_shape), np.uint8)
     try:
-        library(config.engine)
-        # Paddle has just installed its own signal handlers.
-        _ignore_signals()
-        engine = Engine(config.bundle, config.device, config.threads, config.engine)
+        if network is None:
+            network = library(config.engine)(config.bundle, config.device, config.threads)
+            # Paddle may just have installed its own signal handlers.
+            ignore_signals()
+        engine = Engine(config.bundle, config.device, config.threads, config.engine, network)
         batch_seconds = _warm(engine, images, config)
     except StartupError as error:
         connection.send(error)
@@ -50,6 +60,9 @@ def work(connection: Connection, memory: Any, config: WorkerConfig) -> None:  # 
     os.nice(_NICE)
     connection.send(Ready(engine.classes, batch_seconds))
     while True:
+        if not connection.poll(_IDLE_S):
+            # Batches leave as much free memory behind as the network holds.
+            host.trim()
         try:
             indices: list[int] = connection.recv()
         except EOFError:
@@ -88,7 +101,7 @@ def _warm(engine: Engine, images: npt.NDArray[np.uint8], config: WorkerConfig) -
     return {}
 
 
-def _ignore_signals() -> None:
-    """Ignore signals to the process group, because only the parent decides when a worker ends."""
+def ignore_signals() -> None:
+    """Ignore signals to the process group, because only the server decides when a worker ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -1,13 +1,12 @@
 """The server's side of one decoder process: it feeds, watches and sometimes kills the process."""
 
 import asyncio
-import ctypes
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.heap import BufferWrapper
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,8 @@ from app.errors import (
 )
 from app.images.formats import FORMATS, Format
 from app.workers.decoder_child import DecoderConfig, decode_uploads
-from app.workers.process import ChildProcess
+from app.workers.process import ChildProcess, ForkserverProcess
 from app.workers.slots import PixelSlots, Slot
-
-_forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["app.workers.decoder_child"])
 
 _ERRORS = {
     error.code: error
@@ -79,12 +75,11 @@ class Decoder:
         self._on_outcome = on_outcome
         self._timer: asyncio.TimerHandle | None = None
         self._cpu_ns = ""
-        memory = _forkserver.RawArray(ctypes.c_uint8, upload_bytes)
-        self._upload = memoryview(memory).cast("B")
+        # As with the slots, memory that no upload has touched costs nothing.
+        self._memory = memory = BufferWrapper(upload_bytes)
+        self._upload = memory.create_memoryview()
         self.process = ChildProcess(
-            _forkserver,
-            decode_uploads,
-            (memory, slots.memory, config),
+            lambda end: ForkserverProcess(decode_uploads, end, memory, slots.memory, config),
             self._receive,
             lambda: on_lost(self),
         )
@@ -103,7 +98,7 @@ class Decoder:
         out, shared memory and its descriptors would pile up for minutes.
         """
         code = await self.process.ended()
-        del self._upload
+        del self._upload, self._memory
         return code
 
     def yield_to_others(self) -> None:

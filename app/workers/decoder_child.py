@@ -1,8 +1,8 @@
 """The code of a decoder process: it turns uploads into pixels, both in shared memory.
 
 It opens what strangers send, so it gives up all rights that it does not need before it reads the
-first upload. A forkserver imports this module once. Therefore a new decoder is a fork of a process
-that has imported everything, and replaces a killed one within milliseconds.
+first upload. The forkserver imports this module once. Therefore a new decoder is a fork of a
+process that has imported everything, and replaces a killed one within milliseconds.
 """
 
 import io
@@ -12,6 +12,7 @@ import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.heap import BufferWrapper
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,8 @@ class DecoderConfig:
 
 def decode_uploads(
     connection: Connection,
-    upload_memory: Any,  # noqa: ANN401  (a ctypes array)
-    slots_memory: Any,  # noqa: ANN401
+    upload_memory: BufferWrapper,
+    slots_memory: BufferWrapper,
     config: DecoderConfig,
 ) -> None:
     """Decode uploads until the server closes the pipe.
@@ -63,10 +64,11 @@ def decode_uploads(
     decoder writes the pixels to that slot and answers with JSON, because the server must not
     unpickle what a process says that has opened a stranger's file.
     """
+    host.name_process("decoder")
     _be_silent()
     os.nice(_NICE)
     host.give_back_large_blocks()
-    upload, slots = memoryview(upload_memory).cast("B"), as_array(slots_memory, config.slots_shape)
+    upload, slots = upload_memory.create_memoryview(), as_array(slots_memory, config.slots_shape)
     sandbox.enter(config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE)
     connection.send_bytes(b"{}")
     while True:

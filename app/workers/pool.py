@@ -22,6 +22,7 @@ from app.workers.messages import Ready, WorkerConfig
 from app.workers.slots import PixelSlots
 from app.workers.trials import try_batch_sizes
 from app.workers.worker import WorkerProcess
+from app.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class WorkerPool:
         self.batch_cap = BatchCap(
             settings.max_batch_size or 1, self._config.buckets, settings.batch_budget_s
         )
+        self._zygote = Zygote(self._config, self.slots)
         self._failed_starts = 0
         self._started: set[WorkerProcess] = set()
         self._serving: set[WorkerProcess] = set()
@@ -204,8 +206,8 @@ class WorkerPool:
 
     def _start(self) -> WorkerProcess:
         worker = WorkerProcess(
-            self._config,
-            self.slots,
+            self._zygote,
+            self._config.measured,
             self._settings.batch_timeout_s,
             self._on_lost,
             lambda count, cost_s: self.batch_cap.learn(self._config.bucket(count), cost_s),
@@ -248,3 +250,4 @@ class WorkerPool:
             worker.lose("stop")
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._reaping)
+        await self._zygote.stop()

@@ -4,16 +4,12 @@ The pixels of a photo never pass through the server's process. A slot may be use
 nobody uses it any more: not its request, no decoder that still writes, no batch that still runs.
 """
 
-import ctypes
-import multiprocessing
 from collections.abc import Callable
-from typing import Any
+from multiprocessing.heap import BufferWrapper
 
 import numpy as np
 
 from app.images.preprocessing import Pixels
-
-_spawn = multiprocessing.get_context("spawn")
 
 
 class Slot:
@@ -57,7 +53,8 @@ class PixelSlots:
     def __init__(self, count: int, crop: tuple[int, int]) -> None:
         width, height = crop
         self.shape = (count, height, width, 3)
-        self.memory: Any = _spawn.RawArray(ctypes.c_uint8, int(np.prod(self.shape)))
+        # A `RawArray` would be filled with zeros, and so touched.
+        self.memory = BufferWrapper(int(np.prod(self.shape)))
         self.pixels = as_array(self.memory, self.shape)
         self.on_free: Callable[[], None] = lambda: None
         self.free = [Slot(self, index) for index in reversed(range(count))]
@@ -82,6 +79,6 @@ class PixelSlots:
         return slot
 
 
-def as_array(memory: Any, shape: tuple[int, ...]) -> Pixels:  # noqa: ANN401  (a ctypes array)
-    """Return shared memory as an array of uint8."""
-    return np.frombuffer(memoryview(memory), np.uint8).reshape(shape)
+def as_array(memory: BufferWrapper, shape: tuple[int, ...]) -> Pixels:
+    """Return shared memory as an array of uint8, to be used as long as `memory` exists."""
+    return np.frombuffer(memory.create_memoryview(), np.uint8)[: int(np.prod(shape))].reshape(shape)

@@ -7,21 +7,18 @@ loaded its model, and it breaks for good when an idle process is killed.
 """
 
 import asyncio
-import multiprocessing
 import resource
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.errors import StartupError, WorkerLost
 from app.model.engine import Scores
-from app.workers.child import work
-from app.workers.messages import Answered, Ready, WorkerConfig
+from app.workers.messages import Answered, Ready
 from app.workers.process import ChildProcess
-from app.workers.slots import PixelSlots, Slot
-
-# Paddle does not survive a fork.
-_spawn = multiprocessing.get_context("spawn")
+from app.workers.slots import Slot
+from app.workers.zygote import Zygote
 
 
 class WorkerProcess:
@@ -39,8 +36,8 @@ class WorkerProcess:
 
     def __init__(
         self,
-        config: WorkerConfig,
-        slots: PixelSlots,
+        zygote: Zygote,
+        measured: int | None,
         batch_timeout_s: float,
         on_lost: Callable[["WorkerProcess"], None],
         learn: Callable[[int, float], None],
@@ -53,7 +50,7 @@ class WorkerProcess:
         self._learn = learn
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._process = ChildProcess(
-            _spawn, work, (slots.memory, config), self._receive, lambda: self._give_up(on_lost)
+            partial(zygote.fork, measured), self._receive, lambda: self._give_up(on_lost)
         )
 
     @property

@@ -66,8 +66,8 @@ def settled(server: RunningServer) -> bool:
     """Tell whether two workers serve, no photo is in flight, and no other child process is left."""
     health = server.health()
     commands = list(children(server.process.pid))
-    workers = sum("spawn_main" in command for command in commands)
-    # The decoders are forks of the forkserver, and so its children.
+    workers = len(server.workers())
+    # Decoders and the zygote are forks of the forkserver, and workers are forks of the zygote.
     trackers = sum("resource_tracker" in command for command in commands)
     forkservers = sum("forkserver" in command for command in commands)
     return (
@@ -75,5 +75,5 @@ def settled(server: RunningServer) -> bool:
         and trackers <= 1
         and forkservers <= 1
         # A zombie is one of the commands, but its command line is empty.
-        and len(commands) == workers + trackers + forkservers
+        and len(commands) == trackers + forkservers
     )

@@ -1,7 +1,7 @@
 """The engine ONNX Runtime gives the same answers as Paddle from the same bundle, without Paddle."""
 
 import json
-import multiprocessing
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import skimage
 import yaml
+from running import process_name
 
 from app import cli
+from app.bench.measure.processes import descendants
 from app.errors import BundleError, StartupError
 from app.images.decoding import decode
 from app.model.bundle import CONFIG, ONNX, load_bundle, sha256
@@ -144,9 +146,11 @@ def test_where_the_library_is_missing_it_is_named(
         Engine(load_bundle(onnx_bundle), engine="onnxruntime")
 
 
-def mapped(process: multiprocessing.process.BaseProcess) -> str:
-    """Return the list of files that the process has mapped into its memory."""
-    return Path(f"/proc/{process.pid}/maps").read_text()
+def mapped() -> str:
+    """Return the files that the worker has mapped into its memory."""
+    own = descendants(os.getpid())
+    (worker,) = (pid for pid in own if process_name(pid) == "worker")
+    return Path(f"/proc/{worker}/maps").read_text()
 
 
 @pytest.mark.anyio
@@ -165,8 +169,7 @@ async def test_a_worker_answers_and_loads_its_own_library_only(
         assert worker
         # The worker pads these three photos to a batch of 4.
         scores, _ = await worker.infer([pool.slots.put(photo) for photo in photos])
-        (child,) = multiprocessing.active_children()
-        loaded = mapped(child)
+        loaded = mapped()
     np.testing.assert_allclose(scores, Engine(checked).infer(np.stack(photos)), atol=1e-4)
     assert own in loaded
     assert other not in loaded

@@ -1,14 +1,15 @@
 """Helpers of the worker tests: pools of real processes, and questions about them."""
 
 import asyncio
-import multiprocessing
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import process_name
 
+from app.bench.measure.processes import descendants
 from app.errors import WorkerLost
 from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle
@@ -31,8 +32,8 @@ def put(pool: WorkerPool, *photos: Pixels) -> list[Slot]:
     return [pool.slots.put(photo) for photo in photos or (BLACK,)]
 
 
-def pids() -> list[int]:
-    return [child.pid for child in multiprocessing.active_children() if child.pid]
+def pids(name: str = "worker") -> list[int]:
+    return sorted(pid for pid in descendants(os.getpid()) if process_name(pid) == name)
 
 
 async def until(condition: Callable[[], object]) -> None:

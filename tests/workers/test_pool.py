@@ -102,7 +102,9 @@ async def test_when_no_replacement_starts_it_says_so_and_recovers(
     async with pool_of(load_bundle(directory)) as pool:
         pool.first_pause_s, pool.hopeless_after = 0.001, 2
         graph = (directory / "inference.json").rename(tmp_path / "away")
-        os.kill(pids()[0], signal.SIGKILL)
+        # The zygote has the network in memory, so it would not notice that the file is away.
+        for pid in pids("zygote") + pids():
+            os.kill(pid, signal.SIGKILL)
         await until(lambda: pool.hopeless)
         assert pool.failing
         assert pool.take() is None
