@@ -33,7 +33,8 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         # A test that needs the service's own default sets None.
-        quick = {"max_batch_size": 4, "drain_delay_s": 0.2}
+        # On a busy machine, the service would soon refuse photos that a test expects to be answered.
+        quick = {"max_batch_size": 4, "drain_delay_s": 0.2, "longest_wait_s": 60}
         variables = {"model_dir": model_dir, "port": self.port, **quick, **settings}
         environment = {
             f"CLASSIFIER_{key.upper()}": str(value)

@@ -32,6 +32,7 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 SETTINGS = {
     "workers": 2,
     "max_batch_size": None,
+    "longest_wait_s": None,
     "capacity": CAPACITY,
     "max_upload_bytes": MAX_UPLOAD_BYTES,
     "upload_timeout_s": UPLOAD_TIMEOUT_S,

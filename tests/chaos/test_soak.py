@@ -21,6 +21,7 @@ SETTINGS = {
     "workers": 2,
     "decoders": DECODERS,
     "max_batch_size": None,
+    "longest_wait_s": None,
     "max_upload_bytes": MAX_UPLOAD_BYTES,
     "upload_timeout_s": UPLOAD_TIMEOUT_S,
 }

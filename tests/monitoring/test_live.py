@@ -23,6 +23,8 @@ SETTINGS = {
     "workers": 2,
     "max_batch_size": None,
     "capacity": CAPACITY,
+    # The bursts are larger than what is answered in this time.
+    "longest_wait_s": 0.1,
     "canary_interval_s": 0.5,
     "max_upload_bytes": 1_000_000,
 }
