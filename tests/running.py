@@ -33,7 +33,7 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         # A test that needs the service's own default sets None.
-        # On a busy machine, the service would soon refuse photos that a test expects to be answered.
+        # On a busy machine, the service would refuse photos that a test expects to be answered.
         quick = {"max_batch_size": 4, "drain_delay_s": 0.2, "longest_wait_s": 60}
         variables = {"model_dir": model_dir, "port": self.port, **quick, **settings}
         environment = {
@@ -82,9 +82,14 @@ class RunningServer:
         own = descendants(self.process.pid)
         return sorted(pid for pid in own if process_name(pid) == "worker")
 
+    def zygotes(self) -> list[int]:
+        """Return the process ids of those that fork the workers: one for each loaded bundle."""
+        own = descendants(self.process.pid)
+        return sorted(pid for pid in own if process_name(pid) == "zygote")
+
     def zygote(self) -> int:
-        """Return the process id of the process that forks the workers."""
-        (zygote,) = (pid for pid in descendants(self.process.pid) if process_name(pid) == "zygote")
+        """Return the process id of the only zygote."""
+        (zygote,) = self.zygotes()
         return zygote
 
     def decoders(self) -> list[int]:

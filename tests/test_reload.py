@@ -264,10 +264,11 @@ def test_who_is_starting_when_the_end_begins_does_not_take_over(
         RunningServer(small_bundle, tmp_path / "log", **settings) as server,
         ThreadPoolExecutor(1) as clients,
     ):
-        (old,) = server.workers()
+        old = server.zygote()
         swap = clients.submit(reload, server)
-        until(lambda: len(server.workers()) == 2)
-        (new,) = set(server.workers()) - {old}
+        until(lambda: len(server.zygotes()) == 2)
+        # The new zygote stands still before it forks a worker, because it loads the library first.
+        (new,) = set(server.zygotes()) - {old}
         os.kill(new, signal.SIGSTOP)
         server.process.send_signal(signal.SIGTERM)
         until(lambda: not server.ready())
