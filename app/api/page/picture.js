@@ -1,0 +1,56 @@
+// The photo upright, as browsers show it, with the network's crop and the heat map on it.
+
+import { byId, say } from "./elements.js";
+
+/** Return where the network's input lies in an upright photo, as fractions of its width and height. */
+export function cropOf(width, height, { resize_short: short, resize, crop }) {
+  const ratio = short / Math.min(width, height);
+  const resized = resize ?? [Math.round(width * ratio), Math.round(height * ratio)];
+  const [left, top] = resized.map((length, axis) => Math.floor((length - crop[axis]) / 2) / length);
+  return { left, top, width: crop[0] / resized[0], height: crop[1] / resized[1] };
+}
+
+/** Show a photo, and on it what the network sees, if that is known; or say that the browser cannot show it. */
+export function showPicture(photo, input) {
+  const image = byId("photo");
+  byId("frame").hidden = true;
+  byId("heat").hidden = true;
+  say(byId("no-preview"), "");
+  byId("caption").textContent = "";
+  image.onload = () => frame(image, input);
+  image.onerror = () => say(byId("no-preview"), "Your browser cannot show this file. The server may be able to read it all the same.");
+  image.alt = photo.name;
+  image.src = photo.url;
+}
+
+function frame(image, input) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  byId("frame").style.setProperty("--ratio", width / height);
+  byId("frame").hidden = false;
+  byId("crop").hidden = !input;
+  if (!input) return;
+  const crop = cropOf(width, height, input);
+  for (const [side, fraction] of Object.entries(crop)) byId("crop").style[side] = `${fraction * 100}%`;
+  const outside = Math.round((1 - crop.width * crop.height) * 100);
+  const whole = outside < 1 ? "all of the photo" : `only what is inside the frame; ${outside} % of the photo lies outside`;
+  byId("caption").textContent = `The network sees ${whole}. It gets ${input.crop[0]} × ${input.crop[1]} pixels.`;
+}
+
+/** Draw a map over the crop: rows of numbers between 0 (blue) and 1 (red). */
+export function drawHeat(map) {
+  const canvas = byId("heat");
+  [canvas.width, canvas.height] = [map[0].length, map.length];
+  const image = new ImageData(canvas.width, canvas.height);
+  map.flat().forEach((value, place) => image.data.set([...colour(value), 255], place * 4));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.hidden = false;
+}
+
+export function hideHeat() {
+  byId("heat").hidden = true;
+}
+
+/** Return red, green and blue of a value between 0 and 1: from blue over green and yellow to red. */
+function colour(value) {
+  return [3, 2, 1].map((peak) => 255 * Math.min(1, Math.max(0, 1.5 - Math.abs(4 * value - peak))));
+}
