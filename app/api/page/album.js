@@ -2,7 +2,7 @@
 
 import { csvOf } from "./csv.js";
 import { announce, byId, make } from "./elements.js";
-import { headline, isSure, perCent, seconds, shortName } from "./words.js";
+import { isSure, perCent, seconds, shortName } from "./words.js";
 
 let cards = new Map();
 
@@ -24,6 +24,7 @@ export function updateCard(photo) {
   const unsure = answer && !isSure(answer);
   button.className = `photo-card ${problem ? "failed" : !answer ? "waiting" : unsure ? "unsure" : ""}`;
   button.querySelector(".label").textContent = words(photo);
+  button.querySelector(".per-cent").textContent = answer ? perCent(answer.predictions[0].score) : "";
   showProgress();
 }
 
@@ -36,18 +37,19 @@ function words({ answer, problem, waitS }) {
   if (problem) return problem.title;
   if (!answer) return waitS ? `asks again in ${seconds(waitS)}` : "waits";
   const best = answer.predictions[0];
-  return isSure(answer) ? `${headline(answer)}, ${perCent(best.score)}` : `not sure: ${shortName(best.label)}?`;
+  return isSure(answer) ? shortName(best.label) : `${shortName(best.label)}?`;
 }
 
 function card(photo, open) {
   const image = make("img", { src: photo.url, alt: "", loading: "lazy", decoding: "async" });
   image.onerror = () => image.replaceWith("no preview");
-  const text = [make("span", { className: "label" }), make("span", { className: "file", textContent: photo.name })];
+  const answer = [make("span", { className: "label" }), make("span", { className: "per-cent" })];
   return make(
     "button",
     { type: "button", title: photo.name, onclick: () => open(photo) },
     make("span", { className: "picture" }, image),
-    make("span", { className: "words" }, ...text),
+    make("span", { className: "words" }, ...answer),
+    make("span", { className: "file", textContent: photo.name }),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { byId, make, say } from "./elements.js";
 import { isAsking } from "./key.js";
-import { advice, explanation, facts, headline, isSure, perCent, seconds } from "./words.js";
+import { advice, explanation, facts, headline, isSure, mayPass, perCent, seconds } from "./words.js";
 
 /**
  * Show the state of a photo.
@@ -18,7 +18,7 @@ export function showAnswer(photo, classes, chosen, choose) {
     ? `The server is full. The page asks again in ${seconds(photo.waitS)}.`
     : "The network looks at the photo.";
   byId("verdict").hidden = !answer;
-  byId("again").hidden = !problem;
+  byId("again").hidden = !problem || !mayPass(problem);
   showProblem(problem);
   if (answer) showVerdict(answer, classes, chosen, choose);
 }
@@ -28,8 +28,11 @@ function showProblem(problem) {
   box.hidden = !problem;
   box.replaceChildren();
   if (!problem) return;
-  box.append(make("strong", { textContent: problem.title }));
-  if (problem.detail && problem.detail !== problem.title) box.append(make("p", { textContent: problem.detail }));
+  const { title, detail = "" } = problem;
+  // Some details only say a little more than the title.
+  const sentences = detail.startsWith(title) ? [detail] : [title, detail];
+  box.append(make("strong", { textContent: sentences[0] }));
+  if (sentences[1]) box.append(make("p", { textContent: sentences[1] }));
   if (advice(problem)) box.append(make("p", { textContent: advice(problem) }));
   if (problem.code === "internal_error") box.append(make("p", { textContent: `Request ${problem.requestId}` }));
 }

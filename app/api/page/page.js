@@ -6,7 +6,7 @@ import { announce, byId, say } from "./elements.js";
 import { drawHeat, hideHeat, showPicture } from "./picture.js";
 import { Problem, canExplain, classify, explain, health, sample } from "./service.js";
 import { showSnippet } from "./snippets.js";
-import { explanation, headline } from "./words.js";
+import { explanation, headline, shortName } from "./words.js";
 
 // The server decodes and batches a few photos at once, and other people send photos as well.
 const LANES = 4;
@@ -43,7 +43,7 @@ async function take(files) {
 async function meet() {
   try {
     server = await health();
-    byId("model").textContent = `${server.model.name}, version ${server.model.version}; service ${server.version}.`;
+    byId("model").textContent = `Model ${server.model.name}, version ${server.model.version}; service ${server.version}. `;
     explains ??= await canExplain();
   } catch (problem) {
     // The photo that is sent meets the same problem, and tells it in the place of the answer.
@@ -85,6 +85,7 @@ function show(photo) {
   shown = photo;
   wanted = wanted === null ? null : "best";
   byId("result").hidden = false;
+  document.body.classList.remove("fresh");
   markCard(photo);
   showPicture(photo, server?.input);
   showSnippet(photo.name);
@@ -119,7 +120,7 @@ async function showHeat(photo, classId) {
   if (!isStillWanted) return;
   const { map, label } = photo.maps.get(classId);
   drawHeat(map);
-  say(byId("explain-hint"), `Red is where the photo speaks most for “${label}”. Choose another class above to compare.`);
+  say(byId("explain-hint"), `Bright is what speaks most for “${shortName(label)}”. Choose another class above to compare.`);
 }
 
 function dropped(event) {

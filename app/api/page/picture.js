@@ -2,6 +2,9 @@
 
 import { byId, say } from "./elements.js";
 
+// The colours of a heat map, from dark to bright.
+const GLOW = [[10, 7, 46], [110, 25, 110], [220, 60, 60], [252, 160, 30], [255, 250, 160]];
+
 /** Return where the network's input lies in an upright photo, as fractions of its width and height. */
 export function cropOf(width, height, { resize_short: short, resize, crop }) {
   const ratio = short / Math.min(width, height);
@@ -33,10 +36,10 @@ function frame(image, input) {
   for (const [side, fraction] of Object.entries(crop)) byId("crop").style[side] = `${fraction * 100}%`;
   const outside = Math.round((1 - crop.width * crop.height) * 100);
   const whole = outside < 1 ? "all of the photo" : `only what is inside the frame; ${outside} % of the photo lies outside`;
-  byId("caption").textContent = `The network sees ${whole}. It gets ${input.crop[0]} × ${input.crop[1]} pixels.`;
+  byId("caption").textContent = `The network sees ${whole}. It gets this as ${input.crop[0]} × ${input.crop[1]} pixels.`;
 }
 
-/** Draw a map over the crop: rows of numbers between 0 (blue) and 1 (red). */
+/** Draw a map over the crop: rows of numbers between 0 (dark) and 1 (bright). */
 export function drawHeat(map) {
   const canvas = byId("heat");
   [canvas.width, canvas.height] = [map[0].length, map.length];
@@ -50,7 +53,9 @@ export function hideHeat() {
   byId("heat").hidden = true;
 }
 
-/** Return red, green and blue of a value between 0 and 1: from blue over green and yellow to red. */
+/** Return red, green and blue of a value between 0 and 1, for people who cannot tell red from green as well. */
 function colour(value) {
-  return [3, 2, 1].map((peak) => 255 * Math.min(1, Math.max(0, 1.5 - Math.abs(4 * value - peak))));
+  const place = Math.min(1, Math.max(0, value)) * (GLOW.length - 1);
+  const below = Math.min(Math.floor(place), GLOW.length - 2);
+  return GLOW[below].map((from, channel) => from + (place - below) * (GLOW[below + 1][channel] - from));
 }

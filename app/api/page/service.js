@@ -9,9 +9,9 @@ let quietUntil = 0;
 
 /** An error in the server's own words; `code` is a stable name. */
 export class Problem extends Error {
-  constructor({ code, title, detail, request_id: requestId }, retryAfterS = null) {
+  constructor({ code, title, status, detail, request_id: requestId }, retryAfterS = null) {
     super(title);
-    Object.assign(this, { code, title, detail, requestId, retryAfterS });
+    Object.assign(this, { code, title, status, detail, requestId, retryAfterS });
   }
 }
 
@@ -84,8 +84,8 @@ async function problemOf(response) {
   try {
     return new Problem(await response.json(), retryAfterS);
   } catch {
-    const title = `The server has answered ${response.status} ${response.statusText}`;
-    return new Problem({ code: "unknown", title }, retryAfterS);
+    const { status } = response;
+    return new Problem({ code: "unknown", title: `The server has answered with status ${status}`, status }, retryAfterS);
   }
 }
 

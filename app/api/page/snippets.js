@@ -1,6 +1,6 @@
 // The same request from a program: with this server's address, and the name of the photo that is shown.
 
-import { byId, say } from "./elements.js";
+import { announce, byId } from "./elements.js";
 import { currentKey } from "./key.js";
 
 const SNIPPETS = {
@@ -28,18 +28,19 @@ export function showSnippet(name = file) {
   const language = document.querySelector("[name=language]:checked").value;
   const url = new URL("predict", document.baseURI).href;
   byId("snippet").textContent = SNIPPETS[language]({ url, file, key: currentKey() !== null });
-  byId("copied").textContent = "";
+  byId("copy").textContent = "Copy";
 }
 
 async function copy() {
   try {
     await navigator.clipboard.writeText(byId("snippet").textContent);
-    byId("copied").textContent = "Copied.";
+    byId("copy").textContent = "Copied";
   } catch {
     // Browsers allow it only on https and on localhost.
     getSelection().selectAllChildren(byId("snippet"));
-    byId("copied").textContent = "Selected: press Ctrl+C or ⌘C to copy.";
+    byId("copy").textContent = "Selected";
   }
+  announce(byId("copy").textContent);
 }
 
 byId("languages").addEventListener("change", () => showSnippet());

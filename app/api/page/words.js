@@ -40,13 +40,15 @@ export function explanation(answer, classes) {
   );
 }
 
-export function facts({ image, timings_ms: took, model }) {
+export function facts({ image, timings_ms: took }) {
   return (
     `${image.width} × ${image.height} pixels, ${image.format}. Answered in ${Math.round(took.total)} ms: ` +
-    `decoding ${took.decode.toFixed(1)}, waiting ${took.queue.toFixed(1)}, network ${took.inference.toFixed(1)}. ` +
-    `Model ${model.name}, version ${model.version}.`
+    `decoding ${took.decode.toFixed(1)}, waiting ${took.queue.toFixed(1)}, network ${took.inference.toFixed(1)}.`
   );
 }
+
+/** Tell whether the same photo may get an answer later. */
+export const mayPass = ({ status }) => status === undefined || status >= 500 || [408, 429].includes(status);
 
 export const advice = (problem) => ADVICE[problem.code] ?? "";
 
