@@ -3,7 +3,7 @@
 import { markCard, showAlbum, updateCard } from "./album.js";
 import { showAnswer } from "./answer.js";
 import { announce, byId, say } from "./elements.js";
-import { drawHeat, hideHeat, showPicture } from "./picture.js";
+import { drawFrame, drawHeat, hideHeat, showPicture } from "./picture.js";
 import { Problem, canExplain, classify, explain, health, sample } from "./service.js";
 import { showSnippet } from "./snippets.js";
 import { explanation, headline, shortName } from "./words.js";
@@ -94,6 +94,7 @@ function show(photo) {
 
 function showState() {
   const chosen = wanted === "best" ? shown.answer?.predictions[0].class_id : wanted;
+  drawFrame(shown, server?.input);
   showAnswer(shown, server?.classes, chosen ?? null, explains ? want : null);
   showHeat(shown, chosen ?? null);
 }

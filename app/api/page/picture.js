@@ -20,18 +20,23 @@ export function showPicture(photo, input) {
   byId("heat").hidden = true;
   say(byId("no-preview"), "");
   byId("caption").textContent = "";
-  image.onload = () => frame(image, input);
+  image.onload = () => drawFrame(photo, input);
   image.onerror = () => say(byId("no-preview"), "Your browser cannot show this file. The server may be able to read it all the same.");
   image.alt = photo.name;
   image.src = photo.url;
 }
 
-function frame(image, input) {
-  const { naturalWidth: width, naturalHeight: height } = image;
+/** Draw what the network sees on the photo, as soon as the browser has read it. */
+export function drawFrame(photo, input) {
+  const { naturalWidth: width, naturalHeight: height } = byId("photo");
+  if (!width) return;
   byId("frame").style.setProperty("--ratio", width / height);
   byId("frame").hidden = false;
-  byId("crop").hidden = !input;
-  if (!input) return;
+  // Chromium does not turn a WebP upright as its EXIF data say.
+  const isTurned = photo.answer && photo.answer.image.width !== width;
+  byId("crop").hidden = !input || isTurned;
+  if (isTurned) byId("caption").textContent = "Your browser shows this photo turned. The network sees it upright.";
+  if (byId("crop").hidden) return;
   const crop = cropOf(width, height, input);
   for (const [side, fraction] of Object.entries(crop)) byId("crop").style[side] = `${fraction * 100}%`;
   const outside = Math.round((1 - crop.width * crop.height) * 100);
