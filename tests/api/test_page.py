@@ -108,9 +108,7 @@ def test_the_page_has_nothing_inline() -> None:
 def test_every_file_is_used_and_every_used_file_is_there() -> None:
     texts = {file.name: file.read_text() for file in FILES if file.suffix != ".jpg"}
     # All addresses are relative, because a proxy may serve the page below any path.
-    used = {
-        name for text in texts.values() for name in re.findall(r'"(?:page|\.)/([\w.]+)"', text)
-    }
+    used = {name for text in texts.values() for name in re.findall(r'"(?:page|\.)/([\w.]+)"', text)}
     assert used | {"index.html"} == {file.name for file in FILES}
     sent = re.findall(r'data-sample="([\w.]+)"', texts["index.html"])
     assert len(sent) == 3

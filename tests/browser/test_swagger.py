@@ -13,6 +13,8 @@ import skimage
 from playwright.sync_api import Browser, Locator, Page, expect
 from running import RunningServer
 
+pytest_plugins = ["chromium"]
+
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 

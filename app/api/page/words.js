@@ -2,6 +2,8 @@
 
 // The network is "not sure" below this score. On ImageNet about every second answer there is wrong.
 const SURE = 0.4;
+// The second class is worth a word if its score is at least this part of the best one's.
+const CLOSE = 0.75;
 
 const ADVICE = {
   broken_image: "Try to open the photo in another program and save it again.",
@@ -32,7 +34,10 @@ export function headline(answer) {
 export function explanation(answer, classes) {
   const [best, second] = answer.predictions;
   const known = classes ? `the ${classes} classes` : "the classes";
-  if (isSure(answer)) return `${perCent(best.score)}: the likeliest of ${known} that the network knows.`;
+  if (isSure(answer)) {
+    const rival = second && second.score >= CLOSE * best.score ? ` “${shortName(second.label)}” is nearly as likely.` : "";
+    return `${perCent(best.score)}: the likeliest of ${known} that the network knows.${rival}`;
+  }
   const perhaps = [best, second].filter(Boolean).map((one) => `perhaps ${shortName(one.label)}`).join(", ");
   return (
     `${perhaps[0].toUpperCase()}${perhaps.slice(1)}. None of ${known} that the network knows reaches ` +

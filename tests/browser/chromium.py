@@ -1,4 +1,4 @@
-"""A real browser for the tests of this folder. CHROMIUM names another one than /usr/bin/chromium."""
+"""The real browser of these tests. CHROMIUM names another one than /usr/bin/chromium."""
 
 import os
 from collections.abc import Iterator
