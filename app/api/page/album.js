@@ -1,7 +1,7 @@
 // Several photos: a card for each of them, how far the page has come, and the answers as CSV.
 
 import { csvOf } from "./csv.js";
-import { announce, byId, make } from "./elements.js";
+import { announce, byId, make, say } from "./elements.js";
 import { isSure, perCent, seconds, shortName } from "./words.js";
 
 let cards = new Map();
@@ -24,7 +24,7 @@ export function updateCard(photo) {
   const unsure = answer && !isSure(answer);
   button.className = `photo-card ${problem ? "failed" : !answer ? "waiting" : unsure ? "unsure" : ""}`;
   button.querySelector(".label").textContent = words(photo);
-  button.querySelector(".per-cent").textContent = answer ? perCent(answer.predictions[0].score) : "";
+  say(button.querySelector(".per-cent"), answer ? perCent(answer.predictions[0].score) : "");
   showProgress();
 }
 
@@ -43,13 +43,13 @@ function words({ answer, problem, waitS }) {
 function card(photo, open) {
   const image = make("img", { src: photo.url, alt: "", loading: "lazy", decoding: "async" });
   image.onerror = () => image.replaceWith("no preview");
-  const answer = [make("span", { className: "label" }), make("span", { className: "per-cent" })];
+  const file = make("span", { className: "file", textContent: photo.name });
   return make(
     "button",
     { type: "button", title: photo.name, onclick: () => open(photo) },
     make("span", { className: "picture" }, image),
-    make("span", { className: "words" }, ...answer),
-    make("span", { className: "file", textContent: photo.name }),
+    make("span", { className: "label" }),
+    make("span", { className: "origin" }, make("span", { className: "per-cent" }), file),
   );
 }
 

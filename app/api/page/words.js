@@ -47,7 +47,7 @@ export function explanation(answer, classes) {
 
 export function facts({ image, timings_ms: took }) {
   return (
-    `${image.width} × ${image.height} pixels, ${image.format}. Answered in ${Math.round(took.total)} ms: ` +
+    `${image.width} × ${image.height} pixels, ${image.format}. Answered in ${Math.round(took.total)}\u00a0ms: ` +
     `decoding ${took.decode.toFixed(1)}, waiting ${took.queue.toFixed(1)}, network ${took.inference.toFixed(1)}.`
   );
 }
