@@ -237,11 +237,28 @@ def test_an_error_stands_in_words_where_the_answer_would(
 def test_a_lost_connection_can_be_tried_again(visit: Open, server: RunningServer) -> None:
     page = visit(server)
     page.context.set_offline(True)
-    choose(page, CAT)
+    choose(page, CAT, CAT)
     expect(page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     assert headline(page) == "tiger cat"
+    expect(page.locator("#album-state")).to_have_text("2 of 2 done")
+
+
+def test_an_answer_of_a_proxy_is_told_as_well(visit: Open, server: RunningServer) -> None:
+    """A proxy before the service answers in HTML, and may not let the page ask for more."""
+    page = visit(server)
+    page.route("**/health", lambda route: route.fulfill(status=404, body="<h1>Not found</h1>"))
+    page.route("**/predict", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    page.reload()
+    choose(page, CAT)
+    expect(page.get_by_role("alert").filter(has_text="with status 502")).to_be_visible()
+    page.unroute("**/predict")
+    page.get_by_role("button", name="Try again").click()
+    assert headline(page) == "tiger cat"
+    # Nobody has told the size of the network's input.
+    expect(page.locator("#photo")).to_be_visible()
+    expect(page.locator("#crop")).to_be_hidden()
 
 
 def test_the_key_is_asked_for_and_stays_in_the_tab(visit: Open, locked: RunningServer) -> None:

@@ -6,7 +6,7 @@ import { announce, byId, say } from "./elements.js";
 import { drawFrame, drawHeat, hideHeat, showPicture } from "./picture.js";
 import { Problem, canExplain, classify, explain, health, sample } from "./service.js";
 import { showSnippet } from "./snippets.js";
-import { explanation, headline, shortName } from "./words.js";
+import { explanation, headline, mayPass, shortName } from "./words.js";
 
 // The server decodes and batches a few photos at once, and other people send photos as well.
 const LANES = 4;
@@ -107,7 +107,7 @@ function want(classId) {
 
 async function showHeat(photo, classId) {
   hideHeat();
-  say(byId("explain-hint"), "");
+  say(byId("explain-hint"), classId === null ? "" : "The network looks again.");
   if (classId === null) return;
   try {
     if (!photo.maps.has(classId)) photo.maps.set(classId, await explain(photo.file, classId, run.signal));
@@ -150,8 +150,9 @@ for (const button of document.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", async () => take([await sample(button.dataset.sample)]));
 }
 byId("again").addEventListener("click", () => {
-  changed(shown, {});
-  sendAll([shown], run.signal);
+  const failed = photos.filter(({ problem }) => problem && mayPass(problem));
+  failed.forEach((photo) => changed(photo, {}));
+  sendAll(failed, run.signal);
 });
 byId("explain-switch").addEventListener("change", (event) => want(event.target.checked ? "best" : null));
 document.addEventListener("keychange", () => shown && showState());

@@ -5,6 +5,9 @@ import { byId, say } from "./elements.js";
 // The colours of a heat map, from dark to bright.
 const GLOW = [[10, 7, 46], [110, 25, 110], [220, 60, 60], [252, 160, 30], [255, 250, 160]];
 
+// The photo that the browser has read. Until then the element still has the one before.
+let loaded = null;
+
 /** Return where the network's input lies in an upright photo, as fractions of its width and height. */
 export function cropOf(width, height, { resize_short: short, resize, crop }) {
   const ratio = short / Math.min(width, height);
@@ -20,7 +23,10 @@ export function showPicture(photo, input) {
   byId("heat").hidden = true;
   say(byId("no-preview"), "");
   byId("caption").textContent = "";
-  image.onload = () => drawFrame(photo, input);
+  image.onload = () => {
+    loaded = photo;
+    drawFrame(photo, input);
+  };
   image.onerror = () => say(byId("no-preview"), "Your browser cannot show this file. The server may be able to read it all the same.");
   image.alt = photo.name;
   image.src = photo.url;
@@ -29,7 +35,7 @@ export function showPicture(photo, input) {
 /** Draw what the network sees on the photo, as soon as the browser has read it. */
 export function drawFrame(photo, input) {
   const { naturalWidth: width, naturalHeight: height } = byId("photo");
-  if (!width) return;
+  if (photo !== loaded) return;
   byId("frame").style.setProperty("--ratio", width / height);
   byId("frame").hidden = false;
   // Chromium does not turn a WebP upright as its EXIF data say.

@@ -17,18 +17,19 @@ export class Problem extends Error {
 
 /** Return the server's state: its model, the network's input and the number of classes. */
 export async function health() {
-  return (await reach("health")).json();
+  return json(await get("health"));
 }
 
 /** Tell whether this server can say where the network has looked. */
 export async function canExplain() {
-  const document = await (await reach("openapi.json")).json();
+  const document = await json(await get("openapi.json"));
   return "/explain" in document.paths;
 }
 
 /** Return a file of the page as a photo. */
 export async function sample(name) {
-  const response = await reach(`page/${name}`);
+  // The browser has shown it already.
+  const response = await get(`page/${name}`, { cache: "force-cache" });
   return new File([await response.blob()], name, { type: "image/jpeg" });
 }
 
@@ -50,7 +51,7 @@ async function send(path, file, signal, onWait) {
     body.append("file", file, file.name || "photo");
     const headers = { Accept: "application/json", ...(key && { Authorization: `Bearer ${latin1(key)}` }) };
     const response = await reach(path, { method: "POST", headers, body, signal });
-    if (response.ok) return response.json();
+    if (response.ok) return json(response);
     const problem = await problemOf(response);
     if (response.status === 401) {
       await askForKey(key, signal);
@@ -68,12 +69,26 @@ function latin1(text) {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
+async function get(path, options) {
+  const response = await reach(path, options);
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
 async function reach(path, options) {
   try {
     return await fetch(path, options);
   } catch (error) {
     if (options?.signal?.aborted) throw error;
     throw new Problem({ code: "unreachable", title: "The server cannot be reached" });
+  }
+}
+
+async function json(response) {
+  try {
+    return await response.json();
+  } catch {
+    throw new Problem({ code: "unknown", title: "The server's answer cannot be read" });
   }
 }
 
