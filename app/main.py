@@ -14,7 +14,7 @@ from app import __version__, host
 from app.api.middleware import Observe
 from app.api.ports import bound
 from app.api.problems import handle_problems
-from app.api.routes import health, index, metrics, models, predict
+from app.api.routes import health, index, metrics, models, page, predict
 from app.api.server import DrainingServer
 from app.model.bundle import Bundle, load_bundle
 from app.serving.service import Service
@@ -60,7 +60,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         generate_unique_id_function=lambda route: route.name,
         telemetry=traces.telemetry,
     )
-    for family in (predict, health, metrics, models, index):
+    for family in (predict, health, metrics, models, index, page):
         app.include_router(family.router)
     if not settings.api_keys:
         # In OpenAPI, an empty requirement means that a request without a key is valid as well.

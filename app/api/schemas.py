@@ -71,11 +71,32 @@ class Problem(BaseModel):
     request_id: str
 
 
+class Input(BaseModel):
+    """How the service cuts the network's input out of an upright photo. Sizes are in pixels."""
+
+    resize_short: int | None = Field(
+        description="Length of the short side after resizing; null if `resize` is given"
+    )
+    resize: tuple[int, int] | None = Field(
+        description="Width and height after resizing without regard to the aspect ratio, or null"
+    )
+    crop: tuple[int, int] = Field(
+        description="Width and height of what is then cut from the centre: the network's input"
+    )
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Return the sizes of the preprocessing of `bundle`."""
+        spec = bundle.preprocessing
+        return cls(resize_short=spec.resize_short, resize=spec.resize, crop=spec.crop)
+
+
 class Health(BaseModel):
     """A summary of the service's state."""
 
     status: Readiness
     model: Model
+    input: Input
     classes: int
     engine: str
     device: str

@@ -47,6 +47,8 @@ def test_it_starts_within_limits_and_names_the_cat() -> None:
         print(f"\nready after {time.monotonic() - started:.1f} s")
         container.wait_healthy()
         assert best_label(container.url) == "tiger cat"
+        page = httpx.get(container.url, headers={"Accept": "text/html"})
+        assert page.text.startswith("<!doctype html>")
         assert container.stop() == 0
     finally:
         container.remove()

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from app import __version__
 from app.api.dependencies import ServiceDep
-from app.api.schemas import Health, Model, Probe
+from app.api.schemas import Health, Input, Model, Probe
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -15,6 +15,7 @@ async def health(service: ServiceDep) -> Health:
     return Health(
         status=service.readiness,
         model=Model.of(service.bundle),
+        input=Input.of(service.bundle),
         classes=service.pool.classes,
         engine=service.settings.engine,
         device=service.settings.device,

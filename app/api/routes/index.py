@@ -1,16 +1,33 @@
-"""`GET /`: the paths of the service."""
+"""`GET /`: a page for browsers, and the paths of the service for everyone else."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
 from app import __version__
+from app.api.accept import prefers
 from app.api.dependencies import ServiceDep
+from app.api.routes.page import page_file
 
 router = APIRouter(tags=["index"])
 
 
-@router.get("/", summary="Paths of the service")
-async def index(service: ServiceDep) -> dict[str, str]:
-    """Return the names and versions of the service and its model, and the paths of the service."""
+@router.get(
+    "/",
+    summary="Paths of the service; a page for browsers",
+    response_model=dict[str, str],
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+)
+async def index(
+    request: Request, response: Response, service: ServiceDep
+) -> dict[str, str] | Response:
+    """Return the names and versions of the service and its model, and the paths of the service.
+
+    A client that prefers `text/html`, as browsers do, gets a page on which people send photos.
+    """
+    if prefers(request.headers.get("Accept", ""), "text/html", "application/json"):
+        page = await page_file("index.html", request)
+        page.headers["Vary"] = "Accept"
+        return page
+    response.headers["Vary"] = "Accept"
     return {
         "service": f"photo-classifier {__version__}",
         "model": f"{service.bundle.name} {service.bundle.version}",
