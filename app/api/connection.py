@@ -201,8 +201,11 @@ class Connection(HttpToolsProtocol):
         self._waiting = None
         if turn.cancelled():
             return
-        self.flow.resume_reading()
         error = turn.exception()
+        if self.transport.is_closing():
+            # The client has left in this very moment; its turn soon ends by itself.
+            return
+        self.flow.resume_reading()
         if isinstance(error, ServiceError):
             self._turn_away(head, error, started)
         else:
