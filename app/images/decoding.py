@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin
 from pydantic import BaseModel, Field
 
 from app.errors import BrokenImage, ServiceError, UnsupportedImage
+from app.images import heif
 from app.images.formats import Format, sniff
 from app.images.limits import check_pixels, check_segments
 from app.images.preprocessing import Preprocessing
@@ -21,6 +22,8 @@ Image.MAX_IMAGE_PIXELS = None
 # Pillow's own reader of uncompressed TIFFs takes planes of 16 bits for planes of 8 bits, and the
 # result is noise. libtiff reads them correctly.
 TiffImagePlugin.READ_LIBTIFF = True
+# By default dav1d starts a thread for each core, which a decoder in its sandbox may not do.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # Pillow's warnings about an upload concern its sender, not the operator. Ignored warnings are not
 # logged, and Python's registry of shown warnings does not grow.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -104,6 +107,8 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
 @contextmanager
 def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
     try:
+        if kind == "HEIF":
+            heif.check_available()
         check_segments(data, kind)
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             check_pixels(image, max_pixels)

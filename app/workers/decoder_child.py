@@ -19,6 +19,7 @@ from PIL import Image
 
 from app import host
 from app.errors import CostlyImage, ServiceError
+from app.images import heif
 from app.images.decoding import decode
 from app.images.formats import FORMATS
 from app.images.preprocessing import Pixels, Preprocessing
@@ -66,8 +67,11 @@ def decode_uploads(
     _be_silent()
     os.nice(_NICE)
     host.give_back_large_blocks()
+    host.share_one_arena()
     upload, slots = memoryview(upload_memory).cast("B"), as_array(slots_memory, config.slots_shape)
-    sandbox.enter(config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE)
+    memory_bytes = config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE
+    # libheif starts a thread for each tile of a picture, and no option keeps it from that.
+    sandbox.enter(memory_bytes, threads=heif.available())
     connection.send_bytes(b"{}")
     while True:
         try:
@@ -115,7 +119,9 @@ def _load_codecs() -> None:
     for name in _TEXT_CODECS:
         "a".encode(name).decode(name)
     picture = Image.new("RGB", (8, 8))
-    for kind in FORMATS:
+    heif.available()
+    # The encoders of AVIF and HEIF take much memory and start threads, which a fork loses.
+    for kind in set(FORMATS) - {"AVIF", "HEIF"}:
         file = io.BytesIO()
         picture.save(file, kind)
         with Image.open(file, formats=(kind,)) as image:

@@ -64,6 +64,8 @@ def laden(kind: Format) -> dict[str, Any]:
         "PNG": {"exif": exif, "icc_profile": bytes(200), "dpi": (72, 72)},
         "WEBP": {"exif": exif, "icc_profile": bytes(200), "xmp": b"<x/>"},
         "TIFF": {"exif": exif, "icc_profile": bytes(200)},
+        "AVIF": {"exif": exif, "icc_profile": bytes(200), "xmp": b"<x/>"},
+        "HEIF": {"exif": exif, "icc_profile": bytes(200), "xmp": b"<x/>"},
         "GIF": {"comment": b"a" * 300},
         "BMP": {},
     }
