@@ -12,7 +12,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin
 from pydantic import BaseModel, Field
 
 from app.errors import BrokenImage, ServiceError, UnsupportedImage
-from app.images import heif
+from app.images import colours, heif
 from app.images.formats import Format, sniff
 from app.images.limits import check_pixels, check_segments
 from app.images.preprocessing import Preprocessing
@@ -85,7 +85,9 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
         return _photo(image, kind, spec)
 
 
-def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
+def decode_full(
+    data: bytes, max_pixels: int, at_least: int | None = None, srgb: bool = False
+) -> Image.Image:
     """Return the whole decoded upload: upright, RGB, in its own size.
 
     Args:
@@ -93,6 +95,7 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
         max_pixels: larger images are refused.
         at_least: if given, a large JPEG is reduced while it is decoded, which is quicker; no side
             becomes shorter than this.
+        srgb: whether an embedded colour profile is applied, see `Preprocessing.srgb`.
 
     Raises:
         EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: as in `decode`.
@@ -101,7 +104,9 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
         if at_least:
             image.draft(None, (at_least, at_least))
         image.load()
-        return _upright(image)
+        transform = colours.to_srgb(image) if srgb else None
+        upright = _upright(image, transform)
+        return colours.converted(upright, transform) if transform else upright
 
 
 @contextmanager
@@ -134,10 +139,14 @@ def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
     width, height = image.size
     _draft(image, spec)
     image.load()
-    rgb = _upright(image)
+    transform = colours.to_srgb(image) if spec.srgb else None
+    upright = _upright(image, transform)
     if _orientation(image) in _SWAPS_WIDTH_AND_HEIGHT:
         width, height = height, width
-    pixels = _resize_and_crop(rgb, spec.resized(width, height), spec)
+    pixels = _resize_and_crop(upright, spec.resized(width, height), spec)
+    # The few pixels that are left cost a hundredth of the whole photo, and differ by rounding.
+    if transform:
+        pixels = colours.converted(pixels, transform)
     return Photo(np.asarray(pixels), width, height, kind)
 
 
@@ -148,10 +157,14 @@ def _draft(image: Image.Image, spec: Preprocessing) -> None:
         image.draft(None, (side, side))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Return the pixels as 8-bit RGB, turned upright by the EXIF orientation."""
-    turn, rgb = _UPRIGHT.get(_orientation(image)), _rgb(image)
-    return rgb if turn is None else rgb.transpose(turn)
+def _upright(image: Image.Image, transform: colours.Transform | None) -> Image.Image:
+    """Return the pixels turned upright by the EXIF orientation, as 8-bit RGB.
+
+    CMYK stays CMYK if a transform follows, which needs all four channels.
+    """
+    stays = transform is not None and image.mode == "CMYK"
+    turn, pixels = _UPRIGHT.get(_orientation(image)), image if stays else _rgb(image)
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -170,7 +183,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F", "LAB"):
         raise UnsupportedImage("Images with 32 bits a channel or Lab colours are not supported")
     if image.has_transparency_data and not _alpha_is_unused(image):
-        white, colours = Image.new("RGB", image.size, "white"), image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        # `convert` would copy an image that has this mode already.
+        colours = image if image.mode == "RGBA" else image.convert("RGBA")
         # `alpha_composite` would hold Python's lock all the time, so the picture is pasted.
         white.paste(colours, mask=colours)
         return white
