@@ -31,6 +31,7 @@ PIL = Preprocessing(
     std=(0.5, 0.5, 0.5),
 )
 OPENCV = replace(PIL, antialias=False)
+IN_SRGB = replace(PIL, srgb=True)
 # This spec does not resample a 32 x 32 upload.
 UNCHANGED = replace(PIL, resize_short=32, crop=(32, 32))
 

@@ -55,7 +55,10 @@ _BODY = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "JPEG, PNG, WebP, BMP, GIF or TIFF, with a file name",
+                            "description": (
+                                "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, HEIC or HEIF, "
+                                "with a file name"
+                            ),
                         }
                     },
                 }
