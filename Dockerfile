@@ -22,8 +22,9 @@ ENV PIP_INDEX_URL=$PIP_INDEX_URL \
     PIP_TRUSTED_HOST=$PIP_TRUSTED_HOST \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-# REQUIREMENTS=otel adds the packages that send traces.
-ARG REQUIREMENTS=serve
+# The image reads HEIC. REQUIREMENTS=otel adds the packages that send traces, and
+# REQUIREMENTS=serve leaves out the package for HEIC, which has parts under the LGPL and the GPL.
+ARG REQUIREMENTS=heif
 COPY requirements/$REQUIREMENTS.txt requirements/
 RUN python3 -m venv /opt/venv \
     && pip install --quiet --require-hashes --requirement "requirements/$REQUIREMENTS.txt"
@@ -62,7 +63,7 @@ COPY --from=weights /srv/weights/$MODEL weights/$MODEL
 COPY --from=serving /srv/app app
 # Python compiles its modules now, because it cannot keep compiled files on a read-only root. Base
 # images come with a standard library that is not compiled.
-RUN python -c "import app.main, app.workers.child, app.workers.decoder_child, http.client; app.model.engine.library('paddle')"
+RUN python -c "import app.main, app.workers.child, app.workers.decoder_child, app.workers.forkserver, http.client; app.model.engine.library('paddle')"
 ENV HOME=/tmp \
     CLASSIFIER_HOST=0.0.0.0 \
     CLASSIFIER_PORT=8000 \

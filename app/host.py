@@ -38,7 +38,7 @@ def _quota_v1(cgroup: Path) -> float | None:
 
 
 # These numbers are defined in glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _MADV_DONTNEED = 4  # Linux's mman.h
 # An ordinary photo has no block of this size.
 _LARGE_BYTES = 4 * 2**20
@@ -64,6 +64,11 @@ def give_back_large_blocks() -> None:
     _set(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     # A lower threshold would give the memory of every ordinary photo back as well.
     _set(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)
+
+
+def share_one_arena() -> None:
+    """Let all threads allocate from one arena, because each further one reserves 64 MiB."""
+    _set(_M_ARENA_MAX, 1)
 
 
 def trim() -> None:

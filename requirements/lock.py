@@ -1,8 +1,9 @@
 """Resolves pyproject.toml into the locked requirements, with hashes and without an index's URL.
 
-`make lock` runs this script. Most of the sets contain all of `serve.txt` with the same versions,
-except these:
+`make lock` runs this script. Most of the sets contain all of `serve.txt` with the same versions.
+Some are special:
 
+- `otel.txt` contains all of `heif.txt`, because an image that sends traces reads HEIC too.
 - `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
@@ -35,10 +36,11 @@ lock("serve", "--universal")
 same = ("--universal", "--constraint", "requirements/serve.txt")
 lock("weights", *same, "--extra", "weights")
 lock("onnx", *same, "--extra", "weights", "--extra", "onnx")
-lock("otel", *same, "--extra", "otel")
+lock("heif", *same, "--extra", "heif")
+lock("otel", *same, "--extra", "heif", "--extra", "otel")
 lock("train", *same, "--extra", "weights", "--extra", "train")
 lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "visualdl")
-extras = ("weights", "onnx", "otel", "train", "visualdl", "dev")
+extras = ("weights", "onnx", "heif", "otel", "train", "visualdl", "dev")
 lock("dev", *same, *(f"--extra={extra}" for extra in extras))
 lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
 paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")

@@ -10,6 +10,7 @@ import skimage
 from commands import Run
 from networks import Mirror, transform_ops
 from PIL import ExifTags, Image
+from profiles import ADOBE, adobe_curve, rgb_profile
 from running import RunningServer
 
 from app.images.decoding import decode
@@ -17,6 +18,7 @@ from app.model.transform_ops import read_transform_ops
 from app.training.network.export import Card, export
 
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
+ADOBE_RGB = rgb_profile(ADOBE, adobe_curve)
 SIDE = 16
 OPS = transform_ops(
     resize={"resize_short": 20}, crop=SIDE, normalize={"scale": 1, "mean": [0] * 3, "std": [1] * 3}
@@ -28,18 +30,18 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose scores reveal the pixels that the network has seen."""
     directory = tmp_path_factory.mktemp("bundles") / "mirror"
     labels = [str(class_id) for class_id in range(3 * SIDE * SIDE + 1)]
-    export(Mirror(), Card("mirror", OPS, labels, {"source": "a test"}), directory)
+    export(Mirror(), Card("mirror", OPS, labels, {"source": "a test"}, srgb=True), directory)
     return directory
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A large JPEG with an EXIF orientation. It is the only photo in the folder of class 0."""
+    """A large JPEG with an EXIF orientation and Adobe RGB, the only photo of class 0."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     path = tmp_path / "photos" / "0" / "side.jpg"
     path.parent.mkdir(parents=True)
-    Image.open(CHELSEA).resize((1804, 1200)).save(path, exif=exif)
+    Image.open(CHELSEA).resize((1804, 1200)).save(path, exif=exif, icc_profile=ADOBE_RGB)
     return path
 
 
@@ -77,7 +79,11 @@ def seen(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 def test_the_network_sees_the_same_bytes(
     run: Run, mirror: Path, photo: Path, tmp_path: Path
 ) -> None:
-    expected = decode(photo.read_bytes(), read_transform_ops(OPS), 10_000_000).pixels
+    plain, expected = (
+        decode(photo.read_bytes(), read_transform_ops(OPS, srgb), 10_000_000).pixels
+        for srgb in (False, True)
+    )
+    assert np.abs(plain.astype(int) - expected).mean() > 3
     classes = expected.size + 1
     assert expected.std() > 20
     for scores in (

@@ -75,6 +75,7 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     assert bundle.labels == tuple(sorted(LABELS))
     assert bundle.name == "MobileNetV2_x0_25"
     assert bundle.preprocessing.crop == (32, 32)
+    assert bundle.preprocessing.srgb
     assert bundle.provenance["accuracy"] == exported["accuracy"]
     assert exported["accuracy"]["top1"] == document["val_top1"]
     assert exported["accuracy"]["photos"] == 3
@@ -270,7 +271,7 @@ def test_a_class_without_a_photo_is_not_learned(run: Run, photos: Path, tmp_path
     code, _, err = run("train", folder, *SMALL, "--output", tmp_path / "run")
     assert code == 1
     assert err.splitlines()[-1].startswith(
-        "error: no photo to learn from that can be read: bird, fish; files count that end with .bmp"
+        "error: no photo to learn from that can be read: bird, fish; files count that end with .a"
     )
     assert not list((tmp_path / "run").iterdir())
 

@@ -45,7 +45,7 @@ class Album:
         """
         photo, best = Path(prediction.file), prediction.predictions[0]
         caption = f"{best.label}  {best.score:.3f}"
-        picture = decode_full(photo.read_bytes(), self._max_pixels)
+        picture = decode_full(photo.read_bytes(), self._max_pixels, srgb=True)
         labelled = captioned(picture, [caption], self._font)
         path = self._path(photo)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin
 from pydantic import BaseModel, Field
 
 from app.errors import BrokenImage, ServiceError, UnsupportedImage
+from app.images import colours, heif
 from app.images.formats import Format, sniff
 from app.images.limits import check_pixels
 from app.images.preprocessing import Preprocessing
@@ -21,6 +22,8 @@ Image.MAX_IMAGE_PIXELS = None
 # Pillow's own reader of uncompressed TIFFs takes planes of 16 bits for planes of 8 bits, and the
 # result is noise. libtiff reads them correctly.
 TiffImagePlugin.READ_LIBTIFF = True
+# By default dav1d starts a thread for each core, which a decoder in its sandbox may not do.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # Pillow's warnings about an upload concern its sender, not the operator. Ignored warnings are not
 # logged, and Python's registry of shown warnings does not grow.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -82,7 +85,9 @@ def decode(data: bytes, spec: Preprocessing, max_pixels: int) -> Photo:
         return _photo(image, kind, spec)
 
 
-def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Image.Image:
+def decode_full(
+    data: bytes, max_pixels: int, at_least: int | None = None, srgb: bool = False
+) -> Image.Image:
     """Return the whole decoded upload: upright, RGB, in its own size.
 
     Args:
@@ -90,6 +95,7 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
         max_pixels: larger images are refused.
         at_least: if given, a large JPEG is reduced while it is decoded, which is quicker; no side
             becomes shorter than this.
+        srgb: whether an embedded colour profile is applied, see `Preprocessing.srgb`.
 
     Raises:
         EmptyFile, UnsupportedImage, TooManyPixels, BrokenImage: as in `decode`.
@@ -98,12 +104,16 @@ def decode_full(data: bytes, max_pixels: int, at_least: int | None = None) -> Im
         if at_least:
             image.draft(None, (at_least, at_least))
         image.load()
-        return _upright(image)
+        transform = colours.to_srgb(image) if srgb else None
+        upright = _upright(image, transform)
+        return colours.converted(upright, transform) if transform else upright
 
 
 @contextmanager
 def _opened(data: bytes, kind: Format, max_pixels: int) -> Iterator[Image.Image]:
     try:
+        if kind == "HEIF":
+            heif.check_available()
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             check_pixels(image, max_pixels)
             _mend_transparency(image, data)
@@ -128,10 +138,14 @@ def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
     width, height = image.size
     _draft(image, spec)
     image.load()
-    rgb = _upright(image)
+    transform = colours.to_srgb(image) if spec.srgb else None
+    upright = _upright(image, transform)
     if _orientation(image) in _SWAPS_WIDTH_AND_HEIGHT:
         width, height = height, width
-    pixels = _resize_and_crop(rgb, spec.resized(width, height), spec)
+    pixels = _resize_and_crop(upright, spec.resized(width, height), spec)
+    # The few pixels that are left cost a hundredth of the whole photo, and differ by rounding.
+    if transform:
+        pixels = colours.converted(pixels, transform)
     return Photo(np.asarray(pixels), width, height, kind)
 
 
@@ -142,10 +156,14 @@ def _draft(image: Image.Image, spec: Preprocessing) -> None:
         image.draft(None, (side, side))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Return the pixels as 8-bit RGB, turned upright by the EXIF orientation."""
-    turn, rgb = _UPRIGHT.get(_orientation(image)), _rgb(image)
-    return rgb if turn is None else rgb.transpose(turn)
+def _upright(image: Image.Image, transform: colours.Transform | None) -> Image.Image:
+    """Return the pixels turned upright by the EXIF orientation, as 8-bit RGB.
+
+    CMYK stays CMYK if a transform follows, which needs all four channels.
+    """
+    stays = transform is not None and image.mode == "CMYK"
+    turn, pixels = _UPRIGHT.get(_orientation(image)), image if stays else _rgb(image)
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

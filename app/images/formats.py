@@ -5,8 +5,28 @@ from typing import Literal, get_args
 
 from app.errors import EmptyFile, ServiceError, UnsupportedImage
 
-Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
+Format = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+# AVIF and HEIF are the same container, which begins with a box `ftyp`: its length, its name, a
+# brand, a version, and further brands that the file is compatible with (ISO/IEC 14496-12).
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEVC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+# These brands name the container alone, so the further brands tell what it holds.
+_CONTAINER_BRANDS = {b"mif1", b"msf1"}
+_MAX_BRANDS_BYTES = 1024
+
+
+def _brand(data: bytes) -> bytes:
+    return data[8:12] if data[4:8] == b"ftyp" else b""
+
+
+def _is_avif(data: bytes) -> bool:
+    if _brand(data) not in _CONTAINER_BRANDS:
+        return _brand(data) in _AVIF_BRANDS
+    end = min(int.from_bytes(data[:4]), _MAX_BRANDS_BYTES)
+    return any(data[start : start + 4] in _AVIF_BRANDS for start in range(16, end, 4))
+
 
 _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
     "JPEG": lambda data: data.startswith(b"\xff\xd8\xff"),
@@ -15,6 +35,8 @@ _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
     "BMP": lambda data: data.startswith(b"BM"),
     "GIF": lambda data: data.startswith((b"GIF87a", b"GIF89a")),
     "TIFF": lambda data: data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    "AVIF": _is_avif,
+    "HEIF": lambda data: _brand(data) in _HEVC_BRANDS | _CONTAINER_BRANDS,
 }
 
 

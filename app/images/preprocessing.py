@@ -27,6 +27,8 @@ class Preprocessing:
             samples as OpenCV does.
         scale, mean, std: y = (x * scale - mean) / std for x in 0..255; `mean` and `std` have a
             value for each of R, G, B.
+        srgb: whether the colours of a photo with an embedded profile are converted to sRGB;
+            PaddleClas ignores profiles.
     """
 
     resize_short: int | None
@@ -37,6 +39,7 @@ class Preprocessing:
     scale: float
     mean: Channels
     std: Channels
+    srgb: bool = False
 
     def normalized(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the network's input (N, 3, H, W) for RGB images (N, H, W, 3)."""

@@ -2,7 +2,8 @@
 
 `inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network, and
 `inference.yml` holds its preprocessing and labels. Our own records are in the same yml under
-`Provenance`, a key that the other readers ignore. The directory may also have `inference.onnx`, the
+`Provenance`, and `PreProcess.colours` may ask for sRGB; the other readers ignore both keys. The
+directory may also have `inference.onnx`, the
 same network for ONNX Runtime.
 """
 
@@ -26,6 +27,7 @@ CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
 GRAPHS = ("inference.json", "inference.pdmodel")
 ONNX = "inference.onnx"
+SRGB = "sRGB"
 
 
 class Prediction(BaseModel):
@@ -149,7 +151,8 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     for name, expected in _section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
             raise BundleError(f"{name} is not the file recorded here: its SHA-256 differs")
-    ops = _section(config, "PreProcess").get("transform_ops")
+    preprocess = _section(config, "PreProcess")
+    ops = preprocess.get("transform_ops")
     if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
         raise BundleError("PreProcess.transform_ops is missing")
     golden = provenance.get("golden")
@@ -158,7 +161,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
         graph=graph,
         name=str(_section(config, "Global").get("model_name") or directory.name),
         version=hashes[PARAMETERS][:12],
-        preprocessing=read_transform_ops(ops),
+        preprocessing=read_transform_ops(ops, _srgb(preprocess)),
         labels=_labels(_section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
         provenance=provenance,
@@ -170,6 +173,13 @@ def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(section, dict):
         raise BundleError(f"{key} is not a mapping")
     return section
+
+
+def _srgb(preprocess: Mapping[str, Any]) -> bool:
+    colours = preprocess.get("colours")
+    if colours not in (None, SRGB):
+        raise BundleError(f"unknown PreProcess.colours {colours!r}: only {SRGB} is supported")
+    return colours == SRGB
 
 
 def _labels(post_process: dict[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ The ops and their default values are those of PaddleClas and PaddleX.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from PIL.Image import Resampling
@@ -30,8 +31,12 @@ _OPENCV_FILTERS = {
 _WITHOUT_ANTIALIAS = {"nearest", "bilinear", "bicubic"}
 
 
-def read_transform_ops(ops: Sequence[Mapping[str, Any]]) -> Preprocessing:
+def read_transform_ops(ops: Sequence[Mapping[str, Any]], srgb: bool = False) -> Preprocessing:
     """Return the preprocessing that `PreProcess.transform_ops` describes.
+
+    Args:
+        ops: PaddleClas's ops with their parameters.
+        srgb: whether `PreProcess.colours`, a key of our own, asks for sRGB.
 
     Raises:
         BundleError: an op or a value is unknown; guessing its meaning would give wrong answers.
@@ -45,7 +50,7 @@ def read_transform_ops(ops: Sequence[Mapping[str, Any]]) -> Preprocessing:
                 raise BundleError(f"transform op {name} is given twice")
             known[name] = _parameters(name, parameters)
     _check_order(list(known))
-    return _preprocessing(known)
+    return replace(_preprocessing(known), srgb=srgb)
 
 
 # These are the known ops with their parameters, in the only order that makes sense.

@@ -68,12 +68,14 @@ def _card(recipe: Recipe, run: Run, metrics: dict[str, Any]) -> Card:
         **metrics,
         "training": recipe.options.model_dump(exclude={"max_pixels", "workers"}),
     }
-    return Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, provenance)
+    name = model_name(recipe.scale)
+    return Card(name, recipe.transform_ops, recipe.classes, provenance, recipe.srgb)
 
 
 def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) -> Scored:
     """Export the uncalibrated network to a temporary bundle and classify the held-out photos."""
-    card = Card(model_name(recipe.scale), recipe.transform_ops, recipe.classes, {})
+    name = model_name(recipe.scale)
+    card = Card(name, recipe.transform_ops, recipe.classes, {}, recipe.srgb)
     with tempfile.TemporaryDirectory(prefix="measured-") as temporary:
         export(network, card, Path(temporary) / "bundle")
         bundle = load_bundle(Path(temporary) / "bundle")

@@ -52,6 +52,7 @@ class Recipe(BaseModel):
         pretrained: whether training began with pretrained weights instead of random ones.
         transform_ops: the preprocessing in PaddleClas's format.
         origin: the source of the first weights.
+        srgb: whether photos with a colour profile are converted to sRGB; older runs did not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +64,7 @@ class Recipe(BaseModel):
     pretrained: bool
     transform_ops: list[dict[str, Any]]
     origin: dict[str, Any]
+    srgb: bool = False
 
 
 def read_recipe(folder: Path) -> Recipe | None:

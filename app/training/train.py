@@ -191,6 +191,7 @@ def _run_trainer(
 def _loader(recipe: Recipe) -> Loader:
     options = recipe.options
     augmentation = Augmentation(options.min_area) if options.augment else None
-    reader = PhotoReader(read_transform_ops(recipe.transform_ops), options.max_pixels, augmentation)
+    spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
+    reader = PhotoReader(spec, options.max_pixels, augmentation)
     workers = options.workers
     return Loader(reader, min(granted_cores(), _MAX_WORKERS) if workers is None else workers)

@@ -136,9 +136,13 @@ class Decoder:
 
 
 def _cpu_ns(pid: int) -> str:
-    """Return how long a process has been on a CPU, in nanoseconds; nothing if it is not known."""
+    """Return how long each thread of a process has been on a CPU, in nanoseconds.
+
+    The text is empty if that is not known.
+    """
     try:
-        return Path(f"/proc/{pid}/schedstat").read_text().split()[0]
+        threads = [*Path(f"/proc/{pid}/task").iterdir()]
+        return " ".join((thread / "schedstat").read_text().split()[0] for thread in threads)
     except (OSError, IndexError):
         return ""
 

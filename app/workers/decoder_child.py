@@ -1,11 +1,11 @@
 """The code of a decoder process: it turns uploads into pixels, both in shared memory.
 
 It opens what strangers send, so it gives up all rights that it does not need before it reads the
-first upload. The forkserver imports this module once. Therefore a new decoder is a fork of a
-process that has imported everything, and replaces a killed one within milliseconds.
+first upload. A forkserver imports this module and `forkserver` once. Therefore a new decoder is a
+fork of a process that has imported everything, and replaces a killed one within milliseconds.
 """
 
-import io
+import importlib
 import json
 import os
 import signal
@@ -16,12 +16,11 @@ from multiprocessing.heap import BufferWrapper
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from app import host
 from app.errors import CostlyImage, ServiceError
+from app.images import heif
 from app.images.decoding import decode
-from app.images.formats import FORMATS
 from app.images.preprocessing import Pixels, Preprocessing
 from app.workers import sandbox
 from app.workers.slots import as_array
@@ -31,8 +30,6 @@ _NICE = 5
 # Decoding a WebP with alpha takes 16 bytes a pixel, which is the most of all formats.
 _BYTES_PER_PIXEL = 18
 _BYTES_BESIDE = 64 * 2**20
-# Codecs of text that Pillow looks up by name while it reads tags; Python imports them lazily.
-_TEXT_CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp437", "idna")
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,13 @@ def decode_uploads(
     _be_silent()
     os.nice(_NICE)
     host.give_back_large_blocks()
+    host.share_one_arena()
     upload, slots = upload_memory.create_memoryview(), as_array(slots_memory, config.slots_shape)
-    sandbox.enter(config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE)
+    # This does nothing in a fork of the forkserver, which has imported the module.
+    importlib.import_module("app.workers.forkserver")
+    memory_bytes = config.max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE
+    # libheif starts a thread for each tile of a picture, and no option keeps it from that.
+    sandbox.enter(memory_bytes, threads=heif.available())
     connection.send_bytes(b"{}")
     while True:
         try:
@@ -109,20 +111,3 @@ def _be_silent() -> None:
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     os.close(nowhere)
-
-
-def _load_codecs() -> None:
-    """Let Pillow and Python load what they would otherwise load with the first upload."""
-    Image.init()
-    for name in _TEXT_CODECS:
-        "a".encode(name).decode(name)
-    picture = Image.new("RGB", (8, 8))
-    for kind in FORMATS:
-        file = io.BytesIO()
-        picture.save(file, kind)
-        with Image.open(file, formats=(kind,)) as image:
-            image.load()
-            image.getexif()
-
-
-_load_codecs()

@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 _forkserver = multiprocessing.get_context("forkserver")
-# The forkserver imports this module once, so that a new decoder is a fork that has all it needs.
-_forkserver.set_forkserver_preload(["app.workers.decoder_child"])
+# The forkserver imports these modules once, so that a new decoder is a fork that has all it needs.
+_forkserver.set_forkserver_preload(["app.workers.decoder_child", "app.workers.forkserver"])
 
 
 class Running(Protocol):

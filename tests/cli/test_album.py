@@ -10,7 +10,9 @@ from commands import Run
 from PIL import ExifTags, Image, ImageChops
 
 from app.errors import StartupError
+from app.images import heif
 from app.images.captions import captioned
+from app.images.formats import FORMATS
 
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
 FONT = Path(skimage.__file__).parents[1] / "matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf"
@@ -54,11 +56,12 @@ def test_a_picture_for_each_photo(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_name_and_format_stay(run: Run, small_bundle: Path, tmp_path: Path, kind: str) -> None:
     # The ending of this name does not show the format.
     photo = tmp_path / "photos" / "Kätzchen.1"
     photo.parent.mkdir()
+    assert heif.available()
     Image.open(CHELSEA).save(photo, kind)
     assert run("predict", photo, "--model-dir", small_bundle, "--save", tmp_path).code == 0
     with Image.open(photo) as before, Image.open(tmp_path / photo.name) as after:

@@ -15,6 +15,7 @@ from PIL import Image
 from running import until
 
 from app import __version__
+from app.images import heif
 
 # The image's own Python prints which of these modules it can import.
 IMPORTABLE = """
@@ -70,6 +71,15 @@ def test_it_lives_through_a_burst(container: Container) -> None:
     assert inspect(container.id, ".State.OOMKilled") is False
 
 
+def test_it_reads_heic(container: Container) -> None:
+    assert heif.available()
+    file = io.BytesIO()
+    Image.open(io.BytesIO(CAT)).save(file, "HEIF")
+    answer = httpx.post(f"{container.url}/predict", files={"file": file.getvalue()})
+    assert answer.json()["image"]["format"] == "HEIF"
+    assert answer.json()["predictions"][0]["label"] == "tiger cat"
+
+
 def test_it_runs_as_nobody_who_can_change_it(container: Container) -> None:
     assert container.execute("id", "-u") == "10001"
     assert container.execute("python", "-c", WRITABLE) == ""
@@ -89,8 +99,8 @@ def test_it_carries_only_what_serving_needs(container: Container) -> None:
         "app.training",
         "app.bench",
     )
-    script = IMPORTABLE.format(names=("app.main", *names))
-    assert container.execute("python", "-c", script) == "app.main"
+    script = IMPORTABLE.format(names=("app.main", "pillow_heif", *names))
+    assert container.execute("python", "-c", script) == "app.main pillow_heif"
     assert container.execute("python", "-c", "import sys; print(sys.prefix)") == "/opt/venv"
     for command in ("gcc", "cc", "make", "git", "curl"):
         assert container.execute("sh", "-c", f"command -v {command} || true") == ""

@@ -14,6 +14,7 @@ from raw_files import png
 from skimage import data
 
 from app.errors import ServiceError
+from app.images import heif
 from app.images.decoding import Photo, decode
 from app.images.formats import Format
 from app.images.preprocessing import Pixels, Preprocessing
@@ -30,6 +31,7 @@ PIL = Preprocessing(
     std=(0.5, 0.5, 0.5),
 )
 OPENCV = replace(PIL, antialias=False)
+IN_SRGB = replace(PIL, srgb=True)
 # This spec does not resample a 32 x 32 upload.
 UNCHANGED = replace(PIL, resize_short=32, crop=(32, 32))
 
@@ -39,7 +41,11 @@ OPTIONS: dict[Format, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True, "quality": 0, "method": 0},
     "TIFF": {"compression": "tiff_lzw"},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4", "speed": 9},
+    "HEIF": {"quality": 95, "chroma": 444},
 }
+# The package that reads HEIF writes it too, if Pillow knows it.
+assert heif.available()
 
 
 def photograph(name: str) -> Pixels:

@@ -51,6 +51,11 @@ def test_reads_what_paddleclas_and_paddlex_export(tmp_path: Path, graph: str) ->
     assert bundle.golden is None
 
 
+def test_colours_are_converted_only_where_the_bundle_says_so(tmp_path: Path) -> None:
+    assert not load(tmp_path).preprocessing.srgb
+    assert load(tmp_path, PreProcess={"transform_ops": OPS, "colours": "sRGB"}).preprocessing.srgb
+
+
 def test_json_is_taken_where_both_graphs_are_there(tmp_path: Path) -> None:
     write(tmp_path, graph="inference.pdmodel")
     assert load_bundle(write(tmp_path)).graph.name == "inference.json"
@@ -163,6 +168,7 @@ def test_a_config_that_is_none_is_refused(tmp_path: Path, text: bytes, message: 
         ("PreProcess", {"transform_ops": ["ToCHWImage"]}, "PreProcess.transform_ops is missing"),
         ("PreProcess", ["transform_ops"], "PreProcess is not a mapping"),
         ("PreProcess", {"transform_ops": OPS[:2]}, "without NormalizeImage"),
+        ("PreProcess", {"transform_ops": OPS, "colours": "P3"}, "only sRGB is supported"),
         ("PostProcess", {"MultiLabelThreshOutput": {"threshold": 0.5}}, "MultiLabelThreshOutput"),
         ("PostProcess", {"Topk": {"label_list": "cat"}}, "label_list is not a list"),
         ("Global", "model", "Global is not a mapping"),

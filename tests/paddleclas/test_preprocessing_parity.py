@@ -118,7 +118,8 @@ class TheirPredictor(ClsPredictor):  # type: ignore[misc]
 
 
 def test_their_predictor_serves_our_bundle(tmp_path: Path) -> None:
-    export(small_network(), Card("small", transform_ops("pil"), LABELS, {}), tmp_path / "bundle")
+    card = Card("small", transform_ops("pil"), LABELS, {}, srgb=True)
+    export(small_network(), card, tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
     config = yaml.safe_load((bundle.directory / "inference.yml").read_text("utf-8"))
     # PaddleClas's own configurations for deployment have this entry.

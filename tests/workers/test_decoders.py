@@ -5,10 +5,13 @@ import io
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 from costly import jpeg
 from PIL import Image
+from profiles import ADOBE, adobe_curve, rgb_profile
 from real_pools import until
 from running import RunningServer
 from running import until as until_true
@@ -28,7 +32,7 @@ from app.images.preprocessing import Preprocessing
 from app.model.bundle import load_bundle
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from app.workers.decoder import Decoded, parsed
+from app.workers.decoder import Decoded, _cpu_ns, parsed
 from app.workers.decoders import DecoderPool
 from app.workers.slots import PixelSlots
 
@@ -122,6 +126,44 @@ async def test_pixels_and_size_are_those_of_the_decoding_function(
         assert (decoded.width, decoded.height, decoded.format) == (300, 200, kind)
         np.testing.assert_array_equal(slot.pixels, photo.pixels)
         slot.release()
+
+
+@pytest.mark.anyio
+async def test_a_colour_profile_is_applied_in_the_sandbox_too(spec: Preprocessing) -> None:
+    upload = encoded((300, 200), "RGB", "JPEG", icc_profile=rgb_profile(ADOBE, adobe_curve))
+    in_srgb = replace(spec, srgb=True)
+    async with decoders_of(in_srgb) as pool:
+        slot = pool.slots.take()
+        assert slot
+        await pool.submit(upload, slot)
+        np.testing.assert_array_equal(slot.pixels, decode(upload, in_srgb, 10**8).pixels)
+        assert (slot.pixels != decode(upload, spec, 10**8).pixels).any()
+        slot.release()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+async def test_the_time_of_all_threads_counts(spec: Preprocessing, kind: str) -> None:
+    upload = encoded((1500, 1500), "RGB", kind)
+    async with decoders_of(spec, decode_timeout_s=0.01) as pool:
+        with pytest.raises(CostlyImage, match="took too long"):
+            await submit(pool, upload)
+    async with decoders_of(spec) as pool:
+        assert (await submit(pool, upload)).width == 1500
+
+
+def test_a_process_whose_other_thread_works_does_not_hang() -> None:
+    """libheif decodes in a thread, for which the main thread waits."""
+    program = "import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()"
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        until_true(lambda: len(os.listdir(f"/proc/{process.pid}/task")) == 2)  # noqa: PTH208
+        before = _cpu_ns(process.pid)
+        until_true(lambda: _cpu_ns(process.pid) != before)
+        main = about(process.pid, "schedstat")
+        before = _cpu_ns(process.pid)
+        until_true(lambda: _cpu_ns(process.pid) != before)
+        assert about(process.pid, "schedstat") == main
+        process.kill()
 
 
 @pytest.mark.anyio

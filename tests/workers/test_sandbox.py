@@ -7,12 +7,12 @@ import sys
 import pytest
 
 PROGRAM = """
-import os, signal, socket, sys
+import _thread, ctypes, os, signal, socket, sys
 from app.workers import sandbox
-sandbox.enter(2**26)
+sandbox.enter(2**26, threads={threads})
 try:
     {attempt}
-except (OSError, MemoryError) as error:
+except (OSError, MemoryError, RuntimeError) as error:
     print(type(error).__name__)
 else:
     print("done")
@@ -23,8 +23,12 @@ seccomp = pytest.mark.skipif(
 )
 
 
-def outcome(attempt: str) -> str:
-    program = PROGRAM.format(attempt=attempt)
+THREAD = """lock = _thread.allocate_lock(); lock.acquire()
+    _thread.start_new_thread(lock.release, ()); lock.acquire()"""
+
+
+def outcome(attempt: str, threads: bool = False) -> str:
+    program = PROGRAM.format(attempt=attempt, threads=threads)
     return subprocess.check_output([sys.executable, "-c", program], text=True).strip()
 
 
@@ -42,6 +46,7 @@ def test_it_opens_no_file(attempt: str) -> None:
 
 
 @seccomp
+@pytest.mark.parametrize("threads", [False, True])
 @pytest.mark.parametrize(
     "attempt",
     [
@@ -54,5 +59,19 @@ def test_it_opens_no_file(attempt: str) -> None:
         "os.setuid(0)",
     ],
 )
-def test_every_other_system_call_is_refused(attempt: str) -> None:
-    assert outcome(attempt) == "PermissionError"
+def test_every_other_system_call_is_refused(attempt: str, threads: bool) -> None:
+    assert outcome(attempt, threads) == "PermissionError"
+
+
+def test_it_starts_a_thread_only_where_it_may() -> None:
+    assert outcome(THREAD) == "RuntimeError"
+    assert outcome(THREAD, threads=True) == "done"
+
+
+@seccomp
+@pytest.mark.parametrize("flags", [0, 17, 0x4111, 0x3D0F00 | 0x10000000])
+def test_other_flags_than_those_of_a_thread_are_refused(flags: int) -> None:
+    """17 is a child process, 0x4111 one of `vfork`, and the last a thread in another namespace."""
+    clone = f"libc = ctypes.CDLL(None, use_errno=True); libc.syscall(56, {flags}, 0, 0, 0, 0)"
+    refused = f"{clone}; raise OSError(ctypes.get_errno(), 'refused')"
+    assert outcome(refused, threads=True) == "PermissionError"

@@ -17,7 +17,10 @@ _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testi
 _PARTS_BY_NAME = {part: part for part in PARTS} | _OTHER_NAMES
 # An error message lists at most this many names, so that it stays readable.
 _MAX_NAMED = 5
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".avif", ".heic", ".heif", ".hif", ".mpo"}
+)
 
 
 class Sample(NamedTuple):

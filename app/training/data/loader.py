@@ -62,7 +62,8 @@ class PhotoReader:
             data = contents(view.path)
             if view.key is None or self.augmentation is None:
                 return decoding.decode(data, self.spec, self.max_pixels).pixels
-            photo = decoding.decode_full(data, self.max_pixels, 2 * max(self.spec.crop))
+            at_least = 2 * max(self.spec.crop)
+            photo = decoding.decode_full(data, self.max_pixels, at_least, self.spec.srgb)
         except ServiceError as error:
             raise StartupError(f"{view.path}: {error}") from error
         return self.augmentation.view(photo, self.spec, np.random.default_rng(view.key))

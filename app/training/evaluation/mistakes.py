@@ -35,7 +35,7 @@ def _tile(evaluation: Evaluation, index: int, max_pixels: int) -> Image.Image:
         f"{source}: {evaluation.names[class_id]}  {result.scores[index, class_id]:.2f}"
         for source, class_id in (("model", result.predicted[index]), ("label", sample.class_id))
     ]
-    photo = decode_full(contents(sample.path), max_pixels)
+    photo = decode_full(contents(sample.path), max_pixels, srgb=True)
     return captioned(ImageOps.pad(photo, (_SIDE, _SIDE), color="#303646"), lines)
 
 

@@ -20,7 +20,7 @@ from paddle.static import InputSpec
 from app.errors import StartupError
 from app.images.preprocessing import Preprocessing
 from app.model import golden
-from app.model.bundle import CONFIG, GRAPHS, PARAMETERS, load_bundle, sha256
+from app.model.bundle import CONFIG, GRAPHS, PARAMETERS, SRGB, load_bundle, sha256
 from app.model.engine import Engine
 from app.model.golden import Golden
 from app.model.transform_ops import read_transform_ops
@@ -39,12 +39,14 @@ class Card:
         transform_ops: the preprocessing in PaddleClas's format.
         labels: one name per class, in the order of the network's output.
         provenance: origin, licence and accuracy.
+        srgb: whether photos with a colour profile are converted to sRGB.
     """
 
     name: str
     transform_ops: Sequence[Mapping[str, Any]]
     labels: Sequence[str]
     provenance: Mapping[str, Any]
+    srgb: bool = False
 
 
 def export(network: nn.Layer, card: Card, directory: Path) -> None:
@@ -94,9 +96,10 @@ def check_replaceable(directory: Path) -> None:
 
 def _write_config(built: Path, card: Card, answers: Golden) -> None:
     files = [built / name for name in (*GRAPHS, PARAMETERS) if (built / name).exists()]
+    colours = {"colours": SRGB} if card.srgb else {}
     config = {
         "Global": {"model_name": card.name},
-        "PreProcess": {"transform_ops": [dict(op) for op in card.transform_ops]},
+        "PreProcess": {"transform_ops": [dict(op) for op in card.transform_ops], **colours},
         "PostProcess": {"Topk": {"topk": min(5, len(card.labels)), "label_list": [*card.labels]}},
         "Provenance": {
             **card.provenance,

@@ -1,6 +1,7 @@
 """`weights build` and `weights import`: published or local weights built into a checked bundle."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from paddle import nn
@@ -12,6 +13,7 @@ from app.training.network.export import Card, export
 from app.training.weights.origins import (
     IMAGENET_NORMALIZE,
     IMAGENET_RESIZE,
+    Origin,
     load_state,
     model_name,
     read_file,
@@ -36,8 +38,7 @@ def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES
     """
     origin = read_origin(name, sources_file)
     labels = read_labels(IMAGENET_LABELS)
-    card = Card(model_name(origin.scale), origin.transform_ops, labels, origin.provenance)
-    return _export(origin.network, card, directory or sources_file.with_name(name))
+    return _export_origin(origin, labels, directory or sources_file.with_name(name))
 
 
 def import_file(file: Path, labels: Path | None = None, directory: Path | None = None) -> Path:
@@ -56,8 +57,7 @@ def import_file(file: Path, labels: Path | None = None, directory: Path | None =
     """
     origin = read_file(file)
     names = read_labels(labels or IMAGENET_LABELS)
-    card = Card(model_name(origin.scale), origin.transform_ops, names, origin.provenance)
-    return _export(origin.network, card, directory or WEIGHTS / file.stem)
+    return _export_origin(origin, names, directory or WEIGHTS / file.stem)
 
 
 def build_paddleclas(
@@ -95,6 +95,12 @@ def build_paddleclas(
     }
     card = Card(network, transform_ops(IMAGENET_RESIZE, IMAGENET_NORMALIZE), names, provenance)
     return _export(layer, card, directory or WEIGHTS / network)
+
+
+def _export_origin(origin: Origin, labels: Sequence[str], directory: Path) -> Path:
+    name = model_name(origin.scale)
+    card = Card(name, origin.transform_ops, labels, origin.provenance, origin.srgb)
+    return _export(origin.network, card, directory)
 
 
 def _export(network: nn.Layer, card: Card, directory: Path) -> Path:

@@ -34,6 +34,8 @@ class Origin(NamedTuple):
         padding: the padding of the convolutions with stride 2.
         transform_ops: the preprocessing in PaddleClas's format.
         provenance: what a bundle records about the weights.
+        srgb: whether photos with a colour profile are converted to sRGB. PaddleClas does not
+            do so, and its networks keep its behaviour.
     """
 
     network: MobileNetV2
@@ -41,6 +43,7 @@ class Origin(NamedTuple):
     padding: Padding
     transform_ops: list[dict[str, Any]]
     provenance: dict[str, Any]
+    srgb: bool
 
 
 def read_origin(name: str, sources_file: Path = SOURCES) -> Origin:
@@ -89,7 +92,7 @@ def _keras(file: Path) -> Origin:
     network = MobileNetV2(len(arrays["out.bias"]), padding="bottom-right")
     load_state(network, arrays, file)
     ops = transform_ops(KERAS_RESIZE, KERAS_NORMALIZE)
-    return Origin(network, 1.0, "bottom-right", ops, _imported(file))
+    return Origin(network, 1.0, "bottom-right", ops, _imported(file), srgb=True)
 
 
 def _paddleclas(file: Path) -> Origin:
@@ -101,12 +104,14 @@ def _paddleclas(file: Path) -> Origin:
     # The weights of a run may have another padding and preprocessing than those of PaddleClas.
     if recipe := read_recipe(file.parent):
         scale, padding, ops = recipe.scale, recipe.padding, recipe.transform_ops
+        srgb = recipe.srgb
     else:
         scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
         padding, ops = "symmetric", transform_ops(IMAGENET_RESIZE, IMAGENET_NORMALIZE)
+        srgb = False
     network = MobileNetV2(class_num, scale, padding=padding)
     load_state(network, arrays, file)
-    return Origin(network, scale, padding, ops, _imported(file))
+    return Origin(network, scale, padding, ops, _imported(file), srgb)
 
 
 def _imported(file: Path) -> dict[str, Any]:

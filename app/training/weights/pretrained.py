@@ -36,6 +36,7 @@ def initial_network(options: Options, classes: tuple[str, ...]) -> tuple[Recipe,
         pretrained=origin is not None,
         transform_ops=_resized(ops, options.size),
         origin=origin.provenance if origin else {"source": "random weights"},
+        srgb=True,
     )
     paddle.seed(options.seed)
     network = build_network(recipe)

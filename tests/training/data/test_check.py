@@ -138,14 +138,14 @@ def test_a_class_whose_name_is_not_utf8_is_one_line(run: Run, photos: Path) -> N
 
 
 def test_files_that_are_no_photos_by_their_names_are_told_of(run: Run, photos: Path) -> None:
-    for name in ("a.HEIC", "b.heic", "notes.txt", "unnamed"):
+    for name in ("a.JXL", "b.jxl", "notes.txt", "unnamed"):
         (photos / "train" / "cat" / name).write_bytes(b"not read")
     code, found = check(run, photos)
     assert (code, found["sound"]) == (0, True)
-    assert found["parts"]["train"]["not_counted"] == {".heic": 2, ".txt": 1, "": 1}
+    assert found["parts"]["train"]["not_counted"] == {".jxl": 2, ".txt": 1, "": 1}
     assert found["parts"]["test"]["not_counted"] == {}
     out = run("dataset", "check", photos).out
-    assert "not counted in train: 2 .heic, 1 .txt, 1 without an extension\n" in out
+    assert "not counted in train: 2 .jxl, 1 .txt, 1 without an extension\n" in out
     assert "not counted in test" not in out
 
 

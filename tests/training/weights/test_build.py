@@ -112,6 +112,7 @@ def test_an_official_file_becomes_a_bundle(
     assert bundle.provenance["accuracy"]["top1"] == 0.5
     assert bundle.preprocessing.mean == (0.485, 0.456, 0.406)
     assert bundle.preprocessing.resize_short == 256
+    assert not bundle.preprocessing.srgb
     assert caplog.record_tuples == [
         (
             "app.training.weights.origins",

@@ -117,6 +117,7 @@ def test_the_bundle_of_it_gives_keras_probabilities(
     bundle = load_bundle(import_file(keras_file, directory=tmp_path / "bundle"))
 
     assert bundle.name == "MobileNetV2_x1_0"
+    assert bundle.preprocessing.srgb
     # The probabilities are far larger than the tolerance.
     assert expected.max() > 0.05
     np.testing.assert_allclose(Engine(bundle).infer(pixels), expected, atol=1e-5)
