@@ -18,7 +18,8 @@ SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
 ANSWERS = {
     SKIMAGE / "chelsea.png": {"tiger cat": 0.395, "Egyptian cat": 0.365, "tabby": 0.173},
     SKIMAGE / "coffee.png": {"espresso": 0.874},
-    SKIMAGE / "rocket.jpg": {"missile": 0.467},
+    # This photo has the profile of Adobe RGB; without conversion to sRGB the score is 0.467.
+    SKIMAGE / "rocket.jpg": {"missile": 0.451},
     # This photo has grey levels only.
     SKIMAGE / "camera.png": {"tripod": 0.983},
     SKIMAGE / "motorcycle_left.png": {"motor scooter": 0.542},

@@ -41,7 +41,9 @@ _SIGNATURES: dict[Format, Callable[[bytes], bool]] = {
 
 
 def sniff(data: bytes) -> Format:
-    """Return the format that the first bytes of `data` show; 12 bytes are enough.
+    """Return the format that the first bytes of `data` show.
+
+    12 bytes are enough to tell an image from other files. To tell AVIF from HEIF may take more.
 
     Raises:
         EmptyFile: `data` has no bytes.
