@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from opentelemetry.trace import Tracer
 
 from app.errors import (
@@ -45,12 +47,14 @@ class Classified:
     Attributes:
         bundle: the bundle that gave the answer.
         predictions: the classes, the likeliest first.
+        scores: (classes,), the scores of all classes in the order of the network's output.
         photo: the decoded photo.
         seconds: {stage: seconds} for decode, queue, inference and total.
     """
 
     bundle: Bundle
     predictions: Sequence[Prediction]
+    scores: npt.NDArray[np.float32]
     photo: Decoded
     seconds: Mapping[str, float]
 
@@ -219,7 +223,7 @@ class Service:
         self.metrics.observe_answer(answer.scores, seconds)
         _add_spans(stages, decoded, answer)
         predictions = running.bundle.best(answer.scores, count)
-        return Classified(running.bundle, predictions, photo, seconds)
+        return Classified(running.bundle, predictions, answer.scores, photo, seconds)
 
 
 def _count(top_k: int | None, classes: int) -> int:

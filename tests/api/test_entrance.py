@@ -115,7 +115,7 @@ def test_a_refusal_has_its_id_and_its_place_in_metrics_and_log(server: RunningSe
             assert problem["request_id"] == answer.headers["x-request-id"] == "mine"
             assert (problem["code"], problem["status"]) == ("overloaded", 429)
     assert counted(server, "outcomes_total", '{reason="overloaded"}') == before + 3
-    labels = '{method="POST",route="/predict",status="429"}'
+    labels = '{dialect="own",method="POST",route="/predict",status="429"}'
     assert counted(server, "http_requests_total", labels) >= 3
     until(lambda: sum(line.get("count", 0) for line in server.logged()) == before + 3)
 

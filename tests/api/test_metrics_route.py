@@ -17,10 +17,10 @@ def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     for line in (
-        'classifier_http_requests_total{method="POST",route="/predict",status="200"} 1.0',
-        'classifier_http_requests_total{method="POST",route="/predict",status="429"} 0.0',
-        'classifier_http_requests_total{method="POST",route="/predict",status="503"} 0.0',
-        'classifier_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        'classifier_http_requests_total{dialect="own",method="POST",route="/predict",status="200"} 1.0',
+        'classifier_http_requests_total{dialect="own",method="POST",route="/predict",status="429"} 0.0',
+        'classifier_http_requests_total{dialect="own",method="POST",route="/predict",status="503"} 0.0',
+        'classifier_http_requests_total{dialect="",method="GET",route="unmatched",status="404"} 1.0',
         'classifier_outcomes_total{reason="ok"} 1.0',
         'classifier_outcomes_total{reason="empty_file"} 1.0',
         'classifier_stage_duration_seconds_count{stage="decode"} 1.0',
