@@ -15,6 +15,7 @@ import pytest
 import skimage
 from costly import CORPUS, CostlyFile
 from running import RunningServer, children, until
+from speaking import ALL, SPEAKERS, Speaker
 
 DATA = Path(skimage.__file__).parent / "data"
 PHOTOS = [
@@ -33,6 +34,8 @@ LIVE_S = 0.1
 # With pauses, the good clients leave some of the CPUs to the costly files.
 PAUSE_S = 0.2
 SPARE_BYTES = 50_000_000
+
+STATUSES = {"ok": 200, "too_many_pixels": 413, "broken_image": 422, "costly_image": 422}
 
 Ending = tuple[CostlyFile, str]
 
@@ -119,3 +122,25 @@ def test_costly_files_harm_nobody_else(default_bundle: Path, tmp_path: Path) -> 
         assert grown < SPARE_BYTES
         # The worker, the forkserver and the resource tracker are those of before.
         assert set(children(pid)) == processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=str)
+def test_costly_files_end_the_same_in_every_dialect(
+    speaker: Speaker, small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"workers": 1, "decoders": DECODERS, "dialects": ALL}
+    wrong: list[tuple[str, int]] = []
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
+        model = server.health()["model"]["name"]
+        for file in CORPUS:
+            answer = speaker.send(server.client, model, file.draw())
+            if answer.status_code not in {*(STATUSES[code] for code in file.codes), 504}:
+                wrong.append((str(file), answer.status_code))
+            if not answer.is_success:
+                assert tuple(answer.json()) == speaker.fields
+        good, _ = PHOTOS[0]
+        assert speaker.send(server.client, model, good).is_success
+        health = server.health()
+        assert (health["in_flight"], health["in_flight_bytes"]) == (0, 0)
+    assert wrong == []
