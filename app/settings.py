@@ -174,6 +174,11 @@ class Settings(BaseSettings):
         description="Protocols of other servers to speak as well, separated by commas or spaces; "
         "without one, the service speaks only its own",
     )
+    paddlex_image: bool = Field(
+        False,
+        description="Answer clients of PaddleX with a picture too: what the network saw of the "
+        "photo, with the answer drawn on it",
+    )
     admin_key: Key | None = Field(
         None, description="Key of `POST /models/reload`; without a key, this path gives 404"
     )

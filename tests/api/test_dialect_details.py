@@ -1,11 +1,15 @@
 """What is particular to TorchServe, PaddleX and Hugging Face."""
 
+import base64
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import FakePool
 from fastapi.testclient import TestClient
+from PIL import Image
 from posting import form, png
 from speaking import ALL, in_base64
 
@@ -83,6 +87,28 @@ def test_paddlex_knows_both_forms_of_top_k(
     categories = body["result"]["categories"]
     assert categories[0] == {"id": 1, "name": bundle.label(1), "score": 1.0}
     assert len(categories) == count
+
+
+def test_paddlex_gets_a_picture_where_the_setting_says_so(bundle: Bundle, pool: FakePool) -> None:
+    wish = {"image": in_base64(png(200))}
+    settings = read_settings(dialects=ALL, paddlex_image=True)
+    with TestClient(create_app(settings, bundle, lambda *_: pool)) as client:
+        drawn = client.post("/image-classification", json=wish).json()["result"]["image"]
+        plain = client.post("/image-classification", json={**wish, "visualize": False}).json()
+        own = client.post("/predict", json=wish)
+    assert plain["result"]["image"] is None
+    assert set(own.json()) == {"model", "predictions", "image", "timings_ms"}
+    with Image.open(io.BytesIO(base64.b64decode(drawn)), formats=["JPEG"]) as picture:
+        grey = np.asarray(picture.convert("L"))
+    # The photo is plain, and the dark band with the white caption lies at its bottom.
+    assert abs(int(grey[len(grey) // 2, grey.shape[1] // 2]) - 200) < 5
+    assert grey[-1].max() < 100
+    assert grey[-40:].max() > 230
+
+
+def test_without_the_setting_there_is_no_picture(client: TestClient) -> None:
+    answer = client.post("/image-classification", json={"image": in_base64(png())})
+    assert answer.json()["result"]["image"] is None
 
 
 @pytest.mark.parametrize(

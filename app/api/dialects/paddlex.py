@@ -1,9 +1,13 @@
 """PaddleX's basic serving: `POST /image-classification`."""
 
+import asyncio
+import base64
+import io
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from PIL import Image
 
 from app.api.answers import classify
 from app.api.dialects.counts import count_of
@@ -13,6 +17,8 @@ from app.api.problems import ErrorForm
 from app.api.reception import received
 from app.api.routes.direct import DirectRoute
 from app.errors import InvalidRequest, MissingFile, ServiceError
+from app.images.captions import captioned
+from app.images.preprocessing import Pixels
 from app.model.bundle import Prediction
 
 NAME = "paddlex"
@@ -41,6 +47,9 @@ async def image_classification(request: Request) -> Response:
         photo = checked(from_base64(fields["image"]), given.service.settings)
         top_k = _top_k(fields, given.service.pool.classes)
         classified = await classify(given, photo, Wishes(top_k, 0.0, allowed_s))
+    image = None
+    if classified.pixels is not None and fields.get("visualize") is not False:
+        image = await asyncio.to_thread(_drawn, classified.pixels, classified.predictions[0])
     return JSONResponse(
         {
             "logId": request.state.request_id,
@@ -48,7 +57,7 @@ async def image_classification(request: Request) -> Response:
             "errorMsg": "Success",
             "result": {
                 "categories": [_category(each) for each in classified.predictions],
-                "image": None,
+                "image": image,
             },
         }
     )
@@ -69,3 +78,14 @@ def _category(prediction: Prediction) -> dict[str, object]:
         "name": prediction.label,
         "score": prediction.score,
     }
+
+
+def _drawn(pixels: Pixels, best: Prediction) -> str:
+    """Return what the network saw with the answer on it, as a JPEG in base64.
+
+    The photo itself is not drawn on, because the server's own process opens no photo.
+    """
+    file = io.BytesIO()
+    caption = f"{best.label}  {best.score:.3f}"
+    captioned(Image.fromarray(pixels), [caption]).save(file, "JPEG", quality=90)
+    return base64.b64encode(file.getvalue()).decode()
