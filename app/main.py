@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__, host
+from app.api.dialects import huggingface, oip, paddlex, torchserve
 from app.api.middleware import Observe
 from app.api.ports import bound
 from app.api.problems import handle_problems
@@ -62,6 +63,9 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
     )
     for family in (predict, health, metrics, models, index, page):
         app.include_router(family.router)
+    for dialect in (huggingface, oip, paddlex, torchserve):
+        if dialect.NAME in settings.dialects:
+            app.include_router(dialect.router)
     if not settings.api_keys:
         # In OpenAPI, an empty requirement means that a request without a key is valid as well.
         app.openapi()["paths"]["/predict"]["post"]["security"].append({})

@@ -29,6 +29,7 @@ _MIN_KEY_LENGTH = 16
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Dialect = Literal["huggingface", "oip", "paddlex", "torchserve"]
 LogFormat = Literal["auto", "json", "text"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -48,9 +49,9 @@ def _checked_key(key: SecretStr) -> SecretStr:
 Key = Annotated[SecretStr, AfterValidator(_checked_key)]
 
 
-def split_keys(keys: str | tuple[str, ...]) -> Sequence[str]:
-    """Return the keys of a text, which commas or white space separate."""
-    return keys.replace(",", " ").split() if isinstance(keys, str) else keys
+def split_words(words: str | tuple[str, ...]) -> Sequence[str]:
+    """Return the words of a text, which commas or white space separate."""
+    return words.replace(",", " ").split() if isinstance(words, str) else words
 
 
 class Settings(BaseSettings):
@@ -163,10 +164,20 @@ class Settings(BaseSettings):
     drain_timeout_s: Seconds = Field(
         20, description="After the port has closed, the time for open requests to finish"
     )
-    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_keys)] = Field(
+    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_words)] = Field(
         (),
-        description="Keys of `POST /predict`, separated by commas or spaces; "
-        "without keys, everyone may send photos",
+        description="Keys of `POST /predict` and of each dialect, separated by commas or "
+        "spaces; without keys, everyone may send photos",
+    )
+    dialects: Annotated[tuple[Dialect, ...], NoDecode, BeforeValidator(split_words)] = Field(
+        (),
+        description="Protocols of other servers to speak as well, separated by commas or spaces; "
+        "without one, the service speaks only its own",
+    )
+    paddlex_image: bool = Field(
+        False,
+        description="Answer clients of PaddleX with a picture too: what the network saw of the "
+        "photo, with the answer drawn on it",
     )
     admin_key: Key | None = Field(
         None, description="Key of `POST /models/reload`; without a key, this path gives 404"

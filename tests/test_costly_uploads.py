@@ -1,5 +1,6 @@
 """All costly files at a real server, beside clients that send good photos."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import skimage
 from costly import CORPUS, CostlyFile
 from running import RunningServer, until
+from speaking import ALL, SPEAKERS
 
 from app.bench.measure.processes import descendants
 
@@ -35,6 +37,8 @@ LIVE_S = 0.1
 # With pauses, the good clients leave some of the CPUs to the costly files.
 PAUSE_S = 0.2
 SPARE_BYTES = 50_000_000
+
+STATUSES = {"ok": 200, "too_many_pixels": 413, "broken_image": 422, "costly_image": 422}
 
 Ending = tuple[CostlyFile, str]
 
@@ -123,3 +127,23 @@ def test_costly_files_harm_nobody_else(default_bundle: Path, tmp_path: Path) -> 
         known = {pid, *workers, *server.decoders(), server.zygote()}
         # The other two are the forkserver and the resource tracker.
         assert len(descendants(pid) - known) == 2
+
+
+@pytest.mark.slow
+def test_costly_files_end_the_same_in_every_dialect(small_bundle: Path, tmp_path: Path) -> None:
+    """Each file takes another dialect than the file before it."""
+    settings = {"workers": 1, "decoders": DECODERS, "dialects": ALL}
+    wrong: list[tuple[str, str, int]] = []
+    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
+        model = server.health()["model"]["name"]
+        for file, speaker in zip(CORPUS, itertools.cycle(SPEAKERS), strict=False):
+            answer = speaker.send(server.client, model, file.draw())
+            if answer.status_code not in {*(STATUSES[code] for code in file.codes), 504}:
+                wrong.append((str(speaker), str(file), answer.status_code))
+            if not answer.is_success:
+                assert tuple(answer.json()) == speaker.fields
+        for speaker in SPEAKERS:
+            assert speaker.send(server.client, model, PHOTOS[0][0]).is_success
+        health = server.health()
+        assert (health["in_flight"], health["in_flight_bytes"]) == (0, 0)
+    assert wrong == []

@@ -11,7 +11,6 @@ from app.telemetry.metrics import Metrics
 
 log = logging.getLogger("app.access")
 
-PREDICT = "/predict"
 # The route of a request that no route answers.
 UNMATCHED = "unmatched"
 
@@ -27,6 +26,7 @@ class Access:
         method: the method, or "-" if the request is too malformed to have one.
         path: the path of the request, decoded; "-" as above.
         route: the path of the route that has answered, or "unmatched".
+        dialect: the protocol of the route if it takes photos, otherwise empty.
         status: the HTTP status.
         outcome: "ok", or the code of the error.
         seconds: time from the head to the end of the answer.
@@ -36,6 +36,7 @@ class Access:
     method: str
     path: str
     route: str
+    dialect: str
     status: int
     outcome: str
     seconds: float
@@ -50,9 +51,9 @@ def request_id_of(given: str) -> str:
 def count_access(access: Access, metrics: Metrics) -> None:
     """Count a request in the metrics."""
     method = access.method if access.method in _METHODS else "OTHER"
-    metrics.requests.labels(method, access.route, str(access.status)).inc()
+    metrics.requests.labels(method, access.route, str(access.status), access.dialect).inc()
     metrics.request_seconds.labels(access.route).observe(access.seconds)
-    if access.route == PREDICT:
+    if access.dialect:
         metrics.outcomes.labels(access.outcome).inc()
 
 

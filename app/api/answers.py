@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from app.api.parameters import Wishes
 from app.api.problems import problem_of
+from app.api.reception import Received
 from app.api.schemas import Classification, Classifications, Model, Result, Timings
 from app.errors import (
     BrokenImage,
@@ -16,60 +17,52 @@ from app.errors import (
 )
 from app.images.decoding import UploadedImage
 from app.serving.admission import Turn
-from app.serving.service import Classified, Service
+from app.serving.service import Classified
 
 _FAULTS_OF_PHOTOS = (BrokenImage, CostlyImage, EmptyFile, TooManyPixels, UnsupportedImage)
 
 
-async def classify(
-    service: Service,
-    photo: bytes,
-    wishes: Wishes,
-    gone: asyncio.Future[None],
-    turn: Turn | None = None,
-) -> Classified:
-    """Classify one photo.
-
-    Args:
-        service: the service.
-        photo: the upload's bytes.
-        wishes: what the client asks for.
-        gone: a future that is done when the client has closed the connection.
-        turn: the turn of the request, if it has one.
+async def classify(given: Received, photo: bytes, wishes: Wishes) -> Classified:
+    """Classify one photo of a request.
 
     Raises:
         ServiceError: there is no answer; the subclass says why.
     """
-    # The time at the door is a part of the time that the client allows.
-    allowed_s = wishes.time_allowed_s - (turn.waited_s if turn else 0.0)
-    return await service.classify(photo, wishes.top_k, allowed_s, gone, turn)
+    return await _classify(given, photo, wishes, given.turn)
 
 
-async def several(
-    service: Service,
-    photos: Sequence[bytes],
-    wishes: Wishes,
-    gone: asyncio.Future[None],
-    turn: Turn | None,
-    request_id: str,
-) -> Classifications:
+async def outcomes(
+    given: Received, photos: Sequence[bytes], wishes: Wishes
+) -> Sequence[Classified | ServiceError]:
     """Classify several photos side by side. The first one has the turn, the others ask for theirs.
 
     Raises:
         ServiceError: no photo has an answer, and this is not the photos' fault.
     """
-    outcomes = await asyncio.gather(
+    found = await asyncio.gather(
         *(
-            _outcome(service, photo, wishes, gone, None if i else turn)
+            _outcome(given, photo, wishes, None if i else given.turn)
             for i, photo in enumerate(photos)
         )
     )
-    errors = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
-    if len(errors) == len(outcomes) and not isinstance(errors[0], _FAULTS_OF_PHOTOS):
+    errors = [outcome for outcome in found if isinstance(outcome, ServiceError)]
+    if len(errors) == len(found) and not isinstance(errors[0], _FAULTS_OF_PHOTOS):
         raise errors[0]
+    return found
+
+
+async def several(
+    given: Received, photos: Sequence[bytes], wishes: Wishes, request_id: str
+) -> Classifications:
+    """Return the body of the answer to several photos.
+
+    Raises:
+        ServiceError: no photo has an answer, and this is not the photos' fault.
+    """
+    found = await outcomes(given, photos, wishes)
     return Classifications(
-        model=Model.of(service.bundle),
-        results=[_result(outcome, wishes, request_id) for outcome in outcomes],
+        model=Model.of(given.service.bundle),
+        results=[_result(outcome, wishes, request_id) for outcome in found],
     )
 
 
@@ -86,15 +79,17 @@ def classification(classified: Classified, wishes: Wishes) -> Classification:
     )
 
 
+async def _classify(given: Received, photo: bytes, wishes: Wishes, turn: Turn | None) -> Classified:
+    # The time at the door is a part of the time that the client allows.
+    allowed_s = wishes.time_allowed_s - (turn.waited_s if turn else 0.0)
+    return await given.service.classify(photo, wishes.top_k, allowed_s, given.gone, turn)
+
+
 async def _outcome(
-    service: Service,
-    photo: bytes,
-    wishes: Wishes,
-    gone: asyncio.Future[None],
-    turn: Turn | None,
+    given: Received, photo: bytes, wishes: Wishes, turn: Turn | None
 ) -> Classified | ServiceError:
     try:
-        return await classify(service, photo, wishes, gone, turn)
+        return await _classify(given, photo, wishes, turn)
     except ServiceError as error:
         return error
 

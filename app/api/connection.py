@@ -22,6 +22,7 @@ from app.api.framing import Head
 from app.api.incoming import MAX_HEAD_BYTES, Incoming
 from app.api.limits import Limits
 from app.api.refusals import refusal
+from app.api.routes.direct import DirectRoute
 from app.errors import MalformedRequest, ServiceError
 from app.serving.admission import Turn
 from app.serving.service import Service
@@ -180,23 +181,24 @@ class Connection(HttpToolsProtocol):
         A photo's turn may come now or later.
         """
         self._limits.set()
-        if not self._entrance.guards(head):
+        route = self._entrance.guarded_route(head)
+        if route is None:
             self._start(head)
             return
         started = time.perf_counter()
         try:
             turn = self._entrance.ask(head)
         except ServiceError as error:
-            self._turn_away(head, error, started)
+            self._turn_away(head, route, error, started)
             return
         if turn.done():
             self._start(head, turn.result())
         else:
             self.flow.pause_reading()
             self._waiting = turn
-            turn.add_done_callback(partial(self._on_turn, head, started))
+            turn.add_done_callback(partial(self._on_turn, head, route, started))
 
-    def _on_turn(self, head: Head, started: float, turn: Future[Turn]) -> None:
+    def _on_turn(self, head: Head, route: DirectRoute, started: float, turn: Future[Turn]) -> None:
         """Go on with a request that has waited at the door."""
         self._waiting = None
         if turn.cancelled():
@@ -207,7 +209,7 @@ class Connection(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if isinstance(error, ServiceError):
-            self._turn_away(head, error, started)
+            self._turn_away(head, route, error, started)
         else:
             self._start(head, turn.result())
         self._read_on()
@@ -218,12 +220,15 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         super().data_received(head.data)
 
-    def _turn_away(self, head: Head, error: ServiceError, started: float) -> None:
+    def _turn_away(
+        self, head: Head, route: DirectRoute, error: ServiceError, started: float
+    ) -> None:
         """Refuse a request at the door. Its body is dropped as it arrives."""
         close = not head.persistent or self._entrance.draining
         request_id = request_id_of(head.value(b"x-request-id").decode("latin-1"))
-        self.transport.write(refusal(error, request_id, self.server_state.default_headers, close))
-        self._entrance.record(error, started)
+        headers = self.server_state.default_headers
+        self.transport.write(refusal(error, request_id, headers, close, route.error_form))
+        self._entrance.record(head, route, error, started)
         if close:
             self._end()
             return
@@ -282,7 +287,7 @@ class Connection(HttpToolsProtocol):
 
     def _record(self, error: MalformedRequest, request_id: str) -> None:
         client = self.client[0] if self.client else None
-        access = Access("-", "-", UNMATCHED, error.status, error.code, 0.0, client)
+        access = Access("-", "-", UNMATCHED, "", error.status, error.code, 0.0, client)
         service: Service = self._state.service
         count_access(access, service.metrics)
         log_access(access, {"request_id": request_id, "detail": str(error)})

@@ -5,13 +5,16 @@ import logging
 import math
 import time
 from collections import Counter
+from urllib.parse import unquote
 
-from starlette.datastructures import State
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
-from app.api.access import PREDICT, Access, count_access
+from app.api.access import Access, count_access
 from app.api.framing import Head
 from app.api.keys import is_known
 from app.api.parameters import DEADLINE_MS
+from app.api.routes.direct import DirectRoute
 from app.errors import InvalidRequest, ServiceError
 from app.serving.admission import Turn
 from app.serving.service import Service
@@ -25,8 +28,10 @@ _LOG_INTERVAL_S = 1.0
 class Entrance:
     """What all connections share: the door, and a record of those who are refused there."""
 
-    def __init__(self, state: State, settings: Settings) -> None:
-        self._state = state
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._state = app.state
+        routes = [context.original_route for context in iter_route_contexts(app.routes)]
+        self._routes = [route for route in routes if isinstance(route, DirectRoute)]
         self._keys = settings.api_keys
         self._max_body_bytes = settings.max_body_bytes
         self._unlogged: Counter[type[ServiceError]] = Counter()
@@ -36,18 +41,18 @@ class Entrance:
         service: Service = self._state.service
         return service
 
-    def guards(self, head: Head) -> bool:
-        """Return whether a request needs a turn.
+    def guarded_route(self, head: Head) -> DirectRoute | None:
+        """Return the route of a request that needs a turn; None for all other requests.
 
         The application refuses a request without a known key, or one that is too large, without
         reading its body, so such a request need not wait.
         """
-        return (
-            head.method in {b"POST", b"PUT"}
-            and head.target.partition(b"?")[0] == PREDICT.encode()
-            and (head.length or 0) <= self._max_body_bytes
-            and (not self._keys or is_known(_token(head), self._keys))
-        )
+        route = self._route(head) if head.method in {b"POST", b"PUT"} else None
+        if (head.length or 0) > self._max_body_bytes:
+            return None
+        if self._keys and not is_known(_token(head), self._keys):
+            return None
+        return route
 
     def ask(self, head: Head) -> asyncio.Future[Turn]:
         """Return the turn of the request, in the future.
@@ -57,10 +62,17 @@ class Entrance:
         """
         return self._service.door.ask(head.length or 0, _time_allowed_s(head))
 
-    def record(self, error: ServiceError, started: float) -> None:
+    def record(self, head: Head, route: DirectRoute, error: ServiceError, started: float) -> None:
         """Count a refused request. The log gets one line for all refusals of a second."""
         access = Access(
-            "POST", PREDICT, PREDICT, error.status, error.code, time.perf_counter() - started, None
+            method=head.method.decode(),
+            path=route.path,
+            route=route.path,
+            dialect=route.dialect,
+            status=error.status,
+            outcome=error.code,
+            seconds=time.perf_counter() - started,
+            client=None,
         )
         count_access(access, self._service.metrics)
         if not self._unlogged:
@@ -71,6 +83,13 @@ class Entrance:
     def draining(self) -> bool:
         """Whether the shutdown has begun."""
         return self._service.draining
+
+    def _route(self, head: Head) -> DirectRoute | None:
+        path, method = unquote(head.target.partition(b"?")[0].decode("ascii")), head.method.decode()
+        for route in self._routes:
+            if route.path_regex.match(path) and method in (route.methods or ()):
+                return route
+        return None
 
     def _log(self) -> None:
         for error, count in self._unlogged.items():

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import UNMATCHED, Access, count_access, log_access, request_id_of
 from app.api.problems import problem_response
+from app.api.routes.direct import dialect_of
 from app.errors import Draining, ServiceError
 from app.serving.service import Service
 from app.telemetry.tracing import trace_ids
@@ -96,10 +97,12 @@ def _record(
     seconds: float,
     ids: Mapping[str, str],
 ) -> None:
+    route = request.scope.get("route")
     access = Access(
         method=method,
         path=request.scope["path"],
-        route=getattr(request.scope.get("route"), "path", UNMATCHED),
+        route=getattr(route, "path", UNMATCHED),
+        dialect=dialect_of(route),
         status=status,
         outcome=_outcome(request, status),
         seconds=seconds,

@@ -123,9 +123,19 @@ def wishes_of(request: Request) -> Wishes:
             similar = difflib.get_close_matches(name, _QUERY, n=1, cutoff=0.5)
             hint = f"did you mean {similar[0]}?" if similar else f"it knows {', '.join(_QUERY)}"
             raise InvalidRequest(f"query.{name[:50]}: the service has no such parameter; {hint}")
-    top_k, deadline_ms = TOP_K.read(request), DEADLINE_MS.read(request)
+    top_k = TOP_K.read(request)
     return Wishes(
         None if top_k is None else int(top_k),
         MIN_SCORE.read(request) or 0.0,
-        math.inf if deadline_ms is None else deadline_ms / 1000,
+        time_allowed_s(request),
     )
+
+
+def time_allowed_s(request: Request) -> float:
+    """Return the seconds that the client waits; infinity if it does not say.
+
+    Raises:
+        InvalidRequest: the number is malformed or out of bounds.
+    """
+    deadline_ms = DEADLINE_MS.read(request)
+    return math.inf if deadline_ms is None else deadline_ms / 1000

@@ -46,7 +46,7 @@ def photos_of(body: bytes, content_type: str, settings: Settings) -> Photos:
     Raises:
         ServiceError: the body has no photo, or more than one request may have.
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = media_type(content_type)
     if kind == FORM:
         return _of_form(parts_of(body, content_type), settings)
     if kind == JSON:
@@ -57,7 +57,7 @@ def photos_of(body: bytes, content_type: str, settings: Settings) -> Photos:
             "The request has no photo; send it as the body, in the field 'file' of a form, or as "
             "base64 in JSON's 'image'"
         )
-    return Photos([_checked(body, settings)], several=False)
+    return Photos([checked(body, settings)], several=False)
 
 
 def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
@@ -82,12 +82,7 @@ def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
 
 
 def _of_json(body: bytes, settings: Settings) -> Photos:
-    try:
-        given = json.loads(body)
-    # A number of too many digits is a ValueError too, and deeply nested lists exceed the stack.
-    except (ValueError, RecursionError):
-        raise MalformedBody("The body is not well-formed JSON") from None
-    fields = given if isinstance(given, dict) else {}
+    fields = json_object(body)
     if "image" in fields and "images" in fields:
         raise InvalidRequest("The body has both 'image' and 'images'; send only one of them")
     if isinstance(fields.get("images"), list):
@@ -96,11 +91,11 @@ def _of_json(body: bytes, settings: Settings) -> Photos:
         images, several = [fields["image"]], False
     else:
         raise MissingFile("The JSON body has no 'image' with base64, and no list 'images' of such")
-    return _photos((_from_base64(image) for image in images), several, settings)
+    return _photos((from_base64(image) for image in images), several, settings)
 
 
 def _photos(data: Iterable[bytes], several: bool, settings: Settings) -> Photos:
-    photos = [_checked(each, settings) for each in data]
+    photos = [checked(each, settings) for each in data]
     if not photos:
         raise MissingFile("The list of photos is empty")
     if len(photos) > settings.max_photos:
@@ -110,13 +105,47 @@ def _photos(data: Iterable[bytes], several: bool, settings: Settings) -> Photos:
     return Photos(photos, several)
 
 
-def _checked(data: bytes, settings: Settings) -> bytes:
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body, or an empty one if the body is other JSON.
+
+    Raises:
+        MalformedBody: the body is not JSON.
+    """
+    try:
+        given = json.loads(body)
+    # A number of too many digits is a ValueError too, and deeply nested lists exceed the stack.
+    except (ValueError, RecursionError):
+        raise MalformedBody("The body is not well-formed JSON") from None
+    return given if isinstance(given, dict) else {}
+
+
+def is_form(content_type: str) -> bool:
+    """Return whether a Content-Type is that of a form."""
+    return media_type(content_type) == FORM
+
+
+def media_type(content_type: str) -> str:
+    """Return the type that a Content-Type names, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def checked(data: bytes, settings: Settings) -> bytes:
+    """Return the bytes of a photo.
+
+    Raises:
+        FileTooLarge: the photo has more bytes than one may have.
+    """
     if len(data) > settings.max_upload_bytes:
         raise FileTooLarge(f"A photo may have at most {settings.max_upload_bytes:,} bytes")
     return data
 
 
-def _from_base64(given: Any) -> bytes:  # noqa: ANN401  (a value of JSON)
+def from_base64(given: Any) -> bytes:  # noqa: ANN401  (a value of JSON)
+    """Return the bytes of a photo that a client has sent as base64, or as a data URL.
+
+    Raises:
+        InvalidRequest: the value is not base64.
+    """
     if not isinstance(given, str):
         _refuse_base64()
     if _URL.match(given):

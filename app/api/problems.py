@@ -1,13 +1,14 @@
 """Error responses as `application/problem+json` (RFC 9457). This module makes all of them."""
 
 import difflib
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.api.schemas import Problem
@@ -34,6 +35,39 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 }
 
 
+@dataclass(frozen=True)
+class ErrorForm:
+    """The form in which a protocol tells its errors.
+
+    Attributes:
+        media_type: the type of the body.
+        fields: makes the fields of the body from the error and the id of the request.
+    """
+
+    media_type: str
+    fields: Callable[[ServiceError, str], Mapping[str, object]]
+
+    def body(self, error: ServiceError, request_id: str) -> bytes:
+        """Return the body of the response to `error`."""
+        fields = self.fields(error, request_id)
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def problem_of(error: ServiceError, request_id: str) -> Problem:
+    """Return the problem that `error` is."""
+    return Problem(
+        type="about:blank",
+        title=error.title,
+        status=error.status,
+        detail=str(error),
+        code=error.code,
+        request_id=request_id,
+    )
+
+
+PROBLEM = ErrorForm(MEDIA_TYPE, lambda error, id_: problem_of(error, id_).model_dump())
+
+
 def handle_problems(app: FastAPI) -> None:
     """Answer every error that a route or the framework raises with a problem.
 
@@ -45,26 +79,18 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def problem_response(error: ServiceError, request: Request) -> JSONResponse:
-    """Return the response to `error`, and note its code for the log and the metrics."""
+def problem_response(error: ServiceError, request: Request) -> Response:
+    """Return the response to `error` in the form of the request's route.
+
+    It notes the code of the error for the log and the metrics.
+    """
     request.state.outcome = error.code
-    problem = problem_of(error, request.state.request_id)
+    form: ErrorForm = getattr(request.scope.get("route"), "error_form", PROBLEM)
     headers = dict(error.headers)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    return JSONResponse(problem.model_dump(), error.status, headers, MEDIA_TYPE)
-
-
-def problem_of(error: ServiceError, request_id: str) -> Problem:
-    """Return the body of the response to `error`."""
-    return Problem(
-        type="about:blank",
-        title=error.title,
-        status=error.status,
-        detail=str(error),
-        code=error.code,
-        request_id=request_id,
-    )
+    body = form.body(error, request.state.request_id)
+    return Response(body, error.status, headers, form.media_type)
 
 
 def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str, Any]]:
@@ -79,12 +105,12 @@ def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str
     return responses
 
 
-async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101  (Starlette declares any Exception)
     return problem_response(error, request)
 
 
-async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first = error.errors()[0]
     # The further elements of `loc` are pydantic's internal names.
@@ -94,7 +120,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     return problem_response(InvalidRequest(f"{where}: {first['msg']}"), request)
 
 
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     kind = _BY_STATUS.get(error.status_code, ServiceError)
     hint = _similar_path(request) if kind is NotFound else None

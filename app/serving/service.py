@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from opentelemetry.trace import Tracer
 
 from app.errors import (
@@ -20,6 +22,7 @@ from app.errors import (
     ReloadRunning,
     StartupError,
 )
+from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle, Prediction, load_bundle
 from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
@@ -45,13 +48,17 @@ class Classified:
     Attributes:
         bundle: the bundle that gave the answer.
         predictions: the classes, the likeliest first.
+        scores: (classes,), the scores of all classes in the order of the network's output.
         photo: the decoded photo.
+        pixels: (H, W, 3), what the network saw; None unless the settings ask for pictures.
         seconds: {stage: seconds} for decode, queue, inference and total.
     """
 
     bundle: Bundle
     predictions: Sequence[Prediction]
+    scores: npt.NDArray[np.float32]
     photo: Decoded
+    pixels: Pixels | None
     seconds: Mapping[str, float]
 
 
@@ -210,6 +217,8 @@ class Service:
                 decoded = time.perf_counter()
                 stages.add("decode", started, decoded)
             answer = await _first(running.batcher.submit(slot), gone, deadline)
+            # After this block, another photo may take the slot.
+            pixels = slot.pixels.copy() if self.settings.paddlex_image else None
         seconds = {
             "decode": decoded - started,
             "queue": answer.queue_s,
@@ -219,7 +228,7 @@ class Service:
         self.metrics.observe_answer(answer.scores, seconds)
         _add_spans(stages, decoded, answer)
         predictions = running.bundle.best(answer.scores, count)
-        return Classified(running.bundle, predictions, photo, seconds)
+        return Classified(running.bundle, predictions, answer.scores, photo, pixels, seconds)
 
 
 def _count(top_k: int | None, classes: int) -> int:

@@ -33,7 +33,12 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self.requests = self._counter(
-            "http_requests_total", "HTTP requests answered.", "method", "route", "status"
+            "http_requests_total",
+            "HTTP requests answered. Those that bring photos name the protocol of the route.",
+            "method",
+            "route",
+            "status",
+            "dialect",
         )
         self.request_seconds = self._histogram(
             "http_request_duration_seconds",
@@ -146,7 +151,7 @@ class Metrics:
             self.decoder_restarts.labels(reason)
         self.outcomes.labels("ok")
         for status in (200, 429, 500, 503, 504):
-            self.requests.labels("POST", "/predict", str(status))
+            self.requests.labels("POST", "/predict", str(status), "own")
 
     def observe_answer(self, scores: npt.NDArray[np.float32], seconds: Mapping[str, float]) -> None:
         """Record one answer: its scores (classes,), and its seconds in each stage."""

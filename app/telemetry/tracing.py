@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FLUSH_S = 3.0
 _WARN_EVERY_S = 60.0
 # Probes and Prometheus ask these paths every few seconds.
-_UNTRACED = ("/health", "/metrics")
+_UNTRACED = ("/health", "/metrics", "/ping", "/v2/health")
 _TRACEPARENT = TraceContextTextMapPropagator()
 
 

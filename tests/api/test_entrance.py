@@ -1,5 +1,6 @@
 """The door of the real server, on bare sockets: who waits, who is refused, and what follows."""
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from posting import FILE_FIELD, form, png
 from running import RunningServer, until
+from speaking import ALL, SPEAKERS, Speaker
 
 KEY = "a-key-0123456789"
 FORM = form((FILE_FIELD, png()))
@@ -32,7 +34,7 @@ def chunked(body: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def server(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("door") / "log"
-    settings = {"capacity": 1, "workers": 1, "longest_wait_s": 1, "api_keys": KEY}
+    settings = {"capacity": 1, "workers": 1, "longest_wait_s": 1, "api_keys": KEY, "dialects": ALL}
     with RunningServer(small_bundle, log, batch_timeout_s=60, deadline_s=60, **settings) as server:
         yield server
 
@@ -77,7 +79,8 @@ def counted(server: RunningServer, name: str, labels: str) -> float:
 def test_who_waits_unread_is_answered_when_there_is_a_place(server: RunningServer) -> None:
     with ExitStack() as stack:
         with full(server):
-            requests = (photo(), chunked(FORM), photo(b"Expect: 100-continue\r\n"))
+            escaped = photo().replace(b"/predict", b"/%70redict?top_k=1")
+            requests = (photo(), chunked(FORM), photo(b"Expect: 100-continue\r\n"), escaped)
             clients = [stack.enter_context(connect(server, request)) for request in requests]
             until(lambda: server.health()["waiting"] == len(requests))
             assert server.status("/health/live") == 200
@@ -115,9 +118,49 @@ def test_a_refusal_has_its_id_and_its_place_in_metrics_and_log(server: RunningSe
             assert problem["request_id"] == answer.headers["x-request-id"] == "mine"
             assert (problem["code"], problem["status"]) == ("overloaded", 429)
     assert counted(server, "outcomes_total", '{reason="overloaded"}') == before + 3
-    labels = '{method="POST",route="/predict",status="429"}'
+    labels = '{dialect="own",method="POST",route="/predict",status="429"}'
     assert counted(server, "http_requests_total", labels) >= 3
     until(lambda: sum(line.get("count", 0) for line in server.logged()) == before + 3)
+
+
+def spoken(server: RunningServer, speaker: Speaker) -> tuple[bytes, bytes]:
+    """Return the head and the body of a request with a photo in a dialect."""
+    model = server.health()["model"]["name"]
+    fields, body = speaker.wrap(png())
+    fields |= {"Host": "test", "Authorization": f"Bearer {KEY}", "Content-Length": str(len(body))}
+    lines = [f"POST {speaker.path.format(model=model)} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join((*lines, "", "")).encode(), body
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=str)
+def test_each_dialect_waits_at_the_door_unread(server: RunningServer, speaker: Speaker) -> None:
+    head, body = spoken(server, speaker)
+    with full(server):
+        client = connect(server, head)
+        until(lambda: server.health()["waiting"] == 1)
+        assert server.health()["in_flight_bytes"] < 2 * len(photo())
+    with client:
+        client.sendall(body)
+        answer = read(client)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=str)
+def test_each_dialect_is_refused_at_the_door_in_its_own_form(
+    server: RunningServer, speaker: Speaker
+) -> None:
+    head, _ = spoken(server, speaker)
+    labels = f'{{dialect="{speaker.dialect}",method="POST",route="{speaker.path}",status="429"}}'
+    with full(server), connect(server, head) as client:
+        got, _, body = read(client).partition(b"\r\n\r\n")
+        assert got.startswith(b"HTTP/1.1 429 ")
+        assert b"\r\ncontent-type: application/json\r\n" in got
+        assert b"\r\nretry-after: " in got
+        error = json.loads(body)
+        assert tuple(error) == speaker.fields
+        assert "full" in speaker.error(error)
+    assert counted(server, "http_requests_total", labels) == 1
 
 
 def test_a_client_that_allows_less_is_told_so(server: RunningServer) -> None:

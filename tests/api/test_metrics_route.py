@@ -9,6 +9,9 @@ from app.model.bundle import Bundle
 
 pytest_plugins = ["app_fixtures"]
 
+REQUESTS = "classifier_http_requests_total"
+OURS = REQUESTS + '{dialect="own",method="POST",route="/predict"'
+
 
 def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None:
     post(client, png())
@@ -17,10 +20,10 @@ def test_metrics_count_what_happened(client: TestClient, bundle: Bundle) -> None
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     for line in (
-        'classifier_http_requests_total{method="POST",route="/predict",status="200"} 1.0',
-        'classifier_http_requests_total{method="POST",route="/predict",status="429"} 0.0',
-        'classifier_http_requests_total{method="POST",route="/predict",status="503"} 0.0',
-        'classifier_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        f'{OURS},status="200"}} 1.0',
+        f'{OURS},status="429"}} 0.0',
+        f'{OURS},status="503"}} 0.0',
+        f'{REQUESTS}{{dialect="",method="GET",route="unmatched",status="404"}} 1.0',
         'classifier_outcomes_total{reason="ok"} 1.0',
         'classifier_outcomes_total{reason="empty_file"} 1.0',
         'classifier_stage_duration_seconds_count{stage="decode"} 1.0',

@@ -127,7 +127,7 @@ def test_a_malformed_request_gets_400_and_ends(server: RunningServer, name: str,
 
 
 def test_a_malformed_request_is_counted(server: RunningServer) -> None:
-    series = 'http_requests_total{method="OTHER",route="unmatched",status="400"}'
+    series = 'http_requests_total{dialect="",method="OTHER",route="unmatched",status="400"}'
 
     def count() -> float:
         lines = server.client.get("/metrics").text.splitlines()

@@ -101,6 +101,12 @@ def test_kserves_pods_agree_with_their_settings(monkeypatch: pytest.MonkeyPatch)
     assert_agrees(kserve(), settings(monkeypatch, variables))
 
 
+def test_kserve_and_its_container_speak_the_same_protocol() -> None:
+    (served,) = kserve()["containers"]
+    variables = {one["name"]: one.get("value") for one in served["env"]}
+    assert (variables["PROTOCOL"], variables["CLASSIFIER_DIALECTS"]) == ("v2", "oip")
+
+
 def test_kserve_runs_the_same_container() -> None:
     (theirs,) = kserve()["containers"]
     ours = container("prometheus")

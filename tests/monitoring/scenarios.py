@@ -21,7 +21,9 @@ def grows(each_minute: float) -> str:
 
 
 def predict(status: int) -> str:
-    return series("classifier_http_requests_total", f'route="/predict",status="{status}"')
+    return series(
+        "classifier_http_requests_total", f'dialect="own",route="/predict",status="{status}"'
+    )
 
 
 def restarts(reason: str) -> str:

@@ -1,22 +1,18 @@
 """`POST /predict`: takes a photo and returns its classes."""
 
-import asyncio
-
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from app import errors
 from app.api.answers import classification, classify, several
-from app.api.body import check_announced, read_body
-from app.api.keys import API_KEY, check_api_key
+from app.api.keys import API_KEY
 from app.api.parameters import PARAMETERS, wishes_of
 from app.api.photos import photos_of
 from app.api.problems import documented
+from app.api.reception import received
 from app.api.routes.direct import DirectRoute
 from app.api.schemas import Classification, Classifications, Timings
 from app.images.formats import FORMATS
-from app.serving.admission import Turn
-from app.serving.service import Service
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
@@ -90,25 +86,14 @@ async def predict(request: Request) -> Response:
 
     Several photos get a list of results: an answer or an error for each.
     """
-    service: Service = request.app.state.service
-    settings = service.settings
-    await check_api_key(request, settings)
     wishes = wishes_of(request)
-    check_announced(request, settings)
-    turn: Turn | None = getattr(request.state, "turn", None)
-    with service.admission.hold(turn) as upload:
-        body = await read_body(request, settings, upload)
-        photos = photos_of(body, request.headers.get("content-type", ""), settings)
-        gone = asyncio.create_task(_hung_up(request))
-        try:
-            if photos.several:
-                answers = await several(
-                    service, photos.data, wishes, gone, turn, request.state.request_id
-                )
-                return _response(answers, {})
-            classified = await classify(service, photos.data[0], wishes, gone, turn)
-        finally:
-            gone.cancel()
+    async with received(request) as given:
+        content_type = request.headers.get("content-type", "")
+        photos = photos_of(given.body, content_type, given.service.settings)
+        if photos.several:
+            answers = await several(given, photos.data, wishes, request.state.request_id)
+            return _response(answers, {})
+        classified = await classify(given, photos.data[0], wishes)
     answer = classification(classified, wishes)
     return _response(answer, {"Server-Timing": _server_timing(answer.timings_ms)})
 
@@ -116,12 +101,6 @@ async def predict(request: Request) -> Response:
 def _response(answer: BaseModel, headers: dict[str, str]) -> Response:
     content = answer.model_dump_json(exclude_none=True)
     return Response(content, headers=headers, media_type="application/json")
-
-
-async def _hung_up(request: Request) -> None:
-    """Return when the client has closed the connection. The body must have been read before."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _server_timing(timings: Timings) -> str:

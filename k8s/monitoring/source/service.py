@@ -5,13 +5,14 @@ from panels import board, heat, lines, number
 from queries import increase, mean, quantile, rate, series
 
 REQUESTS, STAGES = "http_requests_total", "stage_duration_seconds"
-PREDICT, TOTAL = 'route="/predict"', 'stage="total"'
+# Only requests that bring photos have a dialect.
+PHOTOS, TOTAL = 'dialect!=""', 'stage="total"'
 
 
 def share(statuses: str) -> str:
     """Return the share of photos that get one of these statuses; 0 if no photo ever got one."""
-    these = rate(REQUESTS, f'{PREDICT}, status=~"{statuses}"')
-    return f"({these} or vector(0)) / {rate(REQUESTS, PREDICT)}"
+    these = rate(REQUESTS, f'{PHOTOS}, status=~"{statuses}"')
+    return f"({these} or vector(0)) / {rate(REQUESTS, PHOTOS)}"
 
 
 def process(name: str) -> str:
@@ -21,7 +22,7 @@ def process(name: str) -> str:
 
 AT_A_GLANCE = (
     number("Pods that are ready", "none", f"sum({series('ready')})"),
-    number("Photos received", "reqps", rate(REQUESTS, PREDICT)),
+    number("Photos received", "reqps", rate(REQUESTS, PHOTOS)),
     number("Photos failed (5xx)", "percentunit", share("5..")),
     number("Photos refused (429)", "percentunit", share("429")),
     number("99 % answered within", "s", quantile(0.99, STAGES, TOTAL)),

@@ -1,0 +1,137 @@
+"""What a request of the Open Inference Protocol asks: its tensors as JSON or as binary data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.api.photos import checked, from_base64, json_object
+from app.errors import InvalidRequest, MissingFile
+from app.settings import Settings
+
+# The header with the length of the JSON, where binary data follow it.
+JSON_LENGTH = "Inference-Header-Content-Length"
+INPUT, OUTPUT = "image", "scores"
+
+# Before each element of binary BYTES stands its length.
+_LENGTH_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a client asks.
+
+    Attributes:
+        id: the client's own name of the request, or None.
+        photos: the bytes of each photo.
+        classification: how many classes to name for each photo; 0 asks for the scores of all.
+        binary: whether the answer's tensor comes as binary data.
+    """
+
+    id: str | None
+    photos: Sequence[bytes]
+    classification: int
+    binary: bool
+
+
+def question_of(body: bytes, json_length: str | None, settings: Settings) -> Question:
+    """Return what a request asks.
+
+    Args:
+        body: the whole body.
+        json_length: the value of the header `JSON_LENGTH`; None if the body is JSON alone.
+        settings: the settings with the limits.
+
+    Raises:
+        ServiceError: the request is malformed, or a photo is too large, or there are too many.
+    """
+    end = _json_end(body, json_length)
+    fields = json_object(body[:end])
+    tensor = _only(fields.get("inputs"), INPUT, "input")
+    photos = _photos(tensor, body[end:], settings.max_photos)
+    parameters = _parameters(fields)
+    output = (
+        _parameters(_only(fields["outputs"], OUTPUT, "output")) if fields.get("outputs") else {}
+    )
+    name = fields.get("id")
+    return Question(
+        id=name if isinstance(name, str) else None,
+        photos=[checked(photo, settings) for photo in photos],
+        classification=_whole(output, "classification"),
+        binary=bool(output.get("binary_data", parameters.get("binary_data_output", False))),
+    )
+
+
+def _json_end(body: bytes, json_length: str | None) -> int:
+    if json_length is None:
+        return len(body)
+    if not json_length.isdecimal() or int(json_length[:20]) > len(body):
+        raise InvalidRequest(f"{JSON_LENGTH} is not the length of the JSON in the body")
+    return int(json_length)
+
+
+def _only(tensors: object, name: str, role: str) -> Mapping[str, Any]:
+    """Return the one tensor that a request may have in this role."""
+    if isinstance(tensors, list) and len(tensors) == 1:
+        (tensor,) = tensors
+        if isinstance(tensor, dict) and tensor.get("name") == name:
+            return tensor
+    raise InvalidRequest(f"The request must have exactly one {role}, with the name {name!r}")
+
+
+def _parameters(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = fields.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise InvalidRequest("'parameters' is not an object")
+    return parameters
+
+
+def _whole(parameters: Mapping[str, Any], name: str) -> int:
+    match parameters.get(name, 0):
+        case int(number) if number >= 0:
+            return number
+    raise InvalidRequest(f"'{name}' must be a whole number from 0 on")
+
+
+def _photos(tensor: Mapping[str, Any], binary: bytes, most: int) -> Sequence[bytes]:
+    """Return the photos in a tensor."""
+    if tensor.get("datatype") != "BYTES":
+        raise InvalidRequest(
+            f"The input {INPUT!r} must have the datatype BYTES: each element is a photo as a file, "
+            "such as JPEG. The service takes no raw pixels"
+        )
+    match tensor.get("shape"):
+        case [int(count)] | [int(count), 1] if 1 <= count <= most:
+            pass
+        case _:
+            raise InvalidRequest(
+                f"The input {INPUT!r} must have the shape [N] or [N, 1], with N from 1 to {most}"
+            )
+    size = _whole(_parameters(tensor), "binary_data_size")
+    if size != len(binary):
+        raise InvalidRequest(f"{size} bytes of binary data are announced, {len(binary)} have come")
+    photos = list(_elements(binary, most) if binary else _texts(tensor.get("data")))
+    if len(photos) != count:
+        raise InvalidRequest(f"The shape says {count} photos, but the data are {len(photos)}")
+    return photos
+
+
+def _elements(binary: bytes, most: int) -> Iterator[bytes]:
+    """Yield the elements of binary BYTES, and at most one more than there may be."""
+    position = 0
+    for _ in range(most + 1):
+        if position == len(binary):
+            return
+        start = position + _LENGTH_BYTES
+        position = start + int.from_bytes(binary[start - _LENGTH_BYTES : start], "little")
+        if position > len(binary):
+            raise InvalidRequest("The binary data end before their last element")
+        yield binary[start:position]
+
+
+def _texts(data: object) -> Iterator[bytes]:
+    """Yield the photos of a JSON tensor, whose elements are base64."""
+    if not isinstance(data, list) or not data:
+        raise MissingFile(f"The input {INPUT!r} has neither 'data' nor binary data")
+    for element in data:
+        # With the shape [N, 1], each row is a list.
+        yield from_base64(element[0] if isinstance(element, list) and element else element)
