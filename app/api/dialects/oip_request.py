@@ -109,10 +109,10 @@ def _photos(tensor: Mapping[str, Any], binary: bytes, most: int) -> Sequence[byt
     size = _whole(_parameters(tensor), "binary_data_size")
     if size != len(binary):
         raise InvalidRequest(f"{size} bytes of binary data are announced, {len(binary)} have come")
-    photos = list(_elements(binary, most) if binary else _texts(tensor.get("data")))
-    if len(photos) != count:
-        raise InvalidRequest(f"The shape says {count} photos, but the data are {len(photos)}")
-    return photos
+    elements = list(_elements(binary, most)) if binary else _flat(tensor.get("data"))
+    if len(elements) != count:
+        raise InvalidRequest(f"The shape says {count} photos, but the data are {len(elements)}")
+    return elements if binary else [from_base64(element) for element in elements]
 
 
 def _elements(binary: bytes, most: int) -> Iterator[bytes]:
@@ -128,10 +128,8 @@ def _elements(binary: bytes, most: int) -> Iterator[bytes]:
         yield binary[start:position]
 
 
-def _texts(data: object) -> Iterator[bytes]:
-    """Yield the photos of a JSON tensor, whose elements are base64."""
+def _flat(data: object) -> list[Any]:
+    """Return the elements of a JSON tensor. With the shape [N, 1], each row may be a list."""
     if not isinstance(data, list) or not data:
         raise MissingFile(f"The input {INPUT!r} has neither 'data' nor binary data")
-    for element in data:
-        # With the shape [N, 1], each row is a list.
-        yield from_base64(element[0] if isinstance(element, list) and element else element)
+    return [row[0] if isinstance(row, list) and len(row) == 1 else row for row in data]
