@@ -1,5 +1,6 @@
 """What a request of the Open Inference Protocol asks: its tensors as JSON or as binary data."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from app.settings import Settings
 JSON_LENGTH = "Inference-Header-Content-Length"
 INPUT, OUTPUT = "image", "scores"
 
+_LENGTH = re.compile(r"[0-9]{1,12}")
 # Before each element of binary BYTES stands its length.
 _LENGTH_BYTES = 4
 
@@ -49,9 +51,8 @@ def question_of(body: bytes, json_length: str | None, settings: Settings) -> Que
     tensor = _only(fields.get("inputs"), INPUT, "input")
     photos = _photos(tensor, body[end:], settings.max_photos)
     parameters = _parameters(fields)
-    output = (
-        _parameters(_only(fields["outputs"], OUTPUT, "output")) if fields.get("outputs") else {}
-    )
+    outputs = fields.get("outputs")
+    output = _parameters(_only(outputs, OUTPUT, "output")) if outputs else {}
     name = fields.get("id")
     return Question(
         id=name if isinstance(name, str) else None,
@@ -64,7 +65,7 @@ def question_of(body: bytes, json_length: str | None, settings: Settings) -> Que
 def _json_end(body: bytes, json_length: str | None) -> int:
     if json_length is None:
         return len(body)
-    if not json_length.isdecimal() or int(json_length[:20]) > len(body):
+    if not _LENGTH.fullmatch(json_length) or int(json_length) > len(body):
         raise InvalidRequest(f"{JSON_LENGTH} is not the length of the JSON in the body")
     return int(json_length)
 
