@@ -16,6 +16,10 @@ from app.settings import Settings
 
 JSON = "application/json"
 
+# Millions of tiny values would take a hundred times the memory of the body. No photo needs as many;
+# a client that sends the pixels of a small picture as numbers still learns what is wrong with that.
+_MAX_JSON_VALUES = 200_000
+
 # The types that say nothing about the content; no type at all says nothing either.
 _UNSPECIFIC = {"", "application/octet-stream"}
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
@@ -60,57 +64,14 @@ def photos_of(body: bytes, content_type: str, settings: Settings) -> Photos:
     return Photos([checked(body, settings)], several=False)
 
 
-def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
-    one = [part for part in parts if part.name == "file"]
-    many = [part for part in parts if part.name == "files"]
-    if one and many:
-        raise InvalidRequest("The form has both fields 'file' and 'files'; send only one of them")
-    if len(one) > 1:
-        raise InvalidRequest(
-            f"The form has {len(one)} fields 'file'; send several photos in fields 'files'"
-        )
-    if not one and not many:
-        names = ", ".join(f"'{part.name}'" for part in parts)
-        raise MissingFile(f"The form has no field 'file'; it has {names}" if names else None)
-    for part in (*one, *many):
-        if not part.is_file and not is_image(part.content):
-            raise MissingFile(
-                f"The form's field '{part.name}' has no file name and is no image; send a file, as "
-                "curl -F file=@photo.jpg does"
-            )
-    return _photos((part.content for part in one or many), bool(many), settings)
-
-
-def _of_json(body: bytes, settings: Settings) -> Photos:
-    fields = json_object(body)
-    if "image" in fields and "images" in fields:
-        raise InvalidRequest("The body has both 'image' and 'images'; send only one of them")
-    if isinstance(fields.get("images"), list):
-        images, several = fields["images"], True
-    elif "image" in fields:
-        images, several = [fields["image"]], False
-    else:
-        raise MissingFile("The JSON body has no 'image' with base64, and no list 'images' of such")
-    return _photos((from_base64(image) for image in images), several, settings)
-
-
-def _photos(data: Iterable[bytes], several: bool, settings: Settings) -> Photos:
-    photos = [checked(each, settings) for each in data]
-    if not photos:
-        raise MissingFile("The list of photos is empty")
-    if len(photos) > settings.max_photos:
-        raise InvalidRequest(
-            f"The request has {len(photos)} photos; at most {settings.max_photos} are allowed"
-        )
-    return Photos(photos, several)
-
-
 def json_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object in a body, or an empty one if the body is other JSON.
 
     Raises:
-        MalformedBody: the body is not JSON.
+        MalformedBody: the body is not JSON, or it has too many values.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_JSON_VALUES:
+        raise MalformedBody(f"The JSON has more than {_MAX_JSON_VALUES:,} values")
     try:
         given = json.loads(body)
     # A number of too many digits is a ValueError too, and deeply nested lists exceed the stack.
@@ -156,6 +117,61 @@ def from_base64(given: Any) -> bytes:  # noqa: ANN401  (a value of JSON)
         return base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError):
         _refuse_base64()
+
+
+def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
+    one = [part for part in parts if part.name == "file"]
+    many = [part for part in parts if part.name == "files"]
+    if one and many:
+        raise InvalidRequest("The form has both fields 'file' and 'files'; send only one of them")
+    if len(one) > 1:
+        raise InvalidRequest(
+            f"The form has {len(one)} fields 'file'; send several photos in fields 'files'"
+        )
+    if not one and not many:
+        names = ", ".join(f"'{part.name}'" for part in parts)
+        raise MissingFile(f"The form has no field 'file'; it has {names}" if names else None)
+    _check_count(len(many), settings)
+    for part in (*one, *many):
+        if not part.is_file and not is_image(part.content):
+            raise MissingFile(
+                f"The form's field '{part.name}' has no file name and is no image; send a file, as "
+                "curl -F file=@photo.jpg does"
+            )
+    return _photos((part.content for part in one or many), bool(many), settings)
+
+
+def _of_json(body: bytes, settings: Settings) -> Photos:
+    fields = json_object(body)
+    if "image" in fields and "images" in fields:
+        raise InvalidRequest("The body has both 'image' and 'images'; send only one of them")
+    if isinstance(fields.get("images"), list):
+        images, several = fields["images"], True
+        _check_count(len(images), settings)
+    elif "image" in fields:
+        images, several = [fields["image"]], False
+    else:
+        raise MissingFile("The JSON body has no 'image' with base64, and no list 'images' of such")
+    return _photos((from_base64(image) for image in images), several, settings)
+
+
+def _photos(data: Iterable[bytes], several: bool, settings: Settings) -> Photos:
+    photos = [checked(each, settings) for each in data]
+    if not photos:
+        raise MissingFile("The list of photos is empty")
+    return Photos(photos, several)
+
+
+def _check_count(count: int, settings: Settings) -> None:
+    """Check the number of photos before any of them is read.
+
+    Raises:
+        InvalidRequest: there are too many.
+    """
+    if count > settings.max_photos:
+        raise InvalidRequest(
+            f"The request has {count} photos; at most {settings.max_photos} are allowed"
+        )
 
 
 def _refuse_base64() -> NoReturn:

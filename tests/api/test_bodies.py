@@ -79,6 +79,21 @@ def test_what_json_must_not_have(client: TestClient, fields: dict[str, Any], wor
     assert words in response.json()["detail"]
 
 
+def test_too_many_photos_are_not_even_read(client: TestClient) -> None:
+    response = send_json(client, images=["no base64"] * 33)
+    assert_problem(response, 422, "invalid_request")
+    assert "at most 32" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"0,", b"["])
+def test_json_of_very_many_values_is_not_parsed(client: TestClient, value: bytes) -> None:
+    """Each value would take much more memory than its bytes in the body."""
+    body = b'{"images": [' + 200_000 * value + b"0]}"
+    response = send(client, body[: SETTINGS.max_body_bytes], "application/json")
+    assert_problem(response, 400, "malformed_body")
+    assert "more than 200,000 values" in response.json()["detail"]
+
+
 @pytest.mark.parametrize("fields", [{}, {"images": []}, {"photo": BASE64}, {"images": "x"}])
 def test_json_without_a_photo(client: TestClient, fields: dict[str, Any]) -> None:
     assert_problem(send_json(client, **fields), 422, "missing_file")

@@ -87,6 +87,13 @@ def test_each_photo_has_its_limit(client: TestClient, bundle: Bundle, speaker: S
     assert_error(speaker, speaker.send(client, bundle.name, large * 5), 413, "200,000")
 
 
+def test_an_unknown_fault_has_the_dialects_form(
+    client: TestClient, bundle: Bundle, speaker: Speaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.app.state.service, "classify", None)  # type: ignore[attr-defined]
+    assert_error(speaker, speaker.send(client, bundle.name, png()), 500, "The server failed")
+
+
 def test_a_compressed_body_is_refused(client: TestClient, bundle: Bundle, speaker: Speaker) -> None:
     response = speaker.send(client, bundle.name, png(), Content_Encoding="gzip")
     assert_error(speaker, response, 400, "without Content-Encoding")

@@ -178,7 +178,7 @@ def test_what_is_refused(
     assert words in answer.json()["error"]
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "99999999999999999999999999", "²", ""])
+@pytest.mark.parametrize("length", ["x", "-1", "9" * 30, "0" * 5000, "²", ""])
 def test_a_wrong_length_of_the_json(client: TestClient, bundle: Bundle, length: str) -> None:
     headers, body = as_tensor(png())
     headers[LENGTH] = length

@@ -1,5 +1,6 @@
 """What a request of the Open Inference Protocol asks: its tensors as JSON or as binary data."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from app.settings import Settings
 JSON_LENGTH = "Inference-Header-Content-Length"
 INPUT, OUTPUT = "image", "scores"
 
+_LENGTH = re.compile(r"[0-9]{1,12}")
 # Before each element of binary BYTES stands its length.
 _LENGTH_BYTES = 4
 
@@ -49,9 +51,8 @@ def question_of(body: bytes, json_length: str | None, settings: Settings) -> Que
     tensor = _only(fields.get("inputs"), INPUT, "input")
     photos = _photos(tensor, body[end:], settings.max_photos)
     parameters = _parameters(fields)
-    output = (
-        _parameters(_only(fields["outputs"], OUTPUT, "output")) if fields.get("outputs") else {}
-    )
+    outputs = fields.get("outputs")
+    output = _parameters(_only(outputs, OUTPUT, "output")) if outputs else {}
     name = fields.get("id")
     return Question(
         id=name if isinstance(name, str) else None,
@@ -64,7 +65,7 @@ def question_of(body: bytes, json_length: str | None, settings: Settings) -> Que
 def _json_end(body: bytes, json_length: str | None) -> int:
     if json_length is None:
         return len(body)
-    if not json_length.isdecimal() or int(json_length[:20]) > len(body):
+    if not _LENGTH.fullmatch(json_length) or int(json_length) > len(body):
         raise InvalidRequest(f"{JSON_LENGTH} is not the length of the JSON in the body")
     return int(json_length)
 
@@ -109,10 +110,10 @@ def _photos(tensor: Mapping[str, Any], binary: bytes, most: int) -> Sequence[byt
     size = _whole(_parameters(tensor), "binary_data_size")
     if size != len(binary):
         raise InvalidRequest(f"{size} bytes of binary data are announced, {len(binary)} have come")
-    photos = list(_elements(binary, most) if binary else _texts(tensor.get("data")))
-    if len(photos) != count:
-        raise InvalidRequest(f"The shape says {count} photos, but the data are {len(photos)}")
-    return photos
+    elements = list(_elements(binary, most)) if binary else _flat(tensor.get("data"))
+    if len(elements) != count:
+        raise InvalidRequest(f"The shape says {count} photos, but the data are {len(elements)}")
+    return elements if binary else [from_base64(element) for element in elements]
 
 
 def _elements(binary: bytes, most: int) -> Iterator[bytes]:
@@ -128,10 +129,8 @@ def _elements(binary: bytes, most: int) -> Iterator[bytes]:
         yield binary[start:position]
 
 
-def _texts(data: object) -> Iterator[bytes]:
-    """Yield the photos of a JSON tensor, whose elements are base64."""
+def _flat(data: object) -> list[Any]:
+    """Return the elements of a JSON tensor. With the shape [N, 1], each row may be a list."""
     if not isinstance(data, list) or not data:
         raise MissingFile(f"The input {INPUT!r} has neither 'data' nor binary data")
-    for element in data:
-        # With the shape [N, 1], each row is a list.
-        yield from_base64(element[0] if isinstance(element, list) and element else element)
+    return [row[0] if isinstance(row, list) and len(row) == 1 else row for row in data]
