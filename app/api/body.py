@@ -20,7 +20,8 @@ def check_announced(request: Request, settings: Settings) -> None:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > settings.max_body_bytes:
         raise _too_large(settings)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    codings = request.headers.getlist("content-encoding")
+    if any(coding.lower() != "identity" for coding in codings):
         raise MalformedBody("The body is compressed; send it without Content-Encoding")
 
 

@@ -31,6 +31,8 @@ from app.settings import Settings
 # After a refusal that ends the connection, the client gets this time and these bytes to read it.
 # Closing at once would reset the connection of a client that still sends.
 _LINGER = (2.0, 10_000_000)
+# Time for a client to read what fills the buffers.
+_WRITE_TIMEOUT_S = 30.0
 _HANG_UP_INTERVAL_S = 0.02
 
 
@@ -65,6 +67,8 @@ class Connection(HttpToolsProtocol):
         self._half_closed = False
         # The turn of the request that waits at the door.
         self._waiting: Future[Turn] | None = None
+        # The version of the request that waits or is answered.
+        self._speaks_1_1 = False
         # The body that arrives now belongs to a request that was refused at the door.
         self._dropping = False
         # The connection has refused a request and only waits until the client has read that.
@@ -104,11 +108,9 @@ class Connection(HttpToolsProtocol):
         # The last answer may have ended just now, and another whole request may follow it.
         self._read_on()
         self._half_closed = True
-        if self._waiting:
-            return True
-        if not self._answering or self._incoming.in_body:
+        if not self._waiting and (not self._answering or self._incoming.in_body):
             return False
-        if self.scope["http_version"] == "1.1" and not self.cycle.response_started:
+        if self._speaks_1_1 and (self._waiting or not self.cycle.response_started):
             # A half-closed client skips this response. The kernel of a client that has closed its
             # socket answers with a reset.
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -128,6 +130,23 @@ class Connection(HttpToolsProtocol):
         self._limits.set(*limits)
         # The client may have sent its next request already.
         self.loop.call_soon(self._read_on)
+
+    def pause_writing(self) -> None:
+        """Read no further request while the client does not read the answers, but not for ever."""
+        super().pause_writing()
+        self._limits.set(_WRITE_TIMEOUT_S)
+
+    def resume_writing(self) -> None:
+        """Read on, because the client has read."""
+        super().resume_writing()
+        self._limits.set(*(() if self._answering else self._head_limits))
+        self.loop.call_soon(self._read_on)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection; what the client does not read would keep it open for ever."""
+        if self.flow.write_paused:
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def shutdown(self) -> None:
         """Close the connection when its last request is answered, even if it waits at the door."""
@@ -151,9 +170,10 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _may_read(self) -> bool:
-        if self.transport.is_closing() or self._lingering or self._waiting:
+        if self.transport.is_closing() or self._lingering or self.flow.write_paused:
             return False
-        if self._answering and not self._incoming.in_body:
+        if self._waiting or (self._answering and not self._incoming.in_body):
+            # As long as the connection reads, it notices that the client leaves.
             if len(self._incoming.unread) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
             return False
@@ -181,6 +201,8 @@ class Connection(HttpToolsProtocol):
         A photo's turn may come now or later.
         """
         self._limits.set()
+        self._unset_keepalive_if_required()
+        self._speaks_1_1 = head.version == b"1.1"
         route = self._entrance.guarded_route(head)
         if route is None:
             self._start(head)
@@ -194,7 +216,6 @@ class Connection(HttpToolsProtocol):
         if turn.done():
             self._start(head, turn.result())
         else:
-            self.flow.pause_reading()
             self._waiting = turn
             turn.add_done_callback(partial(self._on_turn, head, route, started))
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from urllib.parse import unquote
 
+import httptools
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
@@ -85,7 +86,12 @@ class Entrance:
         return self._service.draining
 
     def _route(self, head: Head) -> DirectRoute | None:
-        path, method = unquote(head.target.partition(b"?")[0].decode("ascii")), head.method.decode()
+        """Return the route of a request, which uvicorn's parser must find as well."""
+        try:
+            path = unquote(httptools.parse_url(head.target).path.decode("ascii"))
+        except (httptools.HttpParserInvalidURLError, AttributeError):
+            return None
+        method = head.method.decode()
         for route in self._routes:
             if route.path_regex.match(path) and method in (route.methods or ()):
                 return route
@@ -103,7 +109,7 @@ class Entrance:
 
 
 def _token(head: Head) -> bytes:
-    scheme, _, token = head.value(b"authorization").partition(b" ")
+    scheme, _, token = head.first(b"authorization").partition(b" ")
     return token.strip(b" ") if scheme.lower() == b"bearer" else b""
 
 

@@ -48,6 +48,8 @@ def parts_of(body: bytes, content_type: str) -> Sequence[Part]:
         parser.finalize()
     except FormParserError:
         raise MalformedBody from None
+    if reader.in_part:
+        raise MalformedBody("The form does not end with its boundary")
     return reader.parts
 
 
@@ -56,6 +58,7 @@ class _Reader:
     """Collects what python-multipart finds."""
 
     parts: list[Part] = field(default_factory=list)
+    in_part: bool = False
     _header: bytes = b""
     _value: bytes = b""
     _disposition: bytes = b""
@@ -75,6 +78,7 @@ class _Reader:
 
     def part_begin(self) -> None:
         self._disposition = b""
+        self.in_part = True
         if len(self.parts) == _MAX_PARTS:
             raise MalformedBody(f"The form has more than {_MAX_PARTS} parts")
 
@@ -102,6 +106,7 @@ class _Reader:
     def part_end(self) -> None:
         self.parts[-1].content = b"".join(self._pieces)
         self._pieces.clear()
+        self.in_part = False
 
 
 def _without_preamble(body: bytes, boundary: bytes) -> bytes:

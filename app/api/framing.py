@@ -50,6 +50,10 @@ class Head:
         values = self.fields.get(name, ())
         return values[0] if len(values) == 1 else b""
 
+    def first(self, name: bytes) -> bytes:
+        """Return the first value of the field `name`, as the application does; empty if missing."""
+        return next(iter(self.fields.get(name, ())), b"")
+
     @property
     def persistent(self) -> bool:
         """Whether the client wants to send another request on the same connection."""

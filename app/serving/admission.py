@@ -11,7 +11,7 @@ from app.telemetry.metrics import Metrics
 # However slow the machine seems, this share of the places stays in use. With fewer photos inside,
 # workers would wait for decoders, and a wrong estimate of the throughput would never be corrected.
 _LEAST_SHARE = 8
-# Slow uploads give way only while the bytes are short, and only after this time.
+# Uploads that have been arriving for longer give way while the bytes are short.
 _SLOW_UPLOAD_S = 1.0
 
 
@@ -22,13 +22,11 @@ class Turn:
     whoever sends slowly must not keep others out.
 
     Attributes:
-        size: bytes of the upload, as announced; 0 if the client announces none.
         waited_s: seconds that the request waited for its turn.
         alive: whether the turn has not ended.
     """
 
-    def __init__(self, size: int, waited_s: float, on_end: Callable[["Turn"], None]) -> None:
-        self.size = size
+    def __init__(self, waited_s: float, on_end: Callable[[], None]) -> None:
         self.waited_s = waited_s
         self.alive = True
         self._on_end = on_end
@@ -37,13 +35,15 @@ class Turn:
         """Make room for another request. A second call does nothing."""
         if self.alive:
             self.alive = False
-            self._on_end(self)
+            self._on_end()
 
 
 class Upload:
     """The bytes of one upload while they arrive, and until its answer.
 
     Attributes:
+        started: when it began, by the event loop's clock.
+        size: bytes that have arrived.
         timeout: the time that the upload may take; set while the body is read.
     """
 
@@ -85,7 +85,8 @@ class Admission:
         self.arriving = 0
         self.bytes_held = 0
         self.on_room: Callable[[], None] = lambda: None
-        self._announced = 0
+        # Bytes of slow uploads that have just been ended, and that are still counted.
+        self._bytes_ending = 0
         self._uploads: dict[Upload, None] = {}
         self._failing = failing
         # The throughput is in photos/s; it is 0 while it is unknown.
@@ -110,22 +111,23 @@ class Admission:
         in_time = self._throughput() * self._longest_wait_s / 2 or self._max_permits
         return min(self._max_permits, max(-(-self._max_permits // _LEAST_SHARE), int(in_time)))
 
-    def room_for(self, size: int) -> bool:
-        """Return whether a request with an upload of `size` bytes may have its turn."""
-        bytes_free = self._capacity_bytes - self.bytes_held - self._announced
+    def make_room(self, size: int) -> bool:
+        """Return whether a request with an upload of `size` bytes may have its turn now.
+
+        If only bytes are missing, slow uploads are ended, and there will soon be room.
+        """
         places_free = min(self.capacity - self.in_flight, self._free_slots()) - self.arriving
-        return places_free > 0 and size <= bytes_free
+        return places_free > 0 and self._free_bytes(size) >= 0
 
     def seconds_for(self, photos: int) -> float:
         """Return how long the service takes for `photos` and those inside; 0 while unknown."""
         rate = self._throughput()
         return (self.in_flight + self.arriving + photos) / rate if rate else 0.0
 
-    def begin_turn(self, size: int, waited_s: float) -> Turn:
-        """Return a turn for an upload of `size` bytes."""
+    def begin_turn(self, waited_s: float = 0.0) -> Turn:
+        """Return a turn for a request that has waited for `waited_s`."""
         self.arriving += 1
-        self._announced += size
-        return Turn(size, waited_s, self._end_turn)
+        return Turn(waited_s, self._end_turn)
 
     def check(self) -> None:
         """Refuse a photo if nobody could classify it.
@@ -165,7 +167,10 @@ class Admission:
         try:
             yield upload
         finally:
-            self._uploads.pop(upload, None)
+            if upload in self._uploads:
+                del self._uploads[upload]
+            else:
+                self._bytes_ending -= upload.size
             self.bytes_held -= upload.size
             if turn:
                 turn.end()
@@ -178,20 +183,27 @@ class Admission:
             Overloaded: all uploads together have too many bytes.
         """
         self.bytes_held += size
-        if self.bytes_held > self._capacity_bytes and not self._end_slow_upload():
+        if self._free_bytes(0) < 0 and self.bytes_held - self._bytes_ending > self._capacity_bytes:
             raise Overloaded(retry_after_s=1)
 
-    def _end_slow_upload(self) -> bool:
-        """End the upload that has been arriving for longest, and return whether it was slow."""
+    def _free_bytes(self, size: int) -> int:
+        """Return the bytes that are left beside `size`; end slow uploads if some are missing."""
+        left = self._capacity_bytes - self.bytes_held - size
+        self._end_slow_uploads(-left - self._bytes_ending)
+        return left
+
+    def _end_slow_uploads(self, missing: int) -> None:
+        """End uploads that have been arriving for long, until they had so many bytes together."""
         latest = asyncio.get_running_loop().time() - _SLOW_UPLOAD_S
-        for upload in self._uploads:
-            if upload.timeout and upload.started < latest:
+        for upload in list(self._uploads):
+            if missing <= 0 or upload.started > latest:
+                return
+            if upload.size and upload.timeout and not upload.timeout.expired():
+                missing -= upload.size
+                self._bytes_ending += upload.size
                 del self._uploads[upload]
                 upload.timeout.reschedule(latest)
-                return True
-        return False
 
-    def _end_turn(self, turn: Turn) -> None:
+    def _end_turn(self) -> None:
         self.arriving -= 1
-        self._announced -= turn.size
         self.on_room()

@@ -10,8 +10,9 @@ from app.serving.admission import Admission, Turn
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
-# Each one that waits holds a connection and what the kernel has received of its upload.
-_MAX_WAITING = 512
+# Each one that waits holds a connection, and up to 320 kB of its upload that were read with its
+# head; the kernel holds more.
+_MAX_WAITING = 256
 # An upload that takes longer than this loses its turn, and waits for another one when it is
 # complete.
 _TURN_S = 0.1
@@ -43,6 +44,8 @@ class Door:
         self._read: deque[_Waiting] = deque()
         # Those who would be answered too late come in only if nobody else wants the place.
         self._late: deque[_Waiting] = deque()
+        # Of both lines, one request is let in after the other.
+        self._unread_is_next = False
         admission.on_room = self._let_in
         metrics.waiting.set_function(lambda: self.waiting)
 
@@ -56,7 +59,7 @@ class Door:
         Args:
             size: bytes of the upload; 0 if the client announces none.
             time_allowed_s: seconds that the client waits.
-            read: whether the upload has arrived already. Those have precedence.
+            read: whether the upload has arrived already. Those have a line of their own.
 
         Raises:
             NotReady: no worker is left, and new ones repeatedly fail to start.
@@ -70,10 +73,10 @@ class Door:
             raise Overloaded(retry_after_s=self._retry_after_s())
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Turn] = loop.create_future()
-        if self._next_line() or not self._admission.room_for(size):
+        if self._next_line() or not self._admission.make_room(size):
             self._queue(future, size, time_allowed_s, read)
         else:
-            future.set_result(self._turn(size, 0.0))
+            future.set_result(self._turn(0.0))
         return future
 
     def _queue(
@@ -96,25 +99,29 @@ class Door:
 
     def _let_in(self) -> None:
         """Give turns to those who are next while there is room. This function never awaits."""
-        while (line := self._next_line()) and self._admission.room_for(line[0].size):
+        while (line := self._next_line()) and self._admission.make_room(line[0].size):
             waiting = line.popleft()
+            self._unread_is_next = line is self._read
             now = asyncio.get_running_loop().time()
             late = now + self._admission.seconds_for(0) > waiting.latest
             if late and line is not self._late:
                 self._late.append(waiting)
             else:
-                waiting.future.set_result(self._turn(waiting.size, now - waiting.since))
+                waiting.future.set_result(self._turn(now - waiting.since))
 
     def _next_line(self) -> deque[_Waiting] | None:
-        for line in (self._read, self._unread, self._late):
+        first, second = self._read, self._unread
+        if self._unread_is_next:
+            first, second = second, first
+        for line in (first, second, self._late):
             while line and line[0].future.done():
                 line.popleft()
             if line:
                 return line
         return None
 
-    def _turn(self, size: int, waited_s: float) -> Turn:
-        turn = self._admission.begin_turn(size, waited_s)
+    def _turn(self, waited_s: float) -> Turn:
+        turn = self._admission.begin_turn(waited_s)
         asyncio.get_running_loop().call_later(_TURN_S, turn.end)
         return turn
 

@@ -30,6 +30,9 @@ _SLOW_S = 0.3
 # If slow uploads have all decoders while others wait, those are given up that were found slow so
 # many times. They may be honest, but many of them at once are an attack.
 _PATIENT_CHECKS = 3
+# The exit codes of a process that was killed from outside; the second one stands for an unknown
+# code, which was lost with the forkserver.
+_KILLED = {-signal.SIGKILL, 255}
 # For each reason of a decoder's end, what the sender of its upload is told.
 _DETAILS = {
     "crash": "The decoder crashed on the image",
@@ -194,7 +197,7 @@ class DecoderPool:
             return
         # SIGKILL comes from outside, as from the kernel when memory is short, and a process that
         # hangs may have been stopped. That need not be the upload's fault, so it gets a second try.
-        innocent = reason == "hang" or (reason == "crash" and code == -signal.SIGKILL)
+        innocent = reason == "hang" or (reason == "crash" and code in _KILLED)
         if innocent and upload.tries == 1 and not upload.future.done():
             self._queue.put_back(upload)
             self._dispatch()

@@ -197,10 +197,14 @@ def test_who_is_refused_anyway_does_not_wait(server: RunningServer) -> None:
 
 
 def test_who_leaves_the_line_keeps_nobody_waiting(server: RunningServer) -> None:
+    before = counted(server, "outcomes_total", '{reason="overloaded"}')
     with full(server):
-        for _ in range(20):
-            connect(server, photo()).close()
-        until(lambda: server.health()["waiting"] > 0)
+        left = [connect(server, photo()) for _ in range(20)]
+        until(lambda: server.health()["waiting"] == 20)
+        for client in left:
+            client.close()
+        until(lambda: server.health()["waiting"] == 0)
+        assert counted(server, "outcomes_total", '{reason="overloaded"}') == before
         last = connect(server, photo())
     with last:
         assert b" 200 OK" in read(last)

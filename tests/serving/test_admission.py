@@ -29,37 +29,38 @@ def test_half_of_the_longest_wait_is_spent_inside(photos_a_second: float, permit
     assert new_admission(photos_a_second).capacity == permits
 
 
-def test_it_takes_as_many_as_there_are_places() -> None:
+@pytest.mark.anyio
+async def test_it_takes_as_many_as_there_are_places() -> None:
     admission = new_admission()
     with ExitStack() as inside:
         for _ in range(15):
-            inside.enter_context(admission.admit(admission.begin_turn(0, 0)))
-        turn = admission.begin_turn(0, 0)
-        assert not admission.room_for(0)
+            inside.enter_context(admission.admit(admission.begin_turn()))
+        turn = admission.begin_turn()
+        assert not admission.make_room(0)
         with admission.admit(turn):
             assert not turn.alive
             assert (admission.in_flight, admission.arriving) == (16, 0)
-        with pytest.raises(ZeroDivisionError), admission.admit(admission.begin_turn(0, 0)):
+        with pytest.raises(ZeroDivisionError), admission.admit(admission.begin_turn()):
             _ = 1 / 0
-        assert admission.room_for(0)
+        assert admission.make_room(0)
     assert admission.in_flight == 0
 
 
-def test_a_photo_that_nobody_waits_for_keeps_its_slot_for_a_while() -> None:
+@pytest.mark.anyio
+async def test_a_photo_that_nobody_waits_for_keeps_its_slot_for_a_while() -> None:
     admission = new_admission(free_slots=1)
-    admission.begin_turn(0, 0)
-    assert not admission.room_for(0)
+    admission.begin_turn()
+    assert not admission.make_room(0)
 
 
-def test_a_turn_ends_once() -> None:
+@pytest.mark.anyio
+async def test_a_turn_ends_once() -> None:
     admission = new_admission()
-    turns = [admission.begin_turn(60_000, 0), admission.begin_turn(40_000, 0)]
-    assert not admission.room_for(1)
-    turns[0].end()
-    turns[0].end()
+    turn = admission.begin_turn()
+    admission.begin_turn()
+    turn.end()
+    turn.end()
     assert admission.arriving == 1
-    assert admission.room_for(60_000)
-    assert not admission.room_for(60_001)
 
 
 @pytest.mark.anyio
@@ -71,16 +72,16 @@ async def test_where_no_worker_starts_nobody_comes_in() -> None:
 @pytest.mark.anyio
 async def test_bytes_count_as_they_come_and_until_the_answer() -> None:
     admission = new_admission()
-    turn = admission.begin_turn(1, 0)
+    turn = admission.begin_turn()
     with admission.hold(turn) as first, admission.hold() as second:
         first.add(60_000)
         second.add(39_000)
         assert admission.bytes_held == 99_000
-        assert not admission.room_for(1000)
+        assert not admission.make_room(1001)
         with pytest.raises(Overloaded):
             second.add(1001)
     assert (admission.bytes_held, admission.arriving) == (0, 0)
-    assert admission.room_for(100_000)
+    assert admission.make_room(100_000)
 
 
 @pytest.mark.anyio
@@ -107,3 +108,30 @@ async def test_a_slow_upload_gives_way_to_others_when_bytes_are_short(
             await slow
         assert admission.bytes_held == 50_000
     assert admission.bytes_held == 0
+
+
+@pytest.mark.anyio
+async def test_no_more_slow_uploads_are_ended_than_bytes_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.serving.admission._SLOW_UPLOAD_S", 0.0)
+    admission = new_admission()
+
+    async def upload_slowly() -> None:
+        with admission.hold() as upload:
+            async with asyncio.timeout(60) as upload.timeout:
+                upload.add(30_000)
+                await asyncio.Event().wait()
+
+    slow = [asyncio.create_task(upload_slowly()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert admission.make_room(10_000)
+    # The bytes of the first one are enough, however often somebody asks.
+    assert not admission.make_room(20_000)
+    assert not admission.make_room(40_000)
+    with pytest.raises(TimeoutError):
+        await slow[0]
+    assert admission.make_room(40_000)
+    assert not any(upload.done() for upload in slow[1:])
+    for upload in slow[1:]:
+        upload.cancel()

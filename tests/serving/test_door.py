@@ -63,12 +63,14 @@ async def test_the_others_come_in_by_their_order() -> None:
     assert house.door.waiting == 0
 
 
-async def test_uploads_that_have_arrived_go_first() -> None:
+async def test_uploads_that_have_arrived_take_turns_with_those_that_have_not() -> None:
     house = House()
-    first, _ = house.fill()
-    unread, read = house.door.ask(), house.door.ask(read=True)
+    first, second = house.fill()
+    unread = [house.door.ask(), house.door.ask()]
+    read = [house.door.ask(read=True), house.door.ask(read=True)]
     release(first, house)
-    assert (unread.done(), read.done()) == (False, True)
+    release(second, house)
+    assert [turn.done() for turn in (*read, *unread)] == [True, False, True, False]
 
 
 async def test_who_sends_slowly_loses_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +83,10 @@ async def test_who_sends_slowly_loses_the_turn(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_large_upload_waits_until_there_are_bytes_for_it() -> None:
     house = House()
-    small = house.door.ask(size=60_000).result()
-    large = house.door.ask(size=50_000)
-    assert not large.done()
-    release(small, house)
+    with house.admission.hold(house.door.ask().result()) as upload:
+        upload.add(60_000)
+        large = house.door.ask(size=50_000)
+        assert not large.done()
     assert large.done()
 
 
