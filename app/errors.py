@@ -78,6 +78,14 @@ class TooManyPixels(ServiceError):
     status, code, title = 413, "too_many_pixels", "The image has too many pixels"
 
 
+class NotExplainable(ServiceError):
+    status, code, title = 422, "not_explainable", "No map would be exact for the model's network"
+
+
+class NoFeatures(ServiceError):
+    status, code, title = 422, "no_features", "The model's network has no linear classifier"
+
+
 class Overloaded(ServiceError):
     status, code, title = 429, "overloaded", "The service is full; try again shortly"
 

@@ -15,7 +15,7 @@ from app.api.dialects import huggingface, oip, paddlex, torchserve
 from app.api.middleware import Observe
 from app.api.ports import bound
 from app.api.problems import handle_problems
-from app.api.routes import health, index, metrics, models, page, predict
+from app.api.routes import embed, explain, health, index, metrics, models, page, predict
 from app.api.server import DrainingServer
 from app.model.bundle import Bundle, load_bundle
 from app.serving.service import Service
@@ -61,14 +61,15 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         generate_unique_id_function=lambda route: route.name,
         telemetry=traces.telemetry,
     )
-    for family in (predict, health, metrics, models, index, page):
+    for family in (predict, explain, embed, health, metrics, models, index, page):
         app.include_router(family.router)
     for dialect in (huggingface, oip, paddlex, torchserve):
         if dialect.NAME in settings.dialects:
             app.include_router(dialect.router)
     if not settings.api_keys:
         # In OpenAPI, an empty requirement means that a request without a key is valid as well.
-        app.openapi()["paths"]["/predict"]["post"]["security"].append({})
+        for path in ("/predict", "/explain", "/embed"):
+            app.openapi()["paths"][path]["post"]["security"].append({})
     handle_problems(app)
     app.add_middleware(Observe)
     return app

@@ -9,8 +9,10 @@ import numpy as np
 
 from app.errors import InferenceFailed
 from app.model.engine import Scores
+from app.model.features import ActivationMap, Question
 from app.workers.batch_cap import BatchCap
 from app.workers.interfaces import Worker
+from app.workers.messages import Inspected
 from app.workers.slots import PixelSlots, Slot
 
 
@@ -32,6 +34,17 @@ class FakeWorker:
         for row, image in zip(scores, images, strict=True):
             row[int(image.flat[0]) % self._pool.classes] = 1.0
         return scores[: len(images) - self._pool.rows_missing], self._pool.seconds
+
+    async def inspect(self, slot: Slot, question: Question) -> Inspected:
+        """Return a vector and a map that follow from the first byte of the photo."""
+        scores, seconds = await self.infer([slot])
+        first = int(slot.pixels.flat[0])
+        class_id = int(scores[0].argmax()) if question.class_id is None else question.class_id
+        values = np.arange(6, dtype=np.float32).reshape(2, 3) + first
+        picture = b"a picture" if question.aspect == "picture" else None
+        activation = None if question.aspect == "vector" else ActivationMap(values, 0.5)
+        vector = np.array([3, 4, first], np.float32)
+        return Inspected(scores[0], seconds, vector, class_id, activation, picture)
 
     def lose(self, reason: str) -> None:
         raise NotImplementedError

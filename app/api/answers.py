@@ -68,21 +68,31 @@ async def several(
 
 def classification(classified: Classified, wishes: Wishes) -> Classification:
     """Return the body of the answer to one photo."""
-    photo = classified.photo
     return Classification(
         model=Model.of(classified.bundle),
         predictions=[each for each in classified.predictions if each.score >= wishes.min_score],
-        image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
-        timings_ms=Timings(
-            **{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()}
-        ),
+        image=image_of(classified),
+        timings_ms=timings_of(classified),
     )
+
+
+def image_of(classified: Classified) -> UploadedImage:
+    """Return the description of the photo."""
+    photo = classified.photo
+    return UploadedImage(width=photo.width, height=photo.height, format=photo.format)
+
+
+def timings_of(classified: Classified) -> Timings:
+    """Return the time that the photo spent in each stage."""
+    return Timings(**{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()})
 
 
 async def _classify(given: Received, photo: bytes, wishes: Wishes, turn: Turn | None) -> Classified:
     # The time at the door is a part of the time that the client allows.
     allowed_s = wishes.time_allowed_s - (turn.waited_s if turn else 0.0)
-    return await given.service.classify(photo, wishes.top_k, allowed_s, given.gone, turn)
+    return await given.service.classify(
+        photo, wishes.top_k, allowed_s, given.gone, turn, wishes.question
+    )
 
 
 async def _outcome(

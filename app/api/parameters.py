@@ -1,4 +1,4 @@
-"""The parameters of `POST /predict`: how they are read, and how they are documented.
+"""The parameters of photos' requests: how they are read, and how they are documented.
 
 FastAPI could do both, but it takes a quarter of the server's whole time for a photo.
 """
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fastapi import Request
 
 from app.errors import InvalidRequest
+from app.model.features import Question
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{0,9}(?:[0-9]|\.[0-9]{1,15})")
@@ -92,6 +93,16 @@ DEADLINE_MS = Parameter(
     3_600_000,
     "Milliseconds that the client waits; the server's own deadline applies too",
 )
+CLASS_INDEX = Parameter(
+    "query", "class_index", 0, None, "Number of the class, by default that of the likeliest class"
+)
+NORMALIZE = {
+    "name": "normalize",
+    "in": "query",
+    "required": False,
+    "description": "Whether the vector is divided by its length (L2 norm)",
+    "schema": {"type": "boolean", "default": False},
+}
 PARAMETERS = (TOP_K, MIN_SCORE, DEADLINE_MS)
 
 _QUERY = {parameter.name for parameter in PARAMETERS if parameter.place == "query"}
@@ -105,11 +116,15 @@ class Wishes:
         top_k: how many classes; None means five.
         min_score: the lowest score that the client wants to see.
         time_allowed_s: seconds that the client waits; infinity if it does not say.
+        question: what the client asks for besides the classes.
+        normalize: whether a vector is divided by its length.
     """
 
     top_k: int | None
     min_score: float
     time_allowed_s: float
+    question: Question | None = None
+    normalize: bool = False
 
 
 def wishes_of(request: Request) -> Wishes:
@@ -118,17 +133,39 @@ def wishes_of(request: Request) -> Wishes:
     Raises:
         InvalidRequest: a parameter is unknown, malformed or out of bounds.
     """
-    for name in request.query_params:
-        if name not in _QUERY:
-            similar = difflib.get_close_matches(name, _QUERY, n=1, cutoff=0.5)
-            hint = f"did you mean {similar[0]}?" if similar else f"it knows {', '.join(_QUERY)}"
-            raise InvalidRequest(f"query.{name[:50]}: the service has no such parameter; {hint}")
+    _refuse_unknown(request, _QUERY)
     top_k = TOP_K.read(request)
     return Wishes(
         None if top_k is None else int(top_k),
         MIN_SCORE.read(request) or 0.0,
         time_allowed_s(request),
     )
+
+
+def map_wishes_of(request: Request, aspect: Literal["map", "picture"]) -> Wishes:
+    """Return what a request for a map asks for.
+
+    Raises:
+        InvalidRequest: a parameter is unknown, malformed or out of bounds.
+    """
+    _refuse_unknown(request, {CLASS_INDEX.name})
+    given = CLASS_INDEX.read(request)
+    question = Question(aspect, None if given is None else int(given))
+    return Wishes(1, 0.0, time_allowed_s(request), question)
+
+
+def vector_wishes_of(request: Request) -> Wishes:
+    """Return what a request for a vector asks for.
+
+    Raises:
+        InvalidRequest: a parameter is unknown or malformed.
+    """
+    name = str(NORMALIZE["name"])
+    _refuse_unknown(request, {name})
+    given = request.query_params.get(name, "false")
+    if given not in {"true", "false"}:
+        raise InvalidRequest(f"query.{name}: it must be true or false")
+    return Wishes(1, 0.0, time_allowed_s(request), Question("vector"), given == "true")
 
 
 def time_allowed_s(request: Request) -> float:
@@ -139,3 +176,11 @@ def time_allowed_s(request: Request) -> float:
     """
     deadline_ms = DEADLINE_MS.read(request)
     return math.inf if deadline_ms is None else deadline_ms / 1000
+
+
+def _refuse_unknown(request: Request, known: set[str]) -> None:
+    for name in request.query_params:
+        if name not in known:
+            similar = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {similar[0]}?" if similar else f"it knows {', '.join(known)}"
+            raise InvalidRequest(f"query.{name[:50]}: the service has no such parameter; {hint}")

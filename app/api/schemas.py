@@ -58,6 +58,48 @@ class Classifications(BaseModel):
     results: list[Result]
 
 
+class Explanation(BaseModel):
+    """Where the network looked for one class."""
+
+    model: Model
+    class_id: int = Field(examples=[282])
+    label: str = Field(examples=["tiger cat"])
+    score: float = Field(description="Probability of the class")
+    map: list[list[float]] = Field(
+        description="How much each place of the network's crop adds to the logit of the class, row "
+        "by row from the top. The mean of all numbers and `bias` together are the logit"
+    )
+    size: tuple[int, int] = Field(description="Rows and columns of the map", examples=[(7, 7)])
+    bias: float = Field(description="What the classifier adds to the logit for every photo")
+    image: UploadedImage
+    timings_ms: Timings
+
+
+class Embedding(BaseModel):
+    """The vector that the classifier gets for a photo."""
+
+    model: Model
+    vector: list[float]
+    image: UploadedImage
+    timings_ms: Timings
+
+
+class EmbeddingResult(BaseModel):
+    """What became of one of several photos: a vector, or an error of its own."""
+
+    vector: list[float] | None = None
+    image: UploadedImage | None = None
+    timings_ms: Timings | None = None
+    error: "Problem | None" = None
+
+
+class Embeddings(BaseModel):
+    """The vectors of several photos, in the order of the request."""
+
+    model: Model
+    results: list[EmbeddingResult]
+
+
 class Problem(BaseModel):
     """An error as RFC 9457 defines it, sent as `application/problem+json`."""
 
@@ -98,6 +140,9 @@ class Health(BaseModel):
     model: Model
     input: Input
     classes: int
+    vector_length: int | None = Field(
+        description="Length of the vectors of `POST /embed`; null if the model has none"
+    )
     engine: str
     device: str
     workers: int = Field(description="Number of workers that should be up")

@@ -4,9 +4,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.errors import StartupError
-from app.images.captions import captioned
-from app.images.decoding import decode_full
+import numpy as np
+from PIL import Image
+
+from app.errors import NotExplainable, StartupError
+from app.images.captions import MAX_SIDE, captioned
+from app.images.decoding import decode, decode_full
+from app.images.heat import with_heat
+from app.model.features import FeatureNetwork
 from app.model.offline import FilePrediction
 
 
@@ -21,15 +26,25 @@ class Album:
         photos: all photos that `add` will receive.
         max_pixels: the largest photo that is decoded; a larger one raises an error in `add`.
         font: a font file for labels that are not in Latin letters.
+        network: if given, the copies show where it looked for the best class.
 
     Raises:
+        NotExplainable: maps would not be exact for the network.
         StartupError: a copy would overwrite one of the photos.
     """
 
     def __init__(
-        self, directory: Path, photos: Sequence[Path], max_pixels: int, font: Path | None = None
+        self,
+        directory: Path,
+        photos: Sequence[Path],
+        max_pixels: int,
+        font: Path | None = None,
+        network: FeatureNetwork | None = None,
     ) -> None:
+        if network and not network.explainable:
+            raise NotExplainable
         self._directory, self._max_pixels, self._font = directory, max_pixels, font
+        self._network = network
         self._root = Path(os.path.commonpath([_absolute(photo).parent for photo in photos]))
         originals = {_identity(photo) for photo in photos if photo.exists()}
         for photo in photos:
@@ -45,12 +60,26 @@ class Album:
         """
         photo, best = Path(prediction.file), prediction.predictions[0]
         caption = f"{best.label}  {best.score:.3f}"
-        picture = decode_full(photo.read_bytes(), self._max_pixels, srgb=True)
+        data = photo.read_bytes()
+        picture = decode_full(data, self._max_pixels, srgb=True)
+        if self._network:
+            picture = self._heated(picture, data, best.class_id, self._network)
         labelled = captioned(picture, [caption], self._font)
         path = self._path(photo)
         path.parent.mkdir(parents=True, exist_ok=True)
         labelled.save(path, prediction.image.format, quality=90)
         return path
+
+    def _heated(
+        self, picture: Image.Image, data: bytes, class_id: int, network: FeatureNetwork
+    ) -> Image.Image:
+        """Return a copy of the picture, small enough for a caption, with the map of the class."""
+        spec = network.bundle.preprocessing
+        pixels = decode(data, spec, self._max_pixels).pixels
+        activation = network.activation_map(network(pixels[np.newaxis]), 0, class_id)
+        small = picture.copy()
+        small.thumbnail((MAX_SIDE, MAX_SIDE))
+        return with_heat(small, activation.values, spec.box(*picture.size, small.size))
 
     def _path(self, photo: Path) -> Path:
         return self._directory / _absolute(photo).relative_to(self._root)

@@ -43,7 +43,7 @@ def serve(
     main.serve(settings)
 
 
-def predict(
+def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="PHOTO|FOLDER...", help="Photos, and folders that hold photos"),
@@ -57,6 +57,10 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Save copies of the photos here, with the label on them"),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Let the copies of --save show where the network looked"),
+    ] = False,
     font: Annotated[
         Path | None,
         typer.Option(help="Font file for the labels of --save, if they are not in Latin letters"),
@@ -69,15 +73,20 @@ def predict(
     from app.model import offline
     from app.model.bundle import load_bundle
     from app.model.engine import Engine
+    from app.model.features import FeatureNetwork
 
     photos = files.find_photos(paths)
     if not photos:
         raise StartupError("no photo was found; name a photo or a folder that holds photos")
     settings = read_settings(model_dir=model_dir)
     _require_model_dir(settings.model_dir)
-    album = Album(save, photos, settings.max_pixels, font) if save else None
+    if explain and not save:
+        raise StartupError("--explain draws on copies of the photos; name their folder with --save")
     bundle = load_bundle(settings.model_dir)
-    engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
+    chosen = (bundle, settings.device, granted_cores(), settings.engine)
+    network = FeatureNetwork(*chosen) if explain else None
+    album = Album(save, photos, settings.max_pixels, font, network) if save else None
+    engine = Engine(*chosen)
     outcomes = offline.predict(photos, bundle, engine, top_k, settings.max_pixels)
     table = Table("photo", "class", "score")
     failed = False

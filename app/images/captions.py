@@ -10,7 +10,7 @@ from app.errors import StartupError
 # The dark band behind the text has this opacity; 1 would hide the picture.
 _BAND_OPACITY = 0.7
 # Text fits on a picture with the shortest side, and one with the longest side fits on a screen.
-_MIN_SIDE, _MAX_SIDE = 160, 2048  # pixels
+_MIN_SIDE, MAX_SIDE = 160, 2048  # pixels
 _MIN_FONT_SIZE = 12  # pixels
 
 
@@ -44,7 +44,7 @@ def captioned(
 
 def _sized(picture: Image.Image) -> Image.Image:
     picture = picture.copy()
-    picture.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
     size = max(picture.width, _MIN_SIDE), max(picture.height, _MIN_SIDE)
     return ImageOps.pad(picture, size)
 

@@ -15,7 +15,7 @@ from app.errors import BrokenImage, ServiceError, UnsupportedImage
 from app.images import colours, heif
 from app.images.formats import Format, sniff
 from app.images.limits import check_pixels
-from app.images.preprocessing import Preprocessing
+from app.images.preprocessing import Box, Preprocessing
 
 # `check_pixels` enforces our own limit before decoding, so Pillow's warning is switched off.
 Image.MAX_IMAGE_PIXELS = None
@@ -142,7 +142,7 @@ def _photo(image: Image.Image, kind: Format, spec: Preprocessing) -> Photo:
     upright = _upright(image, transform)
     if _orientation(image) in _SWAPS_WIDTH_AND_HEIGHT:
         width, height = height, width
-    pixels = _resize_and_crop(upright, spec.resized(width, height), spec)
+    pixels = _resize_and_crop(upright, spec.box(width, height, upright.size), spec)
     # The few pixels that are left cost a hundredth of the whole photo, and differ by rounding.
     if transform:
         pixels = colours.converted(pixels, transform)
@@ -210,19 +210,8 @@ def _high_byte(image: Image.Image) -> Image.Image:
     return Image.fromarray(~grey if zero_is_white else grey)
 
 
-def _resize_and_crop(
-    image: Image.Image, resized: tuple[int, int], spec: Preprocessing
-) -> Image.Image:
-    """Resize to `resized` and crop the centre, in one pass that computes only the kept pixels."""
-    left, right = _span(image.width, resized[0], spec.crop[0])
-    top, bottom = _span(image.height, resized[1], spec.crop[1])
-    box = (left, top, right, bottom)
+def _resize_and_crop(image: Image.Image, box: Box, spec: Preprocessing) -> Image.Image:
+    """Resize and crop to the box, in one pass that computes only the kept pixels."""
     if spec.antialias:
         return image.resize(spec.crop, spec.resample, box)
     return image.transform(spec.crop, Image.Transform.EXTENT, box, spec.resample)
-
-
-def _span(length: int, resized: int, crop: int) -> tuple[float, float]:
-    """Return where a centre crop of the resized length begins and ends in the original length."""
-    start = (resized - crop) // 2
-    return start * length / resized, min(float(length), (start + crop) * length / resized)

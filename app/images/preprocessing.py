@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL.Image import Resampling
 
 Channels = tuple[float, float, float]
+Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
@@ -58,3 +59,22 @@ class Preprocessing:
             return self.resize
         ratio = (self.resize_short or min(self.crop)) / min(width, height)
         return round(width * ratio), round(height * ratio)
+
+    def box(self, width: int, height: int, shown: tuple[int, int]) -> Box:
+        """Return what the network sees of a photo: left, top, right and bottom in pixels.
+
+        Args:
+            width: of the photo.
+            height: of the photo.
+            shown: the size (width, height) of the copy of the photo that the pixels refer to.
+        """
+        resized = self.resized(width, height)
+        left, right = _span(shown[0], resized[0], self.crop[0])
+        top, bottom = _span(shown[1], resized[1], self.crop[1])
+        return left, top, right, bottom
+
+
+def _span(length: int, resized: int, crop: int) -> tuple[float, float]:
+    """Return where a centre crop of the resized length begins and ends in the original length."""
+    start = (resized - crop) // 2
+    return start * length / resized, min(float(length), (start + crop) * length / resized)

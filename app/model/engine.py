@@ -4,8 +4,9 @@ It lives in a worker process, never in the server's process. `paddle_engine` and
 run the network. For both, this file makes the network's input from photos and checks its output.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,17 @@ from app.model.bundle import Bundle
 from app.settings import Device, EngineName
 
 Scores = npt.NDArray[np.float32]
-Network = Callable[[npt.NDArray[np.float32]], Scores]  # (N, 3, H, W) -> (N, classes)
+Floats = npt.NDArray[np.float32]
+
+
+class Network(Protocol):
+    """A network that a library has loaded."""
+
+    def __call__(self, planes: Floats) -> Scores:
+        """Return the network's output (N, classes) for (N, 3, H, W)."""
+
+    def outputs(self, planes: Floats) -> Sequence[Floats]:
+        """Return all outputs, if the graph has more than one; `__call__` returns the first."""
 
 
 class Engine:
@@ -60,7 +71,7 @@ class Engine:
         """
         scores = self._network(self._bundle.preprocessing.normalized(images))
         if self._logits:
-            scores = _softmax(scores)
+            scores = softmax(scores)
         if scores.shape[0] != len(images) or not np.isfinite(scores).all():
             raise InferenceFailed
         return np.asarray(scores, np.float32)
@@ -80,7 +91,7 @@ class Engine:
         # PaddleClas exports networks with or without the softmax, and no file says which.
         self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
         if self._logits:
-            scores = _softmax(scores)
+            scores = softmax(scores)
         if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
             raise StartupError(
                 f"the network of {self._bundle.directory} does not give the bundle's golden answers"
@@ -88,7 +99,20 @@ class Engine:
         return int(scores.shape[1])
 
 
-def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
+class Load(Protocol):
+    """Loads a network with a library."""
+
+    def __call__(
+        self, bundle: Bundle, device: Device, threads: int, further: Sequence[str] = (), /
+    ) -> Network:
+        """Return the network of `bundle`, with further values of its graph as outputs.
+
+        Raises:
+            StartupError: the library cannot load the network, or there is no GPU.
+        """
+
+
+def library(engine: EngineName) -> Load:
     """Import the engine's library and return the function that loads a network with it.
 
     Apart from the training code, only this function imports such a library.
@@ -107,6 +131,7 @@ def library(engine: EngineName) -> Callable[[Bundle, Device, int], Network]:
     return partial(PaddleNetwork, bfloat16=engine == "paddle-bfloat16")
 
 
-def _softmax(logits: Scores) -> Scores:
+def softmax(logits: Scores) -> Scores:
+    """Return the probabilities (N, classes) of logits (N, classes)."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)

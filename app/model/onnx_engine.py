@@ -3,24 +3,35 @@
 This engine needs no Paddle.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from app.errors import StartupError, command
 from app.model.bundle import ONNX, Bundle
+from app.model.onnx_graph import with_outputs
 from app.settings import Device
 
 
 class OnnxNetwork:
     """One network that ONNX Runtime has loaded.
 
+    Args:
+        bundle: the bundle.
+        device: "cpu".
+        threads: the number of threads of one inference.
+        further: the names of values in the graph that `outputs` returns as well.
+
     Raises:
         StartupError: the bundle has no `inference.onnx`, ONNX Runtime cannot load it, or `device`
             is a GPU.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, device: Device, threads: int, further: Sequence[str] = ()
+    ) -> None:
         if device != "cpu":
             raise StartupError("the engine onnxruntime runs on the CPU only, but device is gpu")
         file = bundle.directory / ONNX
@@ -31,7 +42,9 @@ class OnnxNetwork:
             )
         try:
             self._session = onnxruntime.InferenceSession(
-                file, _options(threads), providers=["CPUExecutionProvider"]
+                with_outputs(file, further) if further else file,
+                _options(threads),
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:
             raise StartupError(f"ONNX Runtime cannot load {file}") from error
@@ -39,7 +52,11 @@ class OnnxNetwork:
 
     def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
-        return np.asarray(self._session.run(None, {self._input: planes})[0])
+        return self.outputs(planes)[0]
+
+    def outputs(self, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Return all outputs for (N, 3, H, W), if the graph has more than one."""
+        return [np.asarray(output) for output in self._session.run(None, {self._input: planes})]
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

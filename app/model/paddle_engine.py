@@ -6,7 +6,7 @@ server's process it would stop the event loop, and with it everything else.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from app.errors import StartupError
 from app.model.bfloat16 import rounded
 from app.model.paddle_core import import_paddle, load_core
+from app.model.paddle_graph import with_outputs
 from app.settings import Device
 
 # Paddle's C++ code writes warnings and errors to stderr, but no information below that level.
@@ -48,6 +49,7 @@ class PaddleNetwork:
         files: the network's files.
         device: "cpu" or "gpu".
         threads: the number of threads of one inference on a CPU.
+        further: the names of values in the graph that `outputs` returns as well.
         bfloat16: whether Paddle computes in bfloat16 where that is quicker; weights and answers
             stay float32.
 
@@ -56,7 +58,13 @@ class PaddleNetwork:
     """
 
     def __init__(
-        self, files: NetworkFiles, device: Device, threads: int, *, bfloat16: bool = False
+        self,
+        files: NetworkFiles,
+        device: Device,
+        threads: int,
+        further: Sequence[str] = (),
+        *,
+        bfloat16: bool = False,
     ) -> None:
         if bfloat16:
             _require_bfloat16(files, device)
@@ -64,8 +72,13 @@ class PaddleNetwork:
             require_gpu()
         _core.globals()["FLAGS_eager_delete_tensor_gb"] = _GARBAGE_GB
         try:
-            with _rounded(files) if bfloat16 else nullcontext(files.parameters) as parameters:
-                config = _core.AnalysisConfig(str(files.graph), str(parameters))
+            with (
+                _rounded(files) if bfloat16 else nullcontext(files.parameters) as parameters,
+                _with_outputs(files.graph, further)
+                if further
+                else nullcontext(files.graph) as graph,
+            ):
+                config = _core.AnalysisConfig(str(graph), str(parameters))
                 _configure(config, device, threads, files.graph.suffix == ".json")
                 if bfloat16:
                     config.enable_mkldnn_bfloat16()
@@ -73,14 +86,23 @@ class PaddleNetwork:
         except Exception as error:
             raise StartupError(f"PaddlePaddle cannot load {files.directory}") from error
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
-        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+        names = self._predictor.get_output_names()
+        self._outputs = [self._predictor.get_output_handle(name) for name in names]
 
     def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
+        self._run(planes)
+        return np.asarray(self._outputs[0].copy_to_cpu())
+
+    def outputs(self, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Return all outputs for (N, 3, H, W), if the graph has more than one."""
+        self._run(planes)
+        return [np.asarray(output.copy_to_cpu()) for output in self._outputs]
+
+    def _run(self, planes: npt.NDArray[np.float32]) -> None:
         # `copy_from_cpu` is the same with a check, and comes with all of Paddle.
         self._input._copy_from_cpu_bind(planes)  # noqa: SLF001
         self._predictor.run()
-        return np.asarray(self._output.copy_to_cpu())
 
 
 def _configure(config: Any, device: Device, threads: int, new_ir: bool) -> None:  # noqa: ANN401
@@ -95,6 +117,16 @@ def _configure(config: Any, device: Device, threads: int, new_ir: bool) -> None:
     config.enable_new_ir(new_ir)
     config.enable_new_executor(True)
     config.enable_memory_optim()
+
+
+@contextmanager
+def _with_outputs(graph: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a temporary graph file with further outputs."""
+    # Paddle tells the form of a graph by the suffix of its file.
+    with tempfile.NamedTemporaryFile(suffix=graph.suffix) as file:
+        file.write(with_outputs(graph, names))
+        file.flush()
+        yield Path(file.name)
 
 
 @contextmanager

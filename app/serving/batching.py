@@ -12,10 +12,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.errors import InferenceFailed, ServiceError
 from app.model.engine import Scores
+from app.model.features import Question
 from app.telemetry.metrics import Metrics
 from app.workers.interfaces import Pool, Worker
+from app.workers.messages import Inspected
 from app.workers.slots import Slot
 from app.workers.throughput import Throughput
 
@@ -31,12 +35,14 @@ class Answer:
         queue_s: seconds that the photo waited for a worker.
         inference_s: seconds that the photo's batch took.
         batch_size: photos in that batch.
+        inspected: the answer to the request's question, if it has one.
     """
 
     scores: Scores
     queue_s: float
     inference_s: float
     batch_size: int
+    inspected: Inspected | None = None
 
 
 @dataclass(eq=False)
@@ -44,6 +50,7 @@ class _Waiting:
     slot: Slot
     future: asyncio.Future[Answer]
     since: float
+    question: Question | None
 
 
 class Batcher:
@@ -52,7 +59,8 @@ class Batcher:
     An idle worker starts at once on its share of the waiting photos. While all workers are busy,
     the next batch grows, up to the pool's `batch_cap`. Now and then the cap wants a batch of
     another size, to compare, and gets it if enough photos wait. If `max_wait_s` is above 0, an idle
-    worker first waits for a batch to fill, but no longer than that.
+    worker first waits for a batch to fill, but no longer than that. A photo with a question is a
+    batch of its own.
 
     Attributes:
         rate: the throughput of the workers.
@@ -73,11 +81,11 @@ class Batcher:
         """Photos that wait for a worker."""
         return len(self._queue)
 
-    def submit(self, slot: Slot) -> asyncio.Future[Answer]:
+    def submit(self, slot: Slot, question: Question | None = None) -> asyncio.Future[Answer]:
         """Queue the photo in `slot`, and return its future. Cancelling it removes the photo."""
         future = asyncio.get_running_loop().create_future()
         # The event loop's clock would be too coarse, because uvloop's counts whole milliseconds.
-        waiting = _Waiting(slot, future, time.perf_counter())
+        waiting = _Waiting(slot, future, time.perf_counter(), question)
         slot.retain()
         self._queue.append(waiting)
         self._dispatch()
@@ -116,6 +124,8 @@ class Batcher:
         size = self._next_size()
         batch: list[_Waiting] = []
         while len(batch) < size and self._drop_gone():
+            if self._queue[0].question:
+                return batch or [self._queue.popleft()]
             batch.append(self._queue.popleft())
         return batch
 
@@ -154,10 +164,16 @@ class Batcher:
     async def _attempt(self, worker: Worker, batch: list[_Waiting]) -> ServiceError | None:
         """Run the batch and answer each of its photos, or return the error if that fails."""
         started = time.perf_counter()
+        question = batch[0].question
+        inspected: Inspected | None = None
         self._metrics.batch_size.observe(len(batch))
-        self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
         try:
-            scores, seconds = await worker.infer([waiting.slot for waiting in batch])
+            if question:
+                inspected = await worker.inspect(batch[0].slot, question)
+                scores, seconds = inspected.scores[np.newaxis], inspected.seconds
+            else:
+                self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
+                scores, seconds = await worker.infer([waiting.slot for waiting in batch])
         except ServiceError as error:
             return error
         except Exception:
@@ -169,7 +185,7 @@ class Batcher:
         for waiting, row in zip(batch, scores, strict=True):
             if not waiting.future.done():
                 queue_s = started - waiting.since
-                waiting.future.set_result(Answer(row, queue_s, seconds, len(batch)))
+                waiting.future.set_result(Answer(row, queue_s, seconds, len(batch), inspected))
         return None
 
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from app.errors import Overloaded
 from app.model.bundle import Bundle
+from app.model.paddle_graph import vector_length
 from app.serving.batching import Batcher
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -16,7 +17,11 @@ from app.workers.slots import Slot
 
 
 class RunningModel:
-    """A started bundle. It counts its requests, because `stop` waits for the last of them."""
+    """A started bundle. It counts its requests, because `stop` waits for the last of them.
+
+    Attributes:
+        vector_length: the length of the vector before the classifier; None if there is none.
+    """
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class RunningModel:
         self.pool = pool
         self.decoders = decoders
         self.batcher = batcher
+        self.vector_length: int | None = None
         self._processes = processes
         self._requests = 0
         self._unused = asyncio.Event()
@@ -60,7 +66,9 @@ class RunningModel:
                 DecoderPool(bundle.preprocessing, pool.slots, settings, metrics)
             )
             batcher = Batcher(pool, settings.max_wait_ms / 1000, metrics)
-            return cls(bundle, pool, decoders, batcher, processes.pop_all())
+            model = cls(bundle, pool, decoders, batcher, processes.pop_all())
+        model.vector_length = await asyncio.to_thread(vector_length, bundle.graph)
+        return model
 
     @contextmanager
     def slot(self) -> Iterator[Slot]:

@@ -24,6 +24,7 @@ from app.errors import (
 )
 from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle, Prediction, load_bundle
+from app.model.features import Question
 from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
 from app.serving.door import Door
@@ -33,6 +34,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Stages
 from app.workers.decoder import Decoded
 from app.workers.interfaces import Pool, PoolFactory
+from app.workers.messages import Inspected
 
 Readiness = Literal["ready", "not_ready", "draining"]
 
@@ -52,6 +54,7 @@ class Classified:
         photo: the decoded photo.
         pixels: (H, W, 3), what the network saw; None unless the settings ask for pictures.
         seconds: {stage: seconds} for decode, queue, inference and total.
+        inspected: the answer to the request's question, if it has one.
     """
 
     bundle: Bundle
@@ -60,6 +63,7 @@ class Classified:
     photo: Decoded
     pixels: Pixels | None
     seconds: Mapping[str, float]
+    inspected: Inspected | None = None
 
 
 class Service:
@@ -188,6 +192,7 @@ class Service:
         time_allowed_s: float,
         gone: asyncio.Future[None],
         turn: Turn | None = None,
+        question: Question | None = None,
     ) -> Classified:
         """Return the classes that a photo most likely shows.
 
@@ -197,6 +202,7 @@ class Service:
             time_allowed_s: seconds that the client waits; the service's deadline applies as well.
             gone: a future that is done when the client has closed the connection.
             turn: the photo's turn; without one, or if it has ended, the photo waits for another.
+            question: what the answer has besides the classes.
 
         Raises:
             ServiceError: there is no answer; the subclass says why.
@@ -210,13 +216,14 @@ class Service:
         # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
         running = self.running
         count = _count(top_k, running.pool.classes)
+        _check_class(question, running.pool.classes)
         with self.admission.admit(turn), running.in_use(), running.slot() as slot:
             try:
                 photo = await _first(running.decoders.submit(data, slot), gone, deadline)
             finally:
                 decoded = time.perf_counter()
                 stages.add("decode", started, decoded)
-            answer = await _first(running.batcher.submit(slot), gone, deadline)
+            answer = await _first(running.batcher.submit(slot, question), gone, deadline)
             # After this block, another photo may take the slot.
             pixels = slot.pixels.copy() if self.settings.paddlex_image else None
         seconds = {
@@ -228,13 +235,23 @@ class Service:
         self.metrics.observe_answer(answer.scores, seconds)
         _add_spans(stages, decoded, answer)
         predictions = running.bundle.best(answer.scores, count)
-        return Classified(running.bundle, predictions, answer.scores, photo, pixels, seconds)
+        return Classified(
+            running.bundle, predictions, answer.scores, photo, pixels, seconds, answer.inspected
+        )
 
 
 def _count(top_k: int | None, classes: int) -> int:
     if top_k is not None and top_k > classes:
         raise InvalidRequest(f"top_k must be between 1 and {classes}, the number of classes")
     return top_k or min(5, classes)
+
+
+def _check_class(question: Question | None, classes: int) -> None:
+    if question and question.class_id is not None and question.class_id >= classes:
+        raise InvalidRequest(
+            f"class_index must be between 0 and {classes - 1}, because the model has {classes} "
+            "classes"
+        )
 
 
 def _add_spans(stages: Stages, queued: float, answer: Answer) -> None:

@@ -14,7 +14,8 @@ from app import host
 from app.errors import InferenceFailed, StartupError
 from app.model.engine import Engine, Network, library
 from app.workers import batch_size
-from app.workers.messages import Answered, Ready, WorkerConfig
+from app.workers.inspector import Inspector
+from app.workers.messages import Answered, Inspect, Ready, WorkerConfig
 from app.workers.slots import as_array
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def work(
     """Serve batches until the server closes the pipe.
 
     For each batch, the server sends the indices of the slots in which the photos lie. The worker
-    sends back `Answered` or an error.
+    sends back `Answered` or an error. To `Inspect` it sends back `Inspected` or an error.
 
     Args:
         connection: the worker's end of the pipe.
@@ -59,14 +60,18 @@ def work(
     clock = batch_size.clock(config.device, config.threads)
     os.nice(_NICE)
     connection.send(Ready(engine.classes, batch_seconds))
+    inspector = Inspector(config)
     while True:
         if not connection.poll(_IDLE_S):
             # Batches leave as much free memory behind as the network holds.
             host.trim()
         try:
-            indices: list[int] = connection.recv()
+            indices: list[int] | Inspect = connection.recv()
         except EOFError:
             return
+        if isinstance(indices, Inspect):
+            connection.send(inspector.answer(slots[indices.index], indices.question))
+            continue
         count = len(indices)
         np.take(slots, indices, axis=0, out=images[:count])
         connection.send(_answer(engine, images[: config.bucket(count)], count, clock))

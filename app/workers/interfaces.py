@@ -6,9 +6,11 @@ from typing import Protocol
 
 from app.model.bundle import Bundle
 from app.model.engine import Scores
+from app.model.features import Question
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.batch_cap import BatchCap
+from app.workers.messages import Inspected
 from app.workers.slots import PixelSlots, Slot
 
 
@@ -20,6 +22,13 @@ class Worker(Protocol):
 
         Raises:
             ServiceError: the batch failed, so none of the N photos has an answer.
+        """
+
+    async def inspect(self, slot: Slot, question: Question) -> Inspected:
+        """Return the answer to a question about one photo.
+
+        Raises:
+            ServiceError: there is no answer.
         """
 
     def lose(self, reason: str) -> None:

@@ -3,10 +3,16 @@
 import itertools
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from app.model.bundle import Bundle
 from app.model.engine import Scores
+from app.model.features import ActivationMap, Question
 from app.settings import Device, EngineName, LogFormat, LogLevel
 from app.workers import batch_size
+
+Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,35 @@ class Answered:
     scores: Scores
     seconds: float
     cost_s: float
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """The message to a worker that has to answer a question about one photo, in slot `index`."""
+
+    index: int
+    question: Question
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """The message of a worker that has inspected one photo.
+
+    Attributes:
+        scores: (classes,) float32.
+        seconds: the elapsed time, without the time to load the second network.
+        vector: (K,) float32, what the classifier gets.
+        class_id: the class of the map; the likeliest one unless the question names another.
+        map: where the network looked for that class; None if only the vector was asked for.
+        picture: the map on the photo as a PNG file, if asked for.
+    """
+
+    scores: Scores
+    seconds: float
+    vector: Vector
+    class_id: int
+    map: ActivationMap | None = None
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 from app.errors import StartupError, WorkerLost
 from app.model.engine import Scores
-from app.workers.messages import Answered, Ready
+from app.model.features import Question
+from app.workers.messages import Answered, Inspect, Inspected, Ready
 from app.workers.process import ChildProcess
 from app.workers.slots import Slot
 from app.workers.zygote import Zygote
@@ -83,19 +84,33 @@ class WorkerProcess:
             InferenceFailed: the network gave no valid answer.
             WorkerLost: the process died, or it took too long and was killed.
         """
+        answered: Answered = await self._asked([slot.index for slot in slots])
+        self._learn(len(slots), answered.cost_s)
+        return answered.scores, answered.seconds
+
+    async def inspect(self, slot: Slot, question: Question) -> Inspected:
+        """Return the answer to a question about one photo.
+
+        Raises:
+            ServiceError: the network has no such answer, or as in `infer`.
+        """
+        inspected: Inspected = await self._asked(Inspect(slot.index, question))
+        return inspected
+
+    async def _asked(self, message: list[int] | Inspect) -> Any:  # noqa: ANN401
+        """Send a message to the process and return its reply."""
         if self.lost:
             raise WorkerLost
         try:
-            self._process.connection.send([slot.index for slot in slots])
+            self._process.connection.send(message)
         except OSError:
             # The process is dead, and the event loop was too busy to notice it before.
             self.lose("crash")
             raise WorkerLost from None
         self._reply = asyncio.get_running_loop().create_future()
-        answered: Answered = await self._replied(self._batch_timeout_s)
+        reply = await self._replied(self._batch_timeout_s)
         self.batches += 1
-        self._learn(len(slots), answered.cost_s)
-        return answered.scores, answered.seconds
+        return reply
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the process in bytes; 0 if the system has no /proc."""

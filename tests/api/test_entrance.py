@@ -80,7 +80,14 @@ def test_who_waits_unread_is_answered_when_there_is_a_place(server: RunningServe
     with ExitStack() as stack:
         with full(server):
             escaped = photo().replace(b"/predict", b"/%70redict?top_k=1")
-            requests = (photo(), chunked(FORM), photo(b"Expect: 100-continue\r\n"), escaped)
+            requests = (
+                photo(),
+                chunked(FORM),
+                photo(b"Expect: 100-continue\r\n"),
+                escaped,
+                photo().replace(b"/predict", b"/explain"),
+                photo().replace(b"/predict", b"/embed?normalize=true"),
+            )
             clients = [stack.enter_context(connect(server, request)) for request in requests]
             until(lambda: server.health()["waiting"] == len(requests))
             assert server.status("/health/live") == 200
@@ -121,6 +128,15 @@ def test_a_refusal_has_its_id_and_its_place_in_metrics_and_log(server: RunningSe
     labels = '{dialect="own",method="POST",route="/predict",status="429"}'
     assert counted(server, "http_requests_total", labels) >= 3
     until(lambda: sum(line.get("count", 0) for line in server.logged()) == before + 3)
+
+
+@pytest.mark.parametrize("path", ["/explain", "/embed"])
+def test_a_refusal_is_counted_with_its_own_path(server: RunningServer, path: str) -> None:
+    labels = f'{{dialect="own",method="POST",route="{path}",status="429"}}'
+    before = counted(server, "http_requests_total", labels)
+    with full(server), connect(server, photo().replace(b"/predict", path.encode())) as client:
+        assert read(client).startswith(b"HTTP/1.1 429 ")
+    assert counted(server, "http_requests_total", labels) == before + 1
 
 
 def spoken(server: RunningServer, speaker: Speaker) -> tuple[bytes, bytes]:

@@ -22,6 +22,8 @@ STRANGERS = "the-strangers-key-0123456789"
 
 Serve = Callable[..., AbstractContextManager[TestClient]]
 
+PHOTO_PATHS = ("/predict", "/explain", "/embed")
+
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
@@ -105,6 +107,12 @@ async def test_a_stranger_is_refused_before_the_upload(bundle: Bundle) -> None:
     assert (sent[0]["status"], b'"unauthorized"' in sent[1]["body"]) == (401, True)
 
 
+@pytest.mark.parametrize("path", PHOTO_PATHS)
+def test_every_path_for_photos_needs_a_key(client: TestClient, path: str) -> None:
+    assert_refused(post(client, png(), path))
+    assert post(client, png(), path, headers=bearer(NEW)).status_code == 200
+
+
 def test_strangers_take_nobodys_place(client: TestClient) -> None:
     service: Any = client.app.state.service  # type: ignore[attr-defined]
     service.admission.in_flight = 4
@@ -153,7 +161,7 @@ def test_openapi_says_who_needs_a_key(
         for path, methods in document["paths"].items()
         for operation in methods.values()
     }
-    assert operations.pop("/predict") == security
+    assert [operations.pop(path) for path in PHOTO_PATHS] == [security] * 3
     assert operations.pop("/models/reload") == [{"AdminKey": []}]
     assert set(operations.values()) == {None}
 

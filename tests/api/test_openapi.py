@@ -44,7 +44,17 @@ def test_openapi_makes_a_usable_client(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     names = {operation["operationId"] for operation in operations}
-    assert names == {"predict", "health", "live", "ready", "metrics", "reload", "index"}
+    assert names == {
+        "predict",
+        "explain",
+        "embed",
+        "health",
+        "live",
+        "ready",
+        "metrics",
+        "reload",
+        "index",
+    }
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
     contents = [r.get("content", {}) for o in operations for r in o["responses"].values()]
     kind = "application/problem+json"

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import skimage
 from commands import Run
+from networks import linear_network, small_card
 from PIL import ExifTags, Image, ImageChops
 
 from app.errors import StartupError
 from app.images import heif
 from app.images.captions import captioned
 from app.images.formats import FORMATS
+from app.model.bundle import load_bundle
+from app.training.network.export import export
 
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
 FONT = Path(skimage.__file__).parents[1] / "matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf"
@@ -53,6 +56,38 @@ def test_a_picture_for_each_photo(
         assert picture.format == "JPEG"
         assert picture.size == (300, 451)
         assert ExifTags.Base.Orientation not in picture.getexif()
+
+
+def test_copies_show_where_the_network_looked(
+    run: Run, photos: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved"
+    command = ("predict", photos / "cat.png", photos / "more" / "side.jpg")
+    options = ("--model-dir", small_bundle, "--explain", "--save", saved)
+    assert run(*command, *options).code == 0
+    spec = load_bundle(small_bundle).preprocessing
+    for path, size in ((saved / "cat.png", (451, 300)), (saved / "more" / "side.jpg", (300, 451))):
+        with Image.open(path) as picture:
+            assert picture.size == size
+            pixels = np.asarray(picture).astype(int)
+        # JPEG's colours blur a little.
+        coloured = np.ptp(pixels, axis=-1) > 16
+        left, top, right, bottom = map(round, spec.box(*size, size))
+        assert coloured[top:bottom, left:right].any()
+        coloured[top - 8 : bottom + 8, left - 8 : right + 8] = False
+        assert not coloured.any()
+
+
+def test_explain_needs_a_folder_and_a_network_with_maps(
+    run: Run, photos: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    command = ("predict", photos, "--explain")
+    ended = run(*command, "--model-dir", small_bundle)
+    assert (ended.code, "name their folder with --save" in ended.err) == (1, True)
+    export(linear_network(), small_card(), tmp_path / "linear")
+    ended = run(*command, "--model-dir", tmp_path / "linear", "--save", tmp_path / "saved")
+    assert ended.err == "error: No map would be exact for the model's network\n"
+    assert not (tmp_path / "saved").exists()
 
 
 @pytest.mark.slow

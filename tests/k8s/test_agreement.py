@@ -32,6 +32,8 @@ PATHS = {getattr(route, "path", "") for route in health.router.routes}
 # After the drain, the workers and the process need this time to stop.
 SPARE_S = 10
 
+PHOTO_PATHS = ("/predict", "/explain", "/embed")
+
 
 @pytest.fixture(params=OVERLAYS)
 def overlay(request: pytest.FixtureRequest) -> str:
@@ -176,10 +178,13 @@ def test_the_ingress_lets_pass_what_the_service_takes() -> None:
     max_bytes = read_settings().max_body_bytes
     assert max_bytes < int(megabytes.rstrip("m")) * 2**20 < 1.2 * max_bytes
     (rule,) = ingress["spec"]["rules"]
-    backend = rule["http"]["paths"][0]["backend"]["service"]
+    paths = rule["http"]["paths"]
+    assert [path["path"] for path in paths] == list(PHOTO_PATHS)
     service = only("cpu", "Service")
-    assert backend["name"] == service["metadata"]["name"]
-    assert backend["port"]["name"] == service["spec"]["ports"][0]["name"]
+    for path in paths:
+        backend = path["backend"]["service"]
+        assert backend["name"] == service["metadata"]["name"]
+        assert backend["port"]["name"] == service["spec"]["ports"][0]["name"]
 
 
 def test_the_adapter_gives_what_the_autoscaler_asks_for() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from fakes import FakePool
 
-from app.errors import InferenceFailed, ServiceError, WorkerLost
+from app.errors import InferenceFailed, NotExplainable, ServiceError, WorkerLost
+from app.model.features import Question
 from app.serving.batching import Answer, Batcher
 from app.telemetry.metrics import Metrics
 from app.workers.slots import PixelSlots
@@ -26,10 +27,10 @@ def all_slots_are_given_back() -> Iterator[None]:
     assert len(SLOTS.free) == 16
 
 
-def submit(queue: Batcher, number: int) -> asyncio.Future[Answer]:
+def submit(queue: Batcher, number: int, question: Question | None = None) -> asyncio.Future[Answer]:
     """Queue a photo whose bytes are all `number`; from then on only the queue needs its slot."""
     slot = SLOTS.put(np.full((2, 2, 3), number, np.uint8))
-    future = queue.submit(slot)
+    future = queue.submit(slot, question)
     slot.release()
     return future
 
@@ -223,3 +224,30 @@ async def test_timings_tell_the_wait_and_the_run() -> None:
     assert (await first).queue_s < settled_s
     assert (await second).queue_s >= 0.015
     assert (await second).inference_s == 0.002
+
+
+async def test_a_photo_with_a_question_is_a_batch_of_its_own() -> None:
+    pool = FakePool(classes=10, max_batch_size=8)
+    pool.gate.clear()
+    queue = batcher(pool)
+    first = submit(queue, 0)
+    await settle()
+    plain = [submit(queue, number) for number in (1, 2)]
+    asked = [submit(queue, number, Question("vector")) for number in (3, 4)]
+    plain += [submit(queue, number) for number in (5, 6)]
+    pool.gate.set()
+    assert await winners([first, *plain, *asked]) == [0, 1, 2, 5, 6, 3, 4]
+    assert pool.batches == [[0], [1, 2], [3], [4], [5, 6]]
+    assert [(await future).inspected for future in (first, *plain)] == [None] * 5
+    inspected = [(await future).inspected for future in asked]
+    assert [one and one.vector.tolist() for one in inspected] == [[3, 4, 3], [3, 4, 4]]
+
+
+async def test_a_question_without_an_answer_fails_its_photo_alone() -> None:
+    pool = FakePool(classes=10)
+    queue = batcher(pool)
+    pool.failures.append(NotExplainable())
+    asked, plain = submit(queue, 1, Question("map")), submit(queue, 2)
+    with pytest.raises(NotExplainable):
+        await asked
+    assert await winners([plain]) == [2]

@@ -39,8 +39,11 @@ export function classify(file, signal, onWait) {
 }
 
 /** Return where the network has looked for a class: `map` has rows of numbers between 0 and 1. */
-export function explain(file, classId, signal) {
-  return send(`explain?class_index=${classId}`, file, signal, () => {});
+export async function explain(file, classId, signal) {
+  const answer = await send(`explain?class_index=${classId}`, file, signal, () => {});
+  // The service tells what each place adds to the logit. What speaks against the class is dark.
+  const most = Math.max(...answer.map.flat(), Number.MIN_VALUE);
+  return { ...answer, map: answer.map.map((row) => row.map((value) => Math.max(0, value / most))) };
 }
 
 async function send(path, file, signal, onWait) {

@@ -17,6 +17,7 @@ async def health(service: ServiceDep) -> Health:
         model=Model.of(service.bundle),
         input=Input.of(service.bundle),
         classes=service.pool.classes,
+        vector_length=service.running.vector_length,
         engine=service.settings.engine,
         device=service.settings.device,
         workers=service.settings.worker_count,

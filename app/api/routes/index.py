@@ -32,6 +32,8 @@ async def index(
         "service": f"photo-classifier {__version__}",
         "model": f"{service.bundle.name} {service.bundle.version}",
         "predict": "POST /predict, the photo as the body or in the form field 'file'",
+        "explain": "POST /explain, the same, for where the network looked",
+        "embed": "POST /embed, the same, for the vector before the classifier",
         "docs": "/docs",
         "openapi": "/openapi.json",
         "health": "/health",

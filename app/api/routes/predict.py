@@ -1,7 +1,6 @@
 """`POST /predict`: takes a photo and returns its classes."""
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
 
 from app import errors
 from app.api.answers import classification, classify, several
@@ -10,13 +9,15 @@ from app.api.parameters import PARAMETERS, wishes_of
 from app.api.photos import photos_of
 from app.api.problems import documented
 from app.api.reception import received
+from app.api.responses import json_response
 from app.api.routes.direct import DirectRoute
-from app.api.schemas import Classification, Classifications, Timings
+from app.api.schemas import Classification, Classifications
 from app.images.formats import FORMATS
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
-_ERRORS = (
+# The errors of each route that takes photos.
+ERRORS = (
     errors.MalformedBody,
     errors.Unauthorized,
     errors.UploadTimeout,
@@ -41,7 +42,7 @@ _ERRORS = (
 # parameter of the route, FastAPI would read it before them.
 _BINARY = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "description": "A photo in base64, or a data URL"}
-_BODY = {
+REQUEST_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -68,7 +69,6 @@ _BODY = {
             "image/*": {"schema": _BINARY},
         },
     },
-    "parameters": [parameter.documentation for parameter in PARAMETERS],
 }
 
 
@@ -77,8 +77,8 @@ _BODY = {
     "/predict",
     dependencies=[Depends(API_KEY)],
     response_model=Classification | Classifications,
-    responses=documented(_ERRORS),
-    openapi_extra=_BODY,
+    responses=documented(ERRORS),
+    openapi_extra=REQUEST_BODY | {"parameters": [each.documentation for each in PARAMETERS]},
     summary="What is in this photo?",
 )
 async def predict(request: Request) -> Response:
@@ -88,20 +88,12 @@ async def predict(request: Request) -> Response:
     """
     wishes = wishes_of(request)
     async with received(request) as given:
-        content_type = request.headers.get("content-type", "")
-        photos = photos_of(given.body, content_type, given.service.settings)
+        photos = photos_of(
+            given.body, request.headers.get("content-type", ""), given.service.settings
+        )
         if photos.several:
             answers = await several(given, photos.data, wishes, request.state.request_id)
-            return _response(answers, {})
+            return json_response(answers)
         classified = await classify(given, photos.data[0], wishes)
     answer = classification(classified, wishes)
-    return _response(answer, {"Server-Timing": _server_timing(answer.timings_ms)})
-
-
-def _response(answer: BaseModel, headers: dict[str, str]) -> Response:
-    content = answer.model_dump_json(exclude_none=True)
-    return Response(content, headers=headers, media_type="application/json")
-
-
-def _server_timing(timings: Timings) -> str:
-    return ", ".join(f"{stage};dur={duration}" for stage, duration in timings)
+    return json_response(answer, answer.timings_ms)
