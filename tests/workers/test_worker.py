@@ -2,6 +2,7 @@
 
 import gc
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -46,8 +47,11 @@ async def test_a_death_that_shows_only_on_sending_is_a_lost_worker(
     async with pool_of(bundle, metrics) as pool:
         worker = await taken(pool)
         (pid,) = pids()
+        death = os.pidfd_open(pid)
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (blocks the loop)
+        # This blocks the event loop, so the pool cannot notice the death before.
+        select.select([death], [], [], 60)
+        os.close(death)
         await lost(worker.infer(put(pool)))
         pool.give_back(worker)
         assert len(await (await taken(pool)).infer(put(pool))) == 2
