@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         "by default 32 for each worker, on GPU 256",
     )
     longest_wait_s: Seconds = Field(
-        0.8,
+        0.7,
         description="Let a photo in only if it can be answered within this time; it waits for its "
         "turn, and gets 429 when the time is over",
     )
