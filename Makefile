@@ -51,7 +51,7 @@ format: .venv/dev ## Let ruff rewrite what it can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test Swagger UI in a real browser (needs Chromium)
+browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test Swagger UI and other pages in a real browser (needs Chromium)
 	.venv/bin/python -m pytest tests/browser $(ARGS)
 
 chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers under a mixed crowd of clients (SECONDS=60)

@@ -42,6 +42,10 @@ class UploadTimeout(ServiceError):
     status, code, title = 408, "upload_timeout", "The upload took too long to arrive"
 
 
+class OriginNotAllowed(ServiceError):
+    status, code, title = 403, "origin_not_allowed", "Web pages of this origin may not do this"
+
+
 class NotFound(ServiceError):
     status, code, title = 404, "not_found", "There is nothing at this path"
 

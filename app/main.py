@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__, host
 from app.api.middleware import Observe
+from app.api.origins import GuardOrigins, Origins
 from app.api.ports import bound
 from app.api.problems import handle_problems
 from app.api.routes import health, index, metrics, models, predict
@@ -66,7 +67,9 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         # In OpenAPI, an empty requirement means that a request without a key is valid as well.
         app.openapi()["paths"]["/predict"]["post"]["security"].append({})
     handle_problems(app)
-    app.add_middleware(Observe)
+    origins = Origins(settings.cors_origins)
+    app.add_middleware(GuardOrigins, origins=origins)
+    app.add_middleware(Observe, origins=origins)
     return app
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +26,8 @@ PREFIX = "CLASSIFIER_"
 _FORM_BYTES = 64 * 1024
 _SEVERAL = 3
 _MIN_KEY_LENGTH = 16
+# Browsers write origins in small letters and without a path.
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
@@ -48,9 +51,22 @@ def _checked_key(key: SecretStr) -> SecretStr:
 Key = Annotated[SecretStr, AfterValidator(_checked_key)]
 
 
-def split_keys(keys: str | tuple[str, ...]) -> Sequence[str]:
-    """Return the keys of a text, which commas or white space separate."""
-    return keys.replace(",", " ").split() if isinstance(keys, str) else keys
+def _checked_origin(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        raise PydanticCustomError(
+            "no_origin",
+            "an origin is a scheme, a host in small letters and perhaps a port, such as "
+            "https://photos.example, or it is * for all",
+        )
+    return origin
+
+
+Origin = Annotated[str, AfterValidator(_checked_origin)]
+
+
+def split_list(items: str | tuple[str, ...]) -> Sequence[str]:
+    """Return the items of a text, which commas or white space separate."""
+    return items.replace(",", " ").split() if isinstance(items, str) else items
 
 
 class Settings(BaseSettings):
@@ -163,13 +179,18 @@ class Settings(BaseSettings):
     drain_timeout_s: Seconds = Field(
         20, description="After the port has closed, the time for open requests to finish"
     )
-    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_keys)] = Field(
+    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_list)] = Field(
         (),
         description="Keys of `POST /predict`, separated by commas or spaces; "
         "without keys, everyone may send photos",
     )
     admin_key: Key | None = Field(
         None, description="Key of `POST /models/reload`; without a key, this path gives 404"
+    )
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(split_list)] = Field(
+        (),
+        description="Web pages that may use the service from a browser: origins, separated by "
+        "commas or spaces, or * for all; by default only the service's own page",
     )
     log_level: LogLevel = Field("info", description="Lowest level that is logged")
     log_format: LogFormat = Field(

@@ -218,8 +218,9 @@ class Connection(HttpToolsProtocol):
     def _turn_away(self, head: Head, error: ServiceError, started: float) -> None:
         """Refuse a request at the door. Its body is dropped as it arrives."""
         close = not head.persistent or self._entrance.draining
-        request_id = request_id_of(head.value(b"x-request-id").decode("latin-1"))
-        self.transport.write(refusal(error, request_id, self.server_state.default_headers, close))
+        request_id = request_id_of(head.text("x-request-id"))
+        headers = (*self.server_state.default_headers, *self._entrance.headers(head))
+        self.transport.write(refusal(error, request_id, headers, close))
         self._entrance.record(error, started)
         if close:
             self._end()

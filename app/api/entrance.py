@@ -5,12 +5,14 @@ import logging
 import math
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from starlette.datastructures import State
 
 from app.api.access import PREDICT, Access, count_access
 from app.api.framing import Head
 from app.api.keys import is_known
+from app.api.origins import Origins, page_of
 from app.api.parameters import DEADLINE_MS
 from app.errors import InvalidRequest, ServiceError
 from app.serving.admission import Turn
@@ -28,6 +30,7 @@ class Entrance:
     def __init__(self, state: State, settings: Settings) -> None:
         self._state = state
         self._keys = settings.api_keys
+        self._origins = Origins(settings.cors_origins)
         self._max_body_bytes = settings.max_body_bytes
         self._unlogged: Counter[type[ServiceError]] = Counter()
 
@@ -39,14 +42,15 @@ class Entrance:
     def guards(self, head: Head) -> bool:
         """Return whether a request needs a turn.
 
-        The application refuses a request without a known key, or one that is too large, without
-        reading its body, so such a request need not wait.
+        The application refuses a request without a known key, from a foreign web page, or one that
+        is too large, without reading its body, so such a request need not wait.
         """
         return (
             head.method in {b"POST", b"PUT"}
             and head.target.partition(b"?")[0] == PREDICT.encode()
             and (head.length or 0) <= self._max_body_bytes
             and (not self._keys or is_known(_token(head), self._keys))
+            and not self._origins.refuses(*page_of(head.text))
         )
 
     def ask(self, head: Head) -> asyncio.Future[Turn]:
@@ -56,6 +60,11 @@ class Entrance:
             ServiceError: the turn cannot come in time.
         """
         return self._service.door.ask(head.length or 0, _time_allowed_s(head))
+
+    def headers(self, head: Head) -> Iterable[tuple[bytes, bytes]]:
+        """Return the headers by which a web page may read a refusal."""
+        fields = self._origins.headers(head.text("origin"))
+        return [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
 
     def record(self, error: ServiceError, started: float) -> None:
         """Count a refused request. The log gets one line for all refusals of a second."""
@@ -90,11 +99,11 @@ def _token(head: Head) -> bytes:
 
 def _time_allowed_s(head: Head) -> float:
     """Return the seconds that the client waits. The application refuses a malformed number."""
-    given = head.value(b"x-deadline-ms")
+    given = head.text("x-deadline-ms")
     if not given:
         return math.inf
     try:
-        deadline_ms = DEADLINE_MS.parsed(given.decode("latin-1"))
+        deadline_ms = DEADLINE_MS.parsed(given)
     except InvalidRequest:
         return math.inf
     return deadline_ms / 1000

@@ -50,6 +50,10 @@ class Head:
         values = self.fields.get(name, ())
         return values[0] if len(values) == 1 else b""
 
+    def text(self, name: str) -> str:
+        """Return the same as `value`, as text."""
+        return self.value(name.encode()).decode("latin-1")
+
     @property
     def persistent(self) -> bool:
         """Whether the client wants to send another request on the same connection."""

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from app.cli.options import ModelDir
-from app.settings import PREFIX, read_settings, split_keys
+from app.settings import PREFIX, read_settings, split_list
 
 Images = Annotated[
     Path | None,
@@ -68,7 +68,7 @@ def load_server(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each op
 
     plan = LoadPlan(concurrency, rate, seconds, warmup_seconds, seed)
     bound_ms = p99_ms if sweep else None
-    key = next(iter(split_keys(api_key)), None)
+    key = next(iter(split_list(api_key)), None)
     document = bench(Options(url, images, plan, deadline_ms, bound_ms, html, key), Console())
     print(json.dumps(document))
     sys.exit(document["wrong"] > 0)

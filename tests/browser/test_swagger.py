@@ -1,7 +1,7 @@
 """Swagger UI in a real browser, offline: a person uploads a photo and reads the answer.
 
-`make browser` runs these tests. CHROMIUM names another browser than /usr/bin/chromium. SCREENSHOT
-and SCREENSHOT_KEY name files that keep the page as the person sees it at the end of a test.
+`make browser` runs these tests. SCREENSHOT and SCREENSHOT_KEY name files that keep the page as the
+person sees it at the end of a test.
 """
 
 import os
@@ -10,30 +10,17 @@ from pathlib import Path
 
 import pytest
 import skimage
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from browsers import chromium
+from playwright.sync_api import Locator, Page, expect
 from running import RunningServer
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# The browser may be slow.
-expect.set_options(timeout=60_000)
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser.new_page(viewport={"width": 1200, "height": 1800})
-        browser.close()
 
 
 def upload(page: Page) -> Locator:
