@@ -1,7 +1,7 @@
 """All errors. Those that a client gets have an HTTP status and a code that never changes."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -133,6 +133,12 @@ class DeadlineUnreachable(ServiceError):
 
 class DeadlineExceeded(ServiceError):
     status, code, title = 504, "deadline_exceeded", "No answer within the time allowed"
+
+
+def codes() -> Sequence[str]:
+    """Return the codes of all errors that a client may get."""
+    kinds: list[type[ServiceError]] = [ServiceError, *ServiceError.__subclasses__()]
+    return sorted(kind.code for kind in kinds if kind is not ClientClosed)
 
 
 def command(*words: object) -> str:

@@ -23,6 +23,7 @@ router = APIRouter(tags=["predict"], route_class=DirectRoute)
 _ERRORS = (
     errors.MalformedBody,
     errors.Unauthorized,
+    errors.OriginNotAllowed,
     errors.UploadTimeout,
     errors.FileTooLarge,
     errors.TooManyPixels,
@@ -31,6 +32,7 @@ _ERRORS = (
     errors.MissingFile,
     errors.EmptyFile,
     errors.BrokenImage,
+    errors.CostlyImage,
     errors.Overloaded,
     errors.ServiceError,
     errors.InferenceFailed,
@@ -45,6 +47,13 @@ _ERRORS = (
 # parameter of the route, FastAPI would read it before them.
 _BINARY = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "description": "A photo in base64, or a data URL"}
+_TIMING = {
+    "Server-Timing": {
+        "description": "Milliseconds of each stage, on the answer to one photo",
+        "schema": {"type": "string"},
+        "example": "decode;dur=2.2, queue;dur=0.1, inference;dur=11.1, total;dur=13.4",
+    }
+}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -57,6 +66,8 @@ _BODY = {
                         "files": {
                             "type": "array",
                             "items": _BINARY,
+                            # Without this, Swagger UI sends the word "string" as a photo.
+                            "example": [],
                             "description": "Several photos; the answer is a list of results",
                         },
                     },
@@ -81,7 +92,7 @@ _BODY = {
     "/predict",
     dependencies=[Depends(API_KEY)],
     response_model=Classification | Classifications,
-    responses=documented(_ERRORS),
+    responses={200: {"headers": _TIMING}, **documented(_ERRORS)},
     openapi_extra=_BODY,
     summary="What is in this photo?",
 )
