@@ -6,7 +6,7 @@ except these:
 - `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
-- `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing of `serve.txt`.
+- `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
 - `peers/*.txt` are for the servers that this one is compared with, each in its own environment.
 
 A test checks that all sets have the same versions of Paddle, ONNX Runtime, NumPy and Pillow.

@@ -7,6 +7,7 @@ It prints the likeliest label, the labels of two photos, and the code of an erro
 
 import sys
 from io import BytesIO
+from pathlib import Path
 
 from photo_api import AuthenticatedClient
 from photo_api.api.health import health
@@ -25,7 +26,7 @@ client = AuthenticatedClient(base_url=url, token=key)
 
 def photo() -> File:
     """Return the photo, unread."""
-    return File(payload=open(path, "rb"), file_name="photo")  # noqa: PTH123, SIM115
+    return File(payload=Path(path).open("rb"), file_name="photo")
 
 
 one = predict.sync(
