@@ -15,7 +15,7 @@ INSTALL = bin/python requirements/install.py
 .DEFAULT_GOAL := help
 
 # No command of a recipe for `serve` is printed, because the recipe prints what it does.
-.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards paddleclas image image-check lock clean
+.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards paddleclas contract image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ format: .venv/dev ## Let ruff rewrite what it can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test the page and Swagger UI in a real browser (needs Chromium)
+browser: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Test the page, Swagger UI and pages of others in a real browser (needs Chromium)
 	.venv/bin/python -m pytest tests/browser $(ARGS)
 
 chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers under a mixed crowd of clients (SECONDS=60)
@@ -72,6 +72,9 @@ dashboards: .venv/dev ## Write the dashboards and the PrometheusRule anew
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
 
+contract: .venv/dev .venv-contract/ready weights/MobileNetV2_x1_0_keras/inference.yml ## Generate clients from /openapi.json and try them (needs Node 20 and npm)
+	.venv/bin/python -m pytest tests/contract $(ARGS)
+
 image: ## Build the container image (IMAGE=... BUILD="--build-arg ...")
 	docker build --tag $(IMAGE) --build-arg PIP_INDEX_URL --build-arg PIP_EXTRA_INDEX_URL \
 		--build-arg PIP_TRUSTED_HOST --build-arg VERSION=$(VERSION) \
@@ -84,7 +87,7 @@ lock: .venv/dev ## Lock what pyproject.toml asks for (ARGS=--upgrade takes newer
 	PATH=.venv/bin:$$PATH python requirements/lock.py $(ARGS)
 
 clean: ## Remove environments, caches and built bundles
-	rm -rf .venv .venv-paddleclas .venv-peers .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-paddleclas .venv-contract .venv-peers .mypy_cache .pytest_cache .ruff_cache
 	find weights -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 
 # NAME is any name of `weights list`.
@@ -113,6 +116,14 @@ weights/%/inference.yml: | .venv/weights
 .venv-paddleclas/ready: requirements/paddleclas.txt
 	python3.11 -m venv .venv-paddleclas
 	.venv-paddleclas/$(INSTALL) $<
+	@touch $@
+
+# The packages of Node lie beside those of Python.
+.venv-contract/ready: requirements/contract.txt tests/contract/package-lock.json | .venv/bin/python
+	.venv/bin/python -m venv .venv-contract
+	.venv-contract/$(INSTALL) $<
+	cp tests/contract/package.json tests/contract/package-lock.json .venv-contract
+	npm ci --prefix .venv-contract --no-audit --no-fund --ignore-scripts --silent
 	@touch $@
 
 .venv-peers/%/ready: requirements/peers/%.txt

@@ -1,7 +1,7 @@
 """All errors. Those that a client gets have an HTTP status and a code that never changes."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -40,6 +40,10 @@ class MalformedBody(ServiceError):
 
 class UploadTimeout(ServiceError):
     status, code, title = 408, "upload_timeout", "The upload took too long to arrive"
+
+
+class OriginNotAllowed(ServiceError):
+    status, code, title = 403, "origin_not_allowed", "Web pages of this origin may not do this"
 
 
 class NotFound(ServiceError):
@@ -137,6 +141,12 @@ class DeadlineUnreachable(ServiceError):
 
 class DeadlineExceeded(ServiceError):
     status, code, title = 504, "deadline_exceeded", "No answer within the time allowed"
+
+
+def codes() -> Sequence[str]:
+    """Return the codes of all errors that a client may get."""
+    kinds: list[type[ServiceError]] = [ServiceError, *ServiceError.__subclasses__()]
+    return sorted(kind.code for kind in kinds if kind is not ClientClosed)
 
 
 def command(*words: object) -> str:

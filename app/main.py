@@ -11,11 +11,13 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__, host
+from app.api import contract
 from app.api.dialects import huggingface, oip, paddlex, torchserve
 from app.api.middleware import Observe
+from app.api.origins import GuardOrigins, Origins
 from app.api.ports import bound
 from app.api.problems import handle_problems
-from app.api.routes import embed, explain, health, index, metrics, models, page, predict
+from app.api.routes import docs, embed, explain, health, index, metrics, models, page, predict
 from app.api.server import DrainingServer
 from app.model.bundle import Bundle, load_bundle
 from app.serving.service import Service
@@ -53,6 +55,7 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         description="What is in this photo? MobileNetV2 on PaddlePaddle.",
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         # Behind a proxy that ends TLS, Starlette would redirect to an http:// URL, and Node's fetch
         # does not send the body a second time.
@@ -61,17 +64,16 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
         generate_unique_id_function=lambda route: route.name,
         telemetry=traces.telemetry,
     )
-    for family in (predict, explain, embed, health, metrics, models, index, page):
+    for family in (predict, explain, embed, health, metrics, models, index, page, docs):
         app.include_router(family.router)
     for dialect in (huggingface, oip, paddlex, torchserve):
         if dialect.NAME in settings.dialects:
             app.include_router(dialect.router)
-    if not settings.api_keys:
-        # In OpenAPI, an empty requirement means that a request without a key is valid as well.
-        for path in ("/predict", "/explain", "/embed"):
-            app.openapi()["paths"][path]["post"]["security"].append({})
+    contract.complete(app, settings, bundle)
     handle_problems(app)
-    app.add_middleware(Observe)
+    origins = Origins(settings.cors_origins)
+    app.add_middleware(GuardOrigins, origins=origins)
+    app.add_middleware(Observe, origins=origins)
     return app
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +26,8 @@ PREFIX = "CLASSIFIER_"
 _FORM_BYTES = 64 * 1024
 _SEVERAL = 3
 _MIN_KEY_LENGTH = 16
+# Browsers write origins in small letters and without a path.
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
@@ -52,6 +55,19 @@ Key = Annotated[SecretStr, AfterValidator(_checked_key)]
 def split_words(words: str | tuple[str, ...]) -> Sequence[str]:
     """Return the words of a text, which commas or white space separate."""
     return words.replace(",", " ").split() if isinstance(words, str) else words
+
+
+def _checked_origin(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        raise PydanticCustomError(
+            "no_origin",
+            "an origin is a scheme, a host in small letters and perhaps a port, such as "
+            "https://photos.example, or it is * for all",
+        )
+    return origin
+
+
+Origin = Annotated[str, AfterValidator(_checked_origin)]
 
 
 class Settings(BaseSettings):
@@ -181,6 +197,11 @@ class Settings(BaseSettings):
     )
     admin_key: Key | None = Field(
         None, description="Key of `POST /models/reload`; without a key, this path gives 404"
+    )
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(split_words)] = Field(
+        (),
+        description="Web pages that may use the service from a browser: origins, separated by "
+        "commas or spaces, or * for all; by default only the service's own page",
     )
     log_level: LogLevel = Field("info", description="Lowest level that is logged")
     log_format: LogFormat = Field(

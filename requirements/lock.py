@@ -7,6 +7,7 @@ Some are special:
 - `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
+- `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
 - `peers/*.txt` are for the servers that this one is compared with, each in its own environment.
 
 A test checks that all sets have the same versions of Paddle, ONNX Runtime, NumPy and Pillow.
@@ -19,13 +20,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def lock(name: str, *arguments: str, source: str = "") -> None:
-    """Lock one set of packages; `source` has further requirements, one per line.
+def lock(name: str, *arguments: str, source: str = "", project: bool = True) -> None:
+    """Lock one set of packages: those of `source`, one per line, and with `project` our own.
 
     Versions that the file has already are kept, unless `--upgrade` is given.
     """
     file = HERE / f"{name}.txt"
-    command = ["uv", "pip", "compile", "pyproject.toml", "-", "--quiet", "--generate-hashes"]
+    command = ["uv", "pip", "compile", *(["pyproject.toml"] if project else []), "-"]
+    command += ["--quiet", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--python-version", "3.11", *arguments]
     command += ["--output-file", str(file), *sys.argv[1:]]
     subprocess.run(command, input=source, check=True, capture_output=True, text=True)
@@ -48,3 +50,4 @@ lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
     source = f"{peer}\nonnxruntime\n"
     lock(f"peers/{peer.removesuffix('[serve]')}", "--python-platform", "linux", source=source)
+lock("contract", "--universal", source="mypy\nopenapi-python-client\n", project=False)

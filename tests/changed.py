@@ -37,6 +37,8 @@ def tests_of(files: Iterable[str]) -> list[str]:
             found.add(GROUND[file])
         elif path.parts[0] == "tests" and path.name.startswith("test_") and _of_a_room(path):
             found.add(file)
+        elif path.parts[0] == "clients" or path.parts[:2] == ("tests", "client"):
+            found.add("tests/client")
         elif path.parts[0] in ("app", "tests") and _of_a_room(path):
             found.add(str(Path("tests", *path.parts[1:-1])))
     present = {name for name in found if Path(name).exists()}

@@ -140,7 +140,7 @@ def test_every_command_shown_is_understood(text: str) -> None:
 
 def test_every_file_it_names_exists() -> None:
     """The reader writes the files of NAME and of the example "flowers"."""
-    folders = r"app|tests|docs|k8s|requirements|peers|\.ci"
+    folders = r"app|tests|docs|k8s|requirements|peers|clients|\.ci"
     names = set(re.findall(rf"(?:^| )((?:{folders})/[\w./-]*\w)", code(), re.MULTILINE))
     ours = {name for name in names if "NAME" not in name and "flowers" not in name}
     assert len(ours) > 30

@@ -57,7 +57,9 @@ def test_variables_of_others_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> N
     ("key", "value"),
     [
         ("PORT", "-1"), ("PORT", "65536"), ("PORT", "http"), ("PORT", ""),
-        ("DEVICE", "tpu"), ("WORKERS", "0"), ("WORKERS", "two"), ("THREADS_PER_WORKER", "0"),
+        ("DEVICE", "tpu"), ("CORS_ORIGINS", "photos.example"), ("CORS_ORIGINS", "https://a/"),
+        ("CORS_ORIGINS", "https://A.example"),
+        ("WORKERS", "0"), ("WORKERS", "two"), ("THREADS_PER_WORKER", "0"),
         ("MAX_BATCH_SIZE", "0"), ("DECODERS", "0"), ("CAPACITY", "0"), ("LONGEST_WAIT_S", "0"),
         ("MAX_UPLOAD_BYTES", "999"), ("MAX_PIXELS", "999"), ("MAX_PIXELS", "1e12"),
         ("DEADLINE_S", "0"), ("DEADLINE_S", "nan"), ("DEADLINE_S", "inf"),

@@ -246,8 +246,8 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         """Refuse a request at the door. Its body is dropped as it arrives."""
         close = not head.persistent or self._entrance.draining
-        request_id = request_id_of(head.value(b"x-request-id").decode("latin-1"))
-        headers = self.server_state.default_headers
+        request_id = request_id_of(head.text("x-request-id"))
+        headers = (*self.server_state.default_headers, *self._entrance.headers(head))
         self.transport.write(refusal(error, request_id, headers, close, route.error_form))
         self._entrance.record(head, route, error, started)
         if close:

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections import Counter
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 import httptools
@@ -14,6 +15,7 @@ from fastapi.routing import iter_route_contexts
 from app.api.access import Access, count_access
 from app.api.framing import Head
 from app.api.keys import is_known
+from app.api.origins import Origins, page_of
 from app.api.parameters import DEADLINE_MS
 from app.api.routes.direct import DirectRoute
 from app.errors import InvalidRequest, ServiceError
@@ -34,6 +36,7 @@ class Entrance:
         routes = [context.original_route for context in iter_route_contexts(app.routes)]
         self._routes = [route for route in routes if isinstance(route, DirectRoute)]
         self._keys = settings.api_keys
+        self._origins = Origins(settings.cors_origins)
         self._max_body_bytes = settings.max_body_bytes
         self._unlogged: Counter[type[ServiceError]] = Counter()
 
@@ -45,15 +48,15 @@ class Entrance:
     def guarded_route(self, head: Head) -> DirectRoute | None:
         """Return the route of a request that needs a turn; None for all other requests.
 
-        The application refuses a request without a known key, or one that is too large, without
-        reading its body, so such a request need not wait.
+        The application refuses a request without a known key, from a foreign web page, or one that
+        is too large, without reading its body, so such a request need not wait.
         """
         route = self._route(head) if head.method in {b"POST", b"PUT"} else None
         if (head.length or 0) > self._max_body_bytes:
             return None
         if self._keys and not is_known(_token(head), self._keys):
             return None
-        return route
+        return None if self._origins.refuses(*page_of(head.text)) else route
 
     def ask(self, head: Head) -> asyncio.Future[Turn]:
         """Return the turn of the request, in the future.
@@ -62,6 +65,11 @@ class Entrance:
             ServiceError: the turn cannot come in time.
         """
         return self._service.door.ask(head.length or 0, _time_allowed_s(head))
+
+    def headers(self, head: Head) -> Iterable[tuple[bytes, bytes]]:
+        """Return the headers by which a web page may read a refusal."""
+        fields = self._origins.headers(head.text("origin"))
+        return [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
 
     def record(self, head: Head, route: DirectRoute, error: ServiceError, started: float) -> None:
         """Count a refused request. The log gets one line for all refusals of a second."""
@@ -115,11 +123,11 @@ def _token(head: Head) -> bytes:
 
 def _time_allowed_s(head: Head) -> float:
     """Return the seconds that the client waits. The application refuses a malformed number."""
-    given = head.value(b"x-deadline-ms")
+    given = head.text("x-deadline-ms")
     if not given:
         return math.inf
     try:
-        deadline_ms = DEADLINE_MS.parsed(given.decode("latin-1"))
+        deadline_ms = DEADLINE_MS.parsed(given)
     except InvalidRequest:
         return math.inf
     return deadline_ms / 1000

@@ -54,6 +54,10 @@ class Head:
         """Return the first value of the field `name`, as the application does; empty if missing."""
         return next(iter(self.fields.get(name, ())), b"")
 
+    def text(self, name: str) -> str:
+        """Return the same as `value`, as text."""
+        return self.value(name.encode()).decode("latin-1")
+
     @property
     def persistent(self) -> bool:
         """Whether the client wants to send another request on the same connection."""

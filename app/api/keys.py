@@ -17,9 +17,7 @@ _Credentials = HTTPAuthorizationCredentials | None
 # auto_error=False, because this module itself refuses a request, with a 401 as problem+json.
 # The two schemes are declared so that Swagger UI shows its Authorize button.
 API_KEY = HTTPBearer(
-    auto_error=False,
-    scheme_name="ApiKey",
-    description="One of the keys in CLASSIFIER_API_KEYS; no key is needed if there are none",
+    auto_error=False, scheme_name="ApiKey", description="One of the keys in CLASSIFIER_API_KEYS"
 )
 _admin = HTTPBearer(
     auto_error=False, scheme_name="AdminKey", description="The key in CLASSIFIER_ADMIN_KEY"

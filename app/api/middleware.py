@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import UNMATCHED, Access, count_access, log_access, request_id_of
+from app.api.origins import Origins
 from app.api.problems import problem_response
 from app.api.routes.direct import dialect_of
 from app.errors import Draining, ServiceError
@@ -23,8 +24,9 @@ log = logging.getLogger("app.access")
 class Observe:
     """Gives each request an id, writes a log line for each answer and counts it in the metrics."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self.app = app
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application handle one request, and record its outcome."""
@@ -47,6 +49,7 @@ class Observe:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request.state.request_id
+                self._origins.annotate(headers, request.headers.get("Origin", ""))
                 _annotate_span(request, message["status"])
                 # The client then sends its next request on a new connection, to another server.
                 if service.draining:

@@ -28,6 +28,7 @@ class Parameter:
         minimum: the least number; if it is a float, the number need not be whole.
         maximum: the greatest number, or None.
         description: what it means.
+        default: what the service takes if the client sends none; None means no number.
     """
 
     place: Literal["query", "header"]
@@ -35,6 +36,7 @@ class Parameter:
     minimum: float
     maximum: float | None
     description: str
+    default: float | None = None
 
     def read(self, request: Request) -> float | None:
         """Return the number, or None if the client has sent none.
@@ -67,8 +69,8 @@ class Parameter:
         """The parameter as OpenAPI describes it."""
         kind = "integer" if isinstance(self.minimum, int) else "number"
         schema: dict[str, Any] = {"type": kind, "minimum": self.minimum}
-        if self.maximum is not None:
-            schema["maximum"] = self.maximum
+        bounds = {"maximum": self.maximum, "default": self.default}
+        schema |= {name: bound for name, bound in bounds.items() if bound is not None}
         return {
             "name": self.name,
             "in": self.place,
@@ -83,9 +85,10 @@ TOP_K = Parameter(
     "top_k",
     1,
     None,
-    "Number of classes to return, by default 5; at most all of the model",
+    "Number of classes to return",
+    5,
 )
-MIN_SCORE = Parameter("query", "min_score", 0.0, 1.0, "Leave out classes with a lower score")
+MIN_SCORE = Parameter("query", "min_score", 0.0, 1.0, "Leave out classes with a lower score", 0.0)
 DEADLINE_MS = Parameter(
     "header",
     "X-Deadline-Ms",

@@ -121,7 +121,8 @@ def from_base64(given: Any) -> bytes:  # noqa: ANN401  (a value of JSON)
 
 def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
     one = [part for part in parts if part.name == "file"]
-    many = [part for part in parts if part.name == "files"]
+    # Swagger UI sends an empty field for a list without items.
+    many = [part for part in parts if part.name == "files" and (part.is_file or part.content)]
     if one and many:
         raise InvalidRequest("The form has both fields 'file' and 'files'; send only one of them")
     if len(one) > 1:

@@ -20,6 +20,7 @@ from app.errors import (
     MissingFile,
     NotFound,
     ServiceError,
+    Unauthorized,
     UploadTimeout,
 )
 
@@ -28,6 +29,27 @@ MEDIA_TYPE = "application/problem+json"
 # All responses refer to one schema, because client generators would make a type of each copy, and
 # these types would conflict.
 _SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
+# The id of a request, for the examples of the documentation.
+EXAMPLE_ID = "252517a3e73646ca8824b6e85dc453a3"
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds until a retry can succeed",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {
+        "WWW-Authenticate": {
+            "schema": {"type": "string"},
+            "example": Unauthorized.headers["WWW-Authenticate"],
+        }
+    },
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+    504: _RETRY_AFTER,
+}
 
 _BY_STATUS: dict[int, type[ServiceError]] = {
     error.status: error
@@ -69,11 +91,7 @@ PROBLEM = ErrorForm(MEDIA_TYPE, lambda error, id_: problem_of(error, id_).model_
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Answer every error that a route or the framework raises with a problem.
-
-    Call it after the routes are added. It adds the schema that their documentation refers to.
-    """
-    app.openapi()["components"]["schemas"][Problem.__name__] = Problem.model_json_schema()
+    """Answer every error that a route or the framework raises with a problem."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -100,9 +118,19 @@ def documented(errors: Iterable[type[ServiceError]]) -> dict[int | str, dict[str
         lines = [f"`{e.code}`: {e.title}." for e in errors if e.status == error.status]
         responses[error.status] = {
             "description": f"{HTTPStatus(error.status).phrase}. " + " ".join(lines),
-            "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+            "headers": _HEADERS.get(error.status, {}),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": _SCHEMA,
+                    "examples": {e.code: _example(e) for e in errors if e.status == error.status},
+                }
+            },
         }
     return responses
+
+
+def _example(error: type[ServiceError]) -> dict[str, Any]:
+    return {"summary": error.title, "value": problem_of(error(), EXAMPLE_ID).model_dump()}
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:

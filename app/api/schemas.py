@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from app.errors import codes
 from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle, Prediction
 from app.serving.service import Readiness
@@ -108,7 +109,8 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str = Field(
-        description="Stable name of the error, for programs", examples=["broken_image"]
+        description="Stable name of the error, for programs",
+        json_schema_extra={"enum": list(codes())},
     )
     request_id: str
 

@@ -47,7 +47,7 @@ def assert_problem(response: Any, status: int, code: str) -> None:  # noqa: ANN4
     assert body["request_id"] == response.headers["x-request-id"]
 
 
-async def sent_to(app: FastAPI, messages: list[Any]) -> list[Any]:
+async def sent_to(app: FastAPI, messages: list[Any], *headers: tuple[bytes, bytes]) -> list[Any]:
     """Send `messages` and then nothing more to `app`, and return the messages that `app` sends."""
     sent: list[Any] = []
 
@@ -63,7 +63,7 @@ async def sent_to(app: FastAPI, messages: list[Any]) -> list[Any]:
         "path": "/predict",
         "raw_path": b"/predict",
         "query_string": b"",
-        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b"), *headers],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
         "scheme": "http",

@@ -148,6 +148,12 @@ def test_each_of_several_photos_takes_a_place(client: TestClient, app: FastAPI) 
     assert app.state.service.admission.in_flight == 0
 
 
+def test_an_empty_list_of_photos_is_no_list(client: TestClient) -> None:
+    body = form((FILE_FIELD, png()), ('name="files"', b""))
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert "predictions" in client.post("/predict", content=body, headers=headers).json()
+
+
 def test_the_fields_for_one_and_for_several_exclude_each_other(client: TestClient) -> None:
     body = form((FILE_FIELD, png()), ('name="files"; filename="b"', png()))
     assert_problem(send(client, body, FORM), 422, "invalid_request")

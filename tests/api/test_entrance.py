@@ -15,6 +15,7 @@ from running import RunningServer, until
 from speaking import ALL, SPEAKERS, Speaker
 
 KEY = "a-key-0123456789"
+PAGE = "https://photos.example"
 FORM = form((FILE_FIELD, png()))
 START = b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 START += b"Authorization: Bearer " + KEY.encode() + b"\r\n"
@@ -35,6 +36,7 @@ def chunked(body: bytes) -> bytes:
 def server(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("door") / "log"
     settings = {"capacity": 1, "workers": 1, "longest_wait_s": 1, "api_keys": KEY, "dialects": ALL}
+    settings["cors_origins"] = PAGE
     with RunningServer(small_bundle, log, batch_timeout_s=60, deadline_s=60, **settings) as server:
         yield server
 
@@ -251,3 +253,20 @@ def test_who_waits_while_the_server_stops_is_answered(small_bundle: Path, tmp_pa
             got = b"".join(iter(lambda client=client: client.recv(65536), b""))  # type: ignore[misc]
             assert got.startswith(b"HTTP/1.1 200 OK\r\n")
         assert server.process.wait(30) == 0
+
+
+def test_an_allowed_web_page_reads_a_refusal_and_a_strangers_never_waits(
+    server: RunningServer,
+) -> None:
+    with full(server):
+        asked = time.monotonic()
+        with connect(server, photo(b"Origin: https://elsewhere.example\r\n")) as stranger:
+            assert b"HTTP/1.1 403 " in read(stranger)
+        # The door would let it wait for a second.
+        assert time.monotonic() - asked < 0.9
+        with connect(server, photo(b"Origin: " + PAGE.encode() + b"\r\n")) as page:
+            refused = read(page)
+    assert b"HTTP/1.1 429 " in refused
+    assert b"\r\nretry-after: " in refused
+    assert b"\r\naccess-control-allow-origin: " + PAGE.encode() in refused
+    assert b"Retry-After" in refused.partition(b"access-control-expose-headers: ")[2]

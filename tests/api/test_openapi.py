@@ -1,8 +1,19 @@
 """The documentation: the index, Swagger UI and `/openapi.json`."""
 
+import jsonschema
+import pytest
+from fakes import FakePool
 from fastapi.testclient import TestClient
+from posting import SETTINGS, png, post
+
+from app.errors import codes
+from app.main import create_app
+from app.model.bundle import Bundle
+from app.settings import read_settings
 
 pytest_plugins = ["app_fixtures"]
+
+KEY = "a-key-0123456789"
 
 
 def test_the_index_names_paths_that_exist(client: TestClient) -> None:
@@ -25,6 +36,7 @@ def test_openapi_documents_every_error_of_predict(client: TestClient) -> None:
         "200",
         "400",
         "401",
+        "403",
         "408",
         "413",
         "415",
@@ -55,16 +67,88 @@ def test_openapi_makes_a_usable_client(client: TestClient) -> None:
         "reload",
         "index",
     }
-    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    problem = {"$ref": "#/components/schemas/Problem"}
     contents = [r.get("content", {}) for o in operations for r in o["responses"].values()]
     kind = "application/problem+json"
     problems = [content[kind] for content in contents if kind in content]
     assert len(problems) > 10
-    assert all(each == problem for each in problems)
+    assert all(each["schema"] == problem for each in problems)
     assert "code" in document["components"]["schemas"]["Problem"]["required"]
     parameters = document["paths"]["/predict"]["post"]["parameters"]
     top_k, min_score, deadline = (parameter["schema"] for parameter in parameters)
     # Neither schema allows null, because a client cannot send null in a query or a header.
-    assert (top_k["type"], top_k["minimum"]) == ("integer", 1)
-    assert (min_score["type"], min_score["minimum"], min_score["maximum"]) == ("number", 0, 1)
-    assert (deadline["type"], deadline["minimum"], deadline["maximum"]) == ("integer", 1, 3_600_000)
+    assert top_k == {"type": "integer", "minimum": 1, "maximum": 3, "default": 3}
+    assert min_score == {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
+    assert deadline == {"type": "integer", "minimum": 1, "maximum": 3_600_000}
+    content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    for kind, name in (("multipart/form-data", "files"), ("application/json", "images")):
+        assert content[kind]["schema"]["properties"][name]["maxItems"] == SETTINGS.max_photos
+
+
+def test_openapi_has_a_true_example_of_every_error(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    problem = document["components"]["schemas"]["Problem"]
+    seen = set()
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                content = response["content"].get("application/problem+json", {"examples": {}})
+                for code, example in content["examples"].items():
+                    jsonschema.validate(example["value"], problem)
+                    assert example["value"]["code"] == code
+                    assert example["value"]["status"] == int(status)
+                    assert f"`{code}`" in response["description"]
+                    seen.add(code)
+    # These two are for requests that no operation answers.
+    others = {"malformed_request", "method_not_allowed"}
+    assert seen | others == set(problem["properties"]["code"]["enum"]) == set(codes())
+    given = post(client, b"no photo").json()
+    jsonschema.validate(given, problem)
+
+
+def test_openapi_has_a_true_example_of_every_answer(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    one_of_two = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    examples = one_of_two["application/json"]["examples"]
+    components = {"components": document["components"]}
+    answer = {"$ref": "#/components/schemas/Classification"} | components
+    answers = {"$ref": "#/components/schemas/Classifications"} | components
+    jsonschema.validate(examples["one photo"]["value"], answer)
+    jsonschema.validate(examples["several photos"]["value"], answers)
+    jsonschema.validate(post(client, png()).json(), answer)
+    for path, status in (("live", "200"), ("live", "503"), ("ready", "200"), ("ready", "503")):
+        content = document["paths"][f"/health/{path}"]["get"]["responses"][status]["content"]
+        for state, example in content["application/json"]["examples"].items():
+            assert example["value"] == {"status": state}
+
+
+def test_openapi_names_the_headers_of_answers(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert all(
+                "X-Request-ID" in each["headers"] for each in operation["responses"].values()
+            )
+    predict = document["paths"]["/predict"]["post"]["responses"]
+    answered = post(client, png()).headers
+    assert {name.lower() for name in predict["200"]["headers"]} <= set(answered)
+    retried = {status for status, each in predict.items() if "Retry-After" in each["headers"]}
+    assert retried == {"429", "503", "504"}
+    assert "WWW-Authenticate" in predict["401"]["headers"]
+
+
+@pytest.mark.parametrize("keys", [{}, {"api_keys": KEY}, {"admin_key": KEY}])
+def test_openapi_asks_for_a_key_where_the_service_does(
+    bundle: Bundle, keys: dict[str, str]
+) -> None:
+    document = create_app(read_settings(**keys), bundle, lambda *_: FakePool()).openapi()
+    paths = document["paths"]
+    asked = {
+        "api_keys": paths["/predict"]["post"].get("security"),
+        "admin_key": paths["/models/reload"]["post"].get("security"),
+    }
+    schemes = {"api_keys": "ApiKey", "admin_key": "AdminKey"}
+    for setting, security in asked.items():
+        assert security == ([{schemes[setting]: []}] if setting in keys else None)
+    named = set(document["components"].get("securitySchemes", {}))
+    assert named == {schemes[setting] for setting in keys}

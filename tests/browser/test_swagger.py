@@ -40,12 +40,23 @@ def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_
     page.on("request", lambda request: asked.append(request.url))
     with RunningServer(default_bundle, tmp_path / "log", workers=1) as server:
         page.goto(f"{server.url}/docs")
-        # The button is there even if the service asks for no key.
-        expect(page.locator(".auth-wrapper .authorize")).to_be_visible()
         predict = upload(page)
+        # The service asks for no key.
+        expect(page.locator(".auth-wrapper .authorize")).to_have_count(0)
         answer = predict.locator(".live-responses-table")
         expect(answer).to_contain_text("tiger cat")
         expect(answer).to_contain_text("200")
+        examples = predict.locator(".response details")
+        assert examples.count() >= 10
+        assert not examples.locator("pre:visible").count()
+        busy = predict.locator(".response", has_text="Too Many Requests")
+        busy.locator("summary").click()
+        expect(busy.locator("pre")).to_contain_text("overloaded")
+        expect(busy).to_contain_text("Seconds until a retry can succeed")
+        # The photo's answer and the documented one fit on the screen together.
+        shown = predict.locator(".responses-table").last.bounding_box()
+        assert shown
+        assert shown["height"] < 2500
         page.screenshot(path=os.environ.get("SCREENSHOT", tmp_path / "swagger.png"))
         assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
 

@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from clients import CROWD, Client, Deed, again_and_again
 from faults import Prober, children, strike_now_and_then
 from running import RunningServer
 from tally import Tally
+
+from clients import CROWD, Client, Deed, again_and_again
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 JOIN_S = 90

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients import LOST
 from running import RunningServer
 from tally import Tally
 from wire import probe
+
+from clients import LOST
 
 
 def strike(server: RunningServer, rng: random.Random, tally: Tally) -> None:

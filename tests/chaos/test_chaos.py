@@ -13,6 +13,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from crowd import SEED, client, join, run, settled, start
+from faults import descriptors, resident_bytes
+from running import RunningServer, until
+from tally import Tally
+
 from clients import (
     CAPACITY,
     MAX_UPLOAD_BYTES,
@@ -23,10 +28,6 @@ from clients import (
     regular,
     until_refused,
 )
-from crowd import SEED, client, join, run, settled, start
-from faults import descriptors, resident_bytes
-from running import RunningServer, until
-from tally import Tally
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 SETTINGS = {

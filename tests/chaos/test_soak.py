@@ -8,11 +8,12 @@ memory must not grow. The decoders are counted together, because costly files en
 import os
 from pathlib import Path
 
-from clients import CROWD, MAX_UPLOAD_BYTES, UPLOAD_TIMEOUT_S, Deed, hungry, large
 from crowd import run, settled
 from faults import descriptors, resident_bytes
 from running import RunningServer, until
 from tally import Tally
+
+from clients import CROWD, MAX_UPLOAD_BYTES, UPLOAD_TIMEOUT_S, Deed, hungry, large
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0.5"))
 PERIODS = 6

@@ -1,5 +1,7 @@
 """Health: a summary for people, and two probes for Kubernetes with different meanings."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 
 from app import __version__
@@ -7,6 +9,12 @@ from app.api.dependencies import ServiceDep
 from app.api.schemas import Health, Input, Model, Probe
 
 router = APIRouter(prefix="/health", tags=["health"])
+
+
+def _probe(*states: Any) -> dict[str, Any]:  # noqa: ANN401  (pydantic checks the states)
+    """Return the documentation of an answer to a probe, with these states as examples."""
+    examples = {state: {"value": Probe(status=state).model_dump()} for state in states}
+    return {"model": Probe, "content": {"application/json": {"examples": examples}}}
 
 
 @router.get("", summary="Summary of the service's state")
@@ -34,7 +42,9 @@ async def health(service: ServiceDep) -> Health:
 
 
 @router.get(
-    "/live", summary="Liveness: 503 if a restart would help", responses={503: {"model": Probe}}
+    "/live",
+    summary="Liveness: 503 if a restart would help",
+    responses={200: _probe("alive"), 503: _probe("hopeless")},
 )
 async def live(service: ServiceDep, response: Response) -> Probe:
     """Answer 503 only if no worker is left and no new worker can be started."""
@@ -45,7 +55,9 @@ async def live(service: ServiceDep, response: Response) -> Probe:
 
 
 @router.get(
-    "/ready", summary="Readiness: 503 if no photos are accepted", responses={503: {"model": Probe}}
+    "/ready",
+    summary="Readiness: 503 if no photos are accepted",
+    responses={200: _probe("ready"), 503: _probe("not_ready", "draining")},
 )
 async def ready(service: ServiceDep, response: Response) -> Probe:
     """Answer 503 while no worker has loaded the model, and after SIGTERM.

@@ -12,6 +12,7 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 _ERRORS = (
     errors.Unauthorized,
+    errors.OriginNotAllowed,
     errors.NotFound,
     errors.ReloadRunning,
     errors.ReloadRefused,

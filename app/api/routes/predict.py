@@ -20,6 +20,7 @@ router = APIRouter(tags=["predict"], route_class=DirectRoute)
 ERRORS = (
     errors.MalformedBody,
     errors.Unauthorized,
+    errors.OriginNotAllowed,
     errors.UploadTimeout,
     errors.FileTooLarge,
     errors.TooManyPixels,
@@ -28,6 +29,7 @@ ERRORS = (
     errors.MissingFile,
     errors.EmptyFile,
     errors.BrokenImage,
+    errors.CostlyImage,
     errors.Overloaded,
     errors.ServiceError,
     errors.InferenceFailed,
@@ -42,6 +44,13 @@ ERRORS = (
 # parameter of the route, FastAPI would read it before them.
 _BINARY = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "description": "A photo in base64, or a data URL"}
+_TIMING = {
+    "Server-Timing": {
+        "description": "Milliseconds of each stage, on the answer to one photo",
+        "schema": {"type": "string"},
+        "example": "decode;dur=2.2, queue;dur=0.1, inference;dur=11.1, total;dur=13.4",
+    }
+}
 REQUEST_BODY = {
     "requestBody": {
         "required": True,
@@ -54,6 +63,8 @@ REQUEST_BODY = {
                         "files": {
                             "type": "array",
                             "items": _BINARY,
+                            # Without this, Swagger UI sends the word "string" as a photo.
+                            "example": [],
                             "description": "Several photos; the answer is a list of results",
                         },
                     },
@@ -77,7 +88,7 @@ REQUEST_BODY = {
     "/predict",
     dependencies=[Depends(API_KEY)],
     response_model=Classification | Classifications,
-    responses=documented(ERRORS),
+    responses={200: {"headers": _TIMING}, **documented(ERRORS)},
     openapi_extra=REQUEST_BODY | {"parameters": [each.documentation for each in PARAMETERS]},
     summary="What is in this photo?",
 )

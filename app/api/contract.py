@@ -1,0 +1,88 @@
+"""What `/openapi.json` says beyond the routes: it depends on the settings and on the bundle."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.api.problems import EXAMPLE_ID, problem_of
+from app.api.schemas import Classification, Classifications, Model, Result, Timings
+from app.errors import BrokenImage
+from app.images.decoding import UploadedImage
+from app.model.bundle import Bundle, Prediction
+from app.settings import Settings
+
+_REQUEST_ID = {
+    "description": "The client's id of the request, or a new one",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": EXAMPLE_ID,
+}
+# Those fields of a body that hold several photos.
+_SEVERAL = {"files", "images"}
+
+
+def complete(app: FastAPI, settings: Settings, bundle: Bundle) -> None:
+    """Complete the OpenAPI document. Call it after the routes are added."""
+    document = app.openapi()
+    document["components"]["headers"] = {"X-Request-ID": _REQUEST_ID}
+    for operation in _operations(document):
+        for response in operation["responses"].values():
+            reference = {"$ref": "#/components/headers/X-Request-ID"}
+            response.setdefault("headers", {})["X-Request-ID"] = reference
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] == "top_k" and bundle.labels:
+                _bound(parameter["schema"], len(bundle.labels))
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            for name in _SEVERAL & content["schema"].get("properties", {}).keys():
+                content["schema"]["properties"][name]["maxItems"] = settings.max_photos
+    _show_answers(document, bundle)
+    _name_keys(document, settings)
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _bound(top_k: dict[str, Any], classes: int) -> None:
+    top_k["maximum"] = classes
+    top_k["default"] = min(top_k["default"], classes)
+
+
+def _name_keys(document: dict[str, Any], settings: Settings) -> None:
+    """Leave out the keys that the service does not ask for."""
+    asked = {"ApiKey": bool(settings.api_keys), "AdminKey": bool(settings.admin_key)}
+    unasked = {name for name, needed in asked.items() if not needed}
+    for operation in _operations(document):
+        needs = [need for need in operation.pop("security", ()) if not unasked & need.keys()]
+        if needs:
+            operation["security"] = needs
+    schemes = document["components"].pop("securitySchemes")
+    if needed := {name: scheme for name, scheme in schemes.items() if name not in unasked}:
+        document["components"]["securitySchemes"] = needed
+
+
+def _show_answers(document: dict[str, Any], bundle: Bundle) -> None:
+    """Show what `/predict` answers: this bundle's golden answers, if it has any."""
+    if not bundle.golden:
+        return
+    one = Classification(
+        model=Model.of(bundle),
+        predictions=[
+            Prediction(class_id=class_id, label=bundle.label(class_id), score=score)
+            for class_id, score in bundle.golden.scores.items()
+        ],
+        image=UploadedImage(width=640, height=480, format="JPEG"),
+        timings_ms=Timings(decode=2.2, queue=0.1, inference=11.1, total=13.4),
+    )
+    answered = Result(predictions=one.predictions, image=one.image, timings_ms=one.timings_ms)
+    several = Classifications(
+        model=one.model,
+        results=[answered, Result(error=problem_of(BrokenImage(), EXAMPLE_ID))],
+    )
+    examples = {"one photo": one, "several photos": several}
+    content = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    content["application/json"]["examples"] = {
+        name: {"value": answer.model_dump(exclude_none=True)} for name, answer in examples.items()
+    }
