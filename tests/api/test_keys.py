@@ -137,27 +137,6 @@ def test_the_apis_keys_do_not_change_the_model(client: TestClient) -> None:
     assert_refused(client.post("/models/reload", headers=bearer(NEW)))
 
 
-@pytest.mark.parametrize(
-    ("settings", "security"),
-    [({}, [{"ApiKey": []}, {}]), ({"api_keys": NEW}, [{"ApiKey": []}])],
-)
-def test_openapi_says_who_needs_a_key(
-    serve: Serve, settings: dict[str, str], security: list[Any]
-) -> None:
-    with serve(**settings) as client:
-        document = client.get("/openapi.json").json()
-    schemes = document["components"]["securitySchemes"]
-    assert {(one["type"], one["scheme"]) for one in schemes.values()} == {("http", "bearer")}
-    operations = {
-        path: operation.get("security")
-        for path, methods in document["paths"].items()
-        for operation in methods.values()
-    }
-    assert operations.pop("/predict") == security
-    assert operations.pop("/models/reload") == [{"AdminKey": []}]
-    assert set(operations.values()) == {None}
-
-
 @pytest.mark.slow
 def test_no_key_is_seen_anywhere(small_bundle: Path, tmp_path: Path) -> None:
     """This holds for wrong keys as well, because a wrong key may be right for another service."""
