@@ -106,6 +106,17 @@ def test_openapi_has_a_true_example_of_every_answer(client: TestClient) -> None:
     jsonschema.validate(examples["one photo"]["value"], answer)
     jsonschema.validate(examples["several photos"]["value"], answers)
     jsonschema.validate(post(client, png()).json(), answer)
+    health = document["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]
+    jsonschema.validate(
+        health["examples"]["ready"]["value"], {"$ref": "#/components/schemas/Health"} | components
+    )
+    # What is no measurement is as the service says it.
+    changing = {"workers", "workers_up", "max_batch_size", "batch_ms"}
+    said, shown = client.get("/health").json(), health["examples"]["ready"]["value"]
+    assert said.keys() == shown.keys()
+    assert {name: shown[name] for name in said.keys() - changing} == {
+        name: said[name] for name in said.keys() - changing
+    }
     for path, status in (("live", "200"), ("live", "503"), ("ready", "200"), ("ready", "503")):
         content = document["paths"][f"/health/{path}"]["get"]["responses"][status]["content"]
         for state, example in content["application/json"]["examples"].items():
