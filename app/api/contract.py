@@ -1,12 +1,22 @@
 """What `/openapi.json` says beyond the routes: it depends on the settings and on the bundle."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
+from app import __version__
 from app.api.problems import EXAMPLE_ID, problem_of
-from app.api.schemas import Classification, Classifications, Model, Result, Timings
+from app.api.schemas import (
+    Classification,
+    Classifications,
+    Health,
+    Model,
+    Reloaded,
+    Result,
+    Timings,
+)
 from app.errors import BrokenImage
 from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle, Prediction
@@ -36,7 +46,7 @@ def complete(app: FastAPI, settings: Settings, bundle: Bundle) -> None:
         for content in operation.get("requestBody", {}).get("content", {}).values():
             for name in _SEVERAL & content["schema"].get("properties", {}).keys():
                 content["schema"]["properties"][name]["maxItems"] = settings.max_photos
-    _show_answers(document, bundle)
+    _show_answers(document, settings, bundle)
     _name_keys(document, settings)
 
 
@@ -63,26 +73,56 @@ def _name_keys(document: dict[str, Any], settings: Settings) -> None:
         document["components"]["securitySchemes"] = needed
 
 
-def _show_answers(document: dict[str, Any], bundle: Bundle) -> None:
-    """Show what `/predict` answers: this bundle's golden answers, if it has any."""
-    if not bundle.golden:
-        return
+def _show_answers(document: dict[str, Any], settings: Settings, bundle: Bundle) -> None:
+    """Show answers with this model and these settings."""
+    model = Model.of(bundle)
+    answers: dict[tuple[str, str], Mapping[str, BaseModel]] = {
+        ("/predict", "post"): _predictions(bundle) if bundle.golden else {},
+        ("/health", "get"): {"ready": _health(settings, bundle)},
+        ("/models/reload", "post"): {"the same model": Reloaded(before=model, model=model)},
+    }
+    for (path, method), examples in answers.items():
+        response = document["paths"][path][method]["responses"]["200"]
+        response["content"]["application/json"]["examples"] = {
+            name: {"value": answer.model_dump(mode="json", exclude_none=True)}
+            for name, answer in examples.items()
+        }
+
+
+def _predictions(bundle: Bundle) -> Mapping[str, BaseModel]:
+    """Return answers with the bundle's golden scores."""
+    golden = bundle.golden.scores if bundle.golden else {}
     one = Classification(
         model=Model.of(bundle),
         predictions=[
             Prediction(class_id=class_id, label=bundle.label(class_id), score=score)
-            for class_id, score in bundle.golden.scores.items()
+            for class_id, score in golden.items()
         ],
         image=UploadedImage(width=640, height=480, format="JPEG"),
         timings_ms=Timings(decode=2.2, queue=0.1, inference=11.1, total=13.4),
     )
     answered = Result(predictions=one.predictions, image=one.image, timings_ms=one.timings_ms)
-    several = Classifications(
-        model=one.model,
-        results=[answered, Result(error=problem_of(BrokenImage(), EXAMPLE_ID))],
+    failed = Result(error=problem_of(BrokenImage(), EXAMPLE_ID))
+    several = Classifications(model=one.model, results=[answered, failed])
+    return {"one photo": one, "several photos": several}
+
+
+def _health(settings: Settings, bundle: Bundle) -> Health:
+    """Return what a service that has just started says of itself."""
+    return Health(
+        status="ready",
+        model=Model.of(bundle),
+        classes=len(bundle.labels),
+        engine=settings.engine,
+        device=settings.device,
+        workers=settings.worker_count,
+        workers_up=settings.worker_count,
+        max_batch_size=settings.max_batch_size or 4,
+        batch_ms={} if settings.max_batch_size else {1: 11.1, 2: 21.6, 4: 43.1},
+        waiting=0,
+        in_flight=0,
+        capacity=settings.places,
+        in_flight_bytes=0,
+        capacity_bytes=settings.capacity_bytes,
+        version=__version__,
     )
-    examples = {"one photo": one, "several photos": several}
-    content = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
-    content["application/json"]["examples"] = {
-        name: {"value": answer.model_dump(exclude_none=True)} for name, answer in examples.items()
-    }

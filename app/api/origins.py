@@ -76,15 +76,17 @@ class GuardOrigins:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application handle one request, or answer it here."""
         app = self.app
-        if scope["type"] == "http":
-            request = Request(scope)
-            preflight = _is_preflight(request)
-            guarded = preflight or request.method not in _SAFE_METHODS
-            if guarded and self._origins.refuses(*page_of(request.headers.get)):
-                app = problem_response(OriginNotAllowed(), request)
-            elif preflight:
-                app = _permission(request)
+        if scope["type"] == "http" and "origin" in (request := Request(scope)).headers:
+            app = self._answer(request) or app
         await app(scope, receive, send)
+
+    def _answer(self, request: Request) -> Response | None:
+        """Return the answer to a preflight, or a refusal; None if the application answers."""
+        preflight = _is_preflight(request)
+        guarded = preflight or request.method not in _SAFE_METHODS
+        if guarded and self._origins.refuses(*page_of(request.headers.get)):
+            return problem_response(OriginNotAllowed(), request)
+        return _permission(request) if preflight else None
 
 
 def page_of(header: Callable[[str], str | None]) -> tuple[str, str, str]:
@@ -93,8 +95,7 @@ def page_of(header: Callable[[str], str | None]) -> tuple[str, str, str]:
 
 
 def _is_preflight(request: Request) -> bool:
-    asks = {"origin", "access-control-request-method"} <= set(request.headers)
-    return request.method == "OPTIONS" and asks
+    return request.method == "OPTIONS" and "access-control-request-method" in request.headers
 
 
 def _permission(request: Request) -> Response:

@@ -116,6 +116,17 @@ def test_openapi_has_a_true_example_of_every_answer(client: TestClient) -> None:
     jsonschema.validate(examples["one photo"]["value"], answer)
     jsonschema.validate(examples["several photos"]["value"], answers)
     jsonschema.validate(post(client, png()).json(), answer)
+    health = document["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]
+    jsonschema.validate(
+        health["examples"]["ready"]["value"], {"$ref": "#/components/schemas/Health"} | components
+    )
+    # What is no measurement is as the service says it.
+    changing = {"workers", "workers_up", "max_batch_size", "batch_ms"}
+    said, shown = client.get("/health").json(), health["examples"]["ready"]["value"]
+    assert said.keys() == shown.keys()
+    assert {name: shown[name] for name in said.keys() - changing} == {
+        name: said[name] for name in said.keys() - changing
+    }
     for path, status in (("live", "200"), ("live", "503"), ("ready", "200"), ("ready", "503")):
         content = document["paths"][f"/health/{path}"]["get"]["responses"][status]["content"]
         for state, example in content["application/json"]["examples"].items():
@@ -137,18 +148,20 @@ def test_openapi_names_the_headers_of_answers(client: TestClient) -> None:
     assert "WWW-Authenticate" in predict["401"]["headers"]
 
 
-@pytest.mark.parametrize("keys", [{}, {"api_keys": KEY}, {"admin_key": KEY}])
+@pytest.mark.parametrize("keys", [{}, {"api_keys": KEY}, {"api_keys": KEY, "admin_key": KEY}])
 def test_openapi_asks_for_a_key_where_the_service_does(
     bundle: Bundle, keys: dict[str, str]
 ) -> None:
     document = create_app(read_settings(**keys), bundle, lambda *_: FakePool()).openapi()
-    paths = document["paths"]
     asked = {
-        "api_keys": paths["/predict"]["post"].get("security"),
-        "admin_key": paths["/models/reload"]["post"].get("security"),
+        path: operation["security"]
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        if "security" in operation
     }
-    schemes = {"api_keys": "ApiKey", "admin_key": "AdminKey"}
-    for setting, security in asked.items():
-        assert security == ([{schemes[setting]: []}] if setting in keys else None)
-    named = set(document["components"].get("securitySchemes", {}))
-    assert named == {schemes[setting] for setting in keys}
+    needs = {"api_keys": ("/predict", "ApiKey"), "admin_key": ("/models/reload", "AdminKey")}
+    expected = dict(needs[setting] for setting in keys)
+    assert asked == {path: [{scheme: []}] for path, scheme in expected.items()}
+    schemes = document["components"].get("securitySchemes", {})
+    assert set(schemes) == set(expected.values())
+    assert {(one["type"], one["scheme"]) for one in schemes.values()} <= {("http", "bearer")}

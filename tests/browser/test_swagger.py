@@ -1,7 +1,7 @@
 """Swagger UI in a real browser, offline: a person uploads a photo and reads the answer.
 
 `make browser` runs these tests. SCREENSHOT and SCREENSHOT_KEY name files that keep the page as the
-person sees it at the end of a test.
+person sees it when the answer has come.
 """
 
 import os
@@ -46,6 +46,7 @@ def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_
         answer = predict.locator(".live-responses-table")
         expect(answer).to_contain_text("tiger cat")
         expect(answer).to_contain_text("200")
+        page.screenshot(path=os.environ.get("SCREENSHOT", tmp_path / "swagger.png"))
         examples = predict.locator(".response details")
         assert examples.count() >= 10
         assert not examples.locator("pre:visible").count()
@@ -57,7 +58,6 @@ def test_a_photo_is_uploaded_and_answered(page: Page, default_bundle: Path, tmp_
         shown = predict.locator(".responses-table").last.bounding_box()
         assert shown
         assert shown["height"] < 2500
-        page.screenshot(path=os.environ.get("SCREENSHOT", tmp_path / "swagger.png"))
         assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
 
 
