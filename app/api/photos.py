@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from app.api.forms import MEDIA_TYPE as FORM
 from app.api.forms import Part, parts_of
-from app.errors import FileTooLarge, InvalidRequest, MalformedBody, MissingFile
+from app.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedBody, MissingFile
 from app.images.formats import is_image
 from app.settings import Settings
 
@@ -160,6 +160,8 @@ def _photos(data: Iterable[bytes], several: bool, settings: Settings) -> Photos:
     photos = [checked(each, settings) for each in data]
     if not photos:
         raise MissingFile("The list of photos is empty")
+    if photos == [b""] and not several:
+        raise EmptyFile
     return Photos(photos, several)
 
 
