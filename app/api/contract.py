@@ -12,6 +12,7 @@ from app.api.schemas import (
     Classification,
     Classifications,
     Health,
+    Input,
     Model,
     Reloaded,
     Result,
@@ -20,6 +21,7 @@ from app.api.schemas import (
 from app.errors import BrokenImage
 from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle, Prediction
+from app.model.paddle_graph import vector_length
 from app.settings import Settings
 
 _REQUEST_ID = {
@@ -112,7 +114,9 @@ def _health(settings: Settings, bundle: Bundle) -> Health:
     return Health(
         status="ready",
         model=Model.of(bundle),
+        input=Input.of(bundle),
         classes=len(bundle.labels),
+        vector_length=vector_length(bundle),
         engine=settings.engine,
         device=settings.device,
         workers=settings.worker_count,
