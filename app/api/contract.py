@@ -86,7 +86,7 @@ def _show_answers(document: dict[str, Any], settings: Settings, bundle: Bundle) 
     for (path, method), examples in answers.items():
         response = document["paths"][path][method]["responses"]["200"]
         response["content"]["application/json"]["examples"] = {
-            name: {"value": answer.model_dump(mode="json", exclude_none=True)}
+            name: {"value": answer.model_dump(mode="json", exclude_unset=True)}
             for name, answer in examples.items()
         }
 
@@ -116,7 +116,7 @@ def _health(settings: Settings, bundle: Bundle) -> Health:
         model=Model.of(bundle),
         input=Input.of(bundle),
         classes=len(bundle.labels),
-        vector_length=vector_length(bundle),
+        vector_length=vector_length(bundle.graph),
         engine=settings.engine,
         device=settings.device,
         workers=settings.worker_count,

@@ -159,8 +159,11 @@ def test_openapi_asks_for_a_key_where_the_service_does(
         for operation in methods.values()
         if "security" in operation
     }
-    needs = {"api_keys": ("/predict", "ApiKey"), "admin_key": ("/models/reload", "AdminKey")}
-    expected = dict(needs[setting] for setting in keys)
+    needs = {
+        "api_keys": dict.fromkeys(("/predict", "/explain", "/embed"), "ApiKey"),
+        "admin_key": {"/models/reload": "AdminKey"},
+    }
+    expected = {path: scheme for setting in keys for path, scheme in needs[setting].items()}
     assert asked == {path: [{scheme: []}] for path, scheme in expected.items()}
     schemes = document["components"].get("securitySchemes", {})
     assert set(schemes) == set(expected.values())
