@@ -26,6 +26,9 @@ _NICE = 5
 # A worker that has had no batch for so long gives its free memory back. The next batch then takes
 # a little longer, because the kernel has to give the memory again.
 _IDLE_S = 2.0
+# After so many smaller batches, a worker gives the memory of a large batch back, such as that of a
+# trial.
+_SMALLER_BATCHES = 20
 
 
 def work(
@@ -60,7 +63,7 @@ def work(
     clock = batch_size.clock(config.device, config.threads)
     os.nice(_NICE)
     connection.send(Ready(engine.classes, batch_seconds))
-    inspector = Inspector(config)
+    inspector, memory_use = Inspector(config), _MemoryUse(config.buckets[-1])
     while True:
         if not connection.poll(_IDLE_S):
             # Batches leave as much free memory behind as the network holds.
@@ -75,6 +78,27 @@ def work(
         count = len(indices)
         np.take(slots, indices, axis=0, out=images[:count])
         connection.send(_answer(engine, images[: config.bucket(count)], count, clock))
+        memory_use.note(config.bucket(count))
+
+
+class _MemoryUse:
+    """Gives memory back that only larger batches than those of late have needed."""
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._recent: list[int] = []
+
+    def note(self, size: int) -> None:
+        """Note that a batch of `size` rows has ended."""
+        if size >= self._largest:
+            self._largest = size
+            self._recent.clear()
+            return
+        self._recent.append(size)
+        if len(self._recent) == _SMALLER_BATCHES:
+            host.trim()
+            self._largest = max(self._recent)
+            self._recent.clear()
 
 
 def _answer(
