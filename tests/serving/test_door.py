@@ -34,6 +34,11 @@ class House:
         return [self.door.ask().result(), self.door.ask().result()]
 
 
+@pytest.fixture(autouse=True)
+def _turns_do_not_end_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_module, "_TURN_S", 60)
+
+
 def release(turn: Turn, house: House) -> None:
     """Classify the photo whose turn it is."""
     with house.admission.admit(turn):
@@ -102,10 +107,7 @@ async def test_who_cannot_be_answered_in_time_is_refused_when_the_time_is_over()
     assert house.door.waiting == 0
 
 
-async def test_a_place_goes_to_one_who_is_still_answered_in_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(door_module, "_TURN_S", 60)
+async def test_a_place_goes_to_one_who_is_still_answered_in_time() -> None:
     house = House(longest_wait_s=0.4)
     first, _ = house.fill()
     late = house.door.ask()
@@ -119,10 +121,7 @@ async def test_a_place_goes_to_one_who_is_still_answered_in_time(
         await late
 
 
-async def test_an_answer_too_late_is_better_than_a_place_that_nobody_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(door_module, "_TURN_S", 60)
+async def test_an_answer_too_late_is_better_than_a_place_that_nobody_takes() -> None:
     house = House(longest_wait_s=0.4)
     first, _ = house.fill()
     late = house.door.ask()
