@@ -248,6 +248,10 @@ class WorkerPool:
         # All workers are given up before the first await, because a cancellation can arrive there.
         for worker in self._started:
             worker.lose("stop")
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._reaping)
-        await self._zygote.stop()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._reaping)
+            await self._zygote.stop()
+        finally:
+            # A zygote that lived on after a cancellation would keep the server from ending.
+            self._zygote.lose("stop")
