@@ -12,11 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 import httptools
-from fastapi import FastAPI
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.access import UNMATCHED, Access, count_access, log_access, request_id_of
+from app.api.access import request_id_of
 from app.api.entrance import Entrance
 from app.api.framing import Head
 from app.api.incoming import MAX_HEAD_BYTES, Incoming
@@ -25,7 +24,6 @@ from app.api.refusals import refusal
 from app.api.routes.direct import DirectRoute
 from app.errors import MalformedRequest, ServiceError
 from app.serving.admission import Turn
-from app.serving.service import Service
 from app.settings import Settings
 
 # After a refusal that ends the connection, the client gets this time and these bytes to read it.
@@ -50,13 +48,11 @@ class Connection(HttpToolsProtocol):
 
     def __init__(
         self,
-        app: FastAPI,
         entrance: Entrance,
         settings: Settings,
         **uvicorn_arguments: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**uvicorn_arguments)
-        self._state = app.state
         self._entrance = entrance
         # Each pair is a time in seconds and a size in bytes.
         self._head_limits = (self.timeout_keep_alive, MAX_HEAD_BYTES)
@@ -287,7 +283,7 @@ class Connection(HttpToolsProtocol):
         request_id = uuid4().hex
         headers = self.server_state.default_headers
         self.transport.write(refusal(error, request_id, headers, close=True))
-        self._record(error, request_id)
+        self._entrance.record_malformed(error, request_id, self.client)
         self._end()
 
     def _give_up_body(self, error: MalformedRequest) -> None:
@@ -305,10 +301,3 @@ class Connection(HttpToolsProtocol):
         self._lingering = True
         self._limits.set(*_LINGER)
         self.transport.write_eof()
-
-    def _record(self, error: MalformedRequest, request_id: str) -> None:
-        client = self.client[0] if self.client else None
-        access = Access("-", "-", UNMATCHED, "", error.status, error.code, 0.0, client)
-        service: Service = self._state.service
-        count_access(access, service.metrics)
-        log_access(access, {"request_id": request_id, "detail": str(error)})

@@ -12,13 +12,13 @@ import httptools
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from app.api.access import Access, count_access
+from app.api.access import UNMATCHED, Access, count_access, log_access
 from app.api.framing import Head
 from app.api.keys import is_known
 from app.api.origins import Origins, page_of
 from app.api.parameters import DEADLINE_MS
 from app.api.routes.direct import DirectRoute
-from app.errors import InvalidRequest, ServiceError
+from app.errors import InvalidRequest, MalformedRequest, ServiceError
 from app.serving.admission import Turn
 from app.serving.service import Service
 from app.settings import Settings
@@ -29,7 +29,7 @@ _LOG_INTERVAL_S = 1.0
 
 
 class Entrance:
-    """What all connections share: the door, and a record of those who are refused there."""
+    """What all connections share: the door, and the records of those whom they refuse."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self._state = app.state
@@ -87,6 +87,15 @@ class Entrance:
         if not self._unlogged:
             asyncio.get_running_loop().call_later(_LOG_INTERVAL_S, self._log)
         self._unlogged[type(error)] += 1
+
+    def record_malformed(
+        self, error: MalformedRequest, request_id: str, client: tuple[str, int] | None
+    ) -> None:
+        """Count and log a request that is too malformed to have a method or a path."""
+        address = client[0] if client else None
+        access = Access("-", "-", UNMATCHED, "", error.status, error.code, 0.0, address)
+        count_access(access, self._service.metrics)
+        log_access(access, {"request_id": request_id, "detail": str(error)})
 
     @property
     def draining(self) -> bool:

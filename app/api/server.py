@@ -49,7 +49,7 @@ class DrainingServer(uvicorn.Server):
             app,
             settings.host,
             settings.port,
-            http=partial(Connection, app, Entrance(app, settings), settings),  # type: ignore[arg-type]  # uvicorn only calls it
+            http=partial(Connection, Entrance(app, settings), settings),  # type: ignore[arg-type]  # uvicorn only calls it
             log_config=None,
             access_log=False,
             server_header=False,

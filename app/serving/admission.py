@@ -85,9 +85,10 @@ class Admission:
         self.arriving = 0
         self.bytes_held = 0
         self.on_room: Callable[[], None] = lambda: None
-        # Bytes of slow uploads that have just been ended, and that are still counted.
-        self._bytes_ending = 0
+        # The oldest upload comes first.
         self._uploads: dict[Upload, None] = {}
+        # The bytes of slow uploads that were ended count until their requests have ended too.
+        self._ended: set[Upload] = set()
         self._failing = failing
         # The throughput is in photos/s; it is 0 while it is unknown.
         self._throughput = throughput
@@ -167,10 +168,8 @@ class Admission:
         try:
             yield upload
         finally:
-            if upload in self._uploads:
-                del self._uploads[upload]
-            else:
-                self._bytes_ending -= upload.size
+            self._uploads.pop(upload, None)
+            self._ended.discard(upload)
             self.bytes_held -= upload.size
             if turn:
                 turn.end()
@@ -183,8 +182,12 @@ class Admission:
             Overloaded: all uploads together have too many bytes.
         """
         self.bytes_held += size
-        if self._free_bytes(0) < 0 and self.bytes_held - self._bytes_ending > self._capacity_bytes:
+        if self._free_bytes(0) + self._bytes_ending < 0:
             raise Overloaded(retry_after_s=1)
+
+    @property
+    def _bytes_ending(self) -> int:
+        return sum(upload.size for upload in self._ended)
 
     def _free_bytes(self, size: int) -> int:
         """Return the bytes that are left beside `size`; end slow uploads if some are missing."""
@@ -200,8 +203,8 @@ class Admission:
                 return
             if upload.size and upload.timeout and not upload.timeout.expired():
                 missing -= upload.size
-                self._bytes_ending += upload.size
                 del self._uploads[upload]
+                self._ended.add(upload)
                 upload.timeout.reschedule(latest)
 
     def _end_turn(self) -> None:

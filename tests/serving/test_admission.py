@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.errors import NotReady, Overloaded, UploadTimeout
+from app.errors import NotReady, Overloaded
 from app.serving.admission import Admission
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -20,6 +20,14 @@ def new_admission(
     return Admission(
         lambda: failing, lambda: photos_a_second, lambda: free_slots, settings, Metrics()
     )
+
+
+async def upload_slowly(admission: Admission, size: int) -> None:
+    """Send `size` bytes, and then nothing more."""
+    with admission.hold() as upload:
+        async with asyncio.timeout(60) as upload.timeout:
+            upload.add(size)
+            await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize(
@@ -91,20 +99,11 @@ async def test_a_slow_upload_gives_way_to_others_when_bytes_are_short(
     monkeypatch.setattr("app.serving.admission._SLOW_UPLOAD_S", 0.0)
     admission = new_admission()
 
-    async def upload_slowly() -> None:
-        with admission.hold() as upload:
-            try:
-                async with asyncio.timeout(60) as upload.timeout:
-                    upload.add(90_000)
-                    await asyncio.Event().wait()
-            except TimeoutError:
-                raise UploadTimeout from None
-
-    slow = asyncio.create_task(upload_slowly())
+    slow = asyncio.create_task(upload_slowly(admission, 90_000))
     await asyncio.sleep(0.01)
     with admission.hold() as quick:
         quick.add(50_000)
-        with pytest.raises(UploadTimeout):
+        with pytest.raises(TimeoutError):
             await slow
         assert admission.bytes_held == 50_000
     assert admission.bytes_held == 0
@@ -117,13 +116,7 @@ async def test_no_more_slow_uploads_are_ended_than_bytes_are_missing(
     monkeypatch.setattr("app.serving.admission._SLOW_UPLOAD_S", 0.0)
     admission = new_admission()
 
-    async def upload_slowly() -> None:
-        with admission.hold() as upload:
-            async with asyncio.timeout(60) as upload.timeout:
-                upload.add(30_000)
-                await asyncio.Event().wait()
-
-    slow = [asyncio.create_task(upload_slowly()) for _ in range(3)]
+    slow = [asyncio.create_task(upload_slowly(admission, 30_000)) for _ in range(3)]
     await asyncio.sleep(0.01)
     assert admission.make_room(10_000)
     # The bytes of the first one are enough, however often somebody asks.
@@ -135,3 +128,30 @@ async def test_no_more_slow_uploads_are_ended_than_bytes_are_missing(
     assert not any(upload.done() for upload in slow[1:])
     for upload in slow[1:]:
         upload.cancel()
+
+
+@pytest.mark.anyio
+async def test_bytes_that_come_after_an_upload_was_ended_are_counted_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.serving.admission._SLOW_UPLOAD_S", 0.0)
+    admission = new_admission()
+
+    async def upload_on() -> None:
+        with admission.hold() as upload:
+            async with asyncio.timeout(60) as upload.timeout:
+                upload.add(60_000)
+                assert not admission.make_room(50_000)
+                # The upload does not know yet that it was ended.
+                upload.add(10_000)
+                await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await upload_on()
+    # If bytes were left over, this would end the next upload without need.
+    other = asyncio.create_task(upload_slowly(admission, 50_000))
+    await asyncio.sleep(0.01)
+    assert admission.make_room(50_000)
+    await asyncio.sleep(0.01)
+    assert not other.done()
+    other.cancel()
