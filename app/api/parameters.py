@@ -1,6 +1,6 @@
 """The parameters of photos' requests: how they are read, and how they are documented.
 
-FastAPI could do both, but it takes a quarter of the server's whole time for a photo.
+FastAPI could do both, but it would be slow: see `DirectRoute`.
 """
 
 import difflib
