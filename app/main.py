@@ -19,6 +19,7 @@ from app.api.ports import bound
 from app.api.problems import handle_problems
 from app.api.routes import docs, embed, explain, health, index, metrics, models, page, predict
 from app.api.server import DrainingServer
+from app.api.shortcut import Shortcut
 from app.model.bundle import Bundle, load_bundle
 from app.serving.service import Service
 from app.settings import Settings
@@ -72,6 +73,9 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
     contract.complete(app, settings, bundle)
     handle_problems(app)
     origins = Origins(settings.cors_origins)
+    # FastAPI names a trace after the route that its own search has found.
+    if not settings.traces:
+        app.add_middleware(Shortcut)
     app.add_middleware(GuardOrigins, origins=origins)
     app.add_middleware(Observe, origins=origins)
     return app

@@ -63,6 +63,8 @@ class Connection(HttpToolsProtocol):
         self._half_closed = False
         # The turn of the request that waits at the door.
         self._waiting: Future[Turn] | None = None
+        # Done when the client of the request that is answered has closed the connection.
+        self._gone: Future[None] | None = None
         # The version of the request that waits or is answered.
         self._speaks_1_1 = False
         # The body that arrives now belongs to a request that was refused at the door.
@@ -84,6 +86,8 @@ class Connection(HttpToolsProtocol):
         """Remove the limits, and leave the door, because the connection is closed."""
         super().connection_lost(exc)
         self._limits.set()
+        if self._gone and not self._gone.done():
+            self._gone.set_result(None)
         if self._waiting:
             self._waiting.cancel()
 
@@ -116,6 +120,8 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Set the limits for the next head if this request was answered before its body ended."""
         super().on_message_complete()
+        # Only a connection that reads notices that its client leaves.
+        self.flow.resume_reading()
         if self.cycle.response_complete:
             self._limits.set(*self._head_limits)
 
@@ -210,7 +216,7 @@ class Connection(HttpToolsProtocol):
             self._turn_away(head, route, error, started)
             return
         if turn.done():
-            self._start(head, turn.result())
+            self._start(head, turn=turn.result(), route=route)
         else:
             self._waiting = turn
             turn.add_done_callback(partial(self._on_turn, head, route, started))
@@ -228,12 +234,18 @@ class Connection(HttpToolsProtocol):
         if isinstance(error, ServiceError):
             self._turn_away(head, route, error, started)
         else:
-            self._start(head, turn.result())
+            self._start(head, turn=turn.result(), route=route)
         self._read_on()
 
-    def _start(self, head: Head, turn: Turn | None = None) -> None:
-        """Give a request's head to uvicorn, which starts the application with it."""
-        self.app_state = {"turn": turn} if turn else {}
+    def _start(self, head: Head, **state: Turn | DirectRoute) -> None:
+        """Give a request's head to uvicorn, which starts the application with it.
+
+        Args:
+            head: the head.
+            **state: what the application finds in the request's state.
+        """
+        self._gone = self.loop.create_future()
+        self.app_state = {"gone": self._gone, **state}
         self.parser = httptools.HttpRequestParser(self)
         super().data_received(head.data)
 

@@ -41,14 +41,10 @@ async def received(request: Request) -> AsyncIterator[Received]:
     turn: Turn | None = getattr(request.state, "turn", None)
     with service.admission.hold(turn) as upload:
         body = await read_body(request, service.settings, upload)
-        gone = asyncio.create_task(_hung_up(request))
-        try:
-            yield Received(service, body, gone, turn)
-        finally:
-            gone.cancel()
+        yield Received(service, body, _gone(request), turn)
 
 
-async def _hung_up(request: Request) -> None:
-    """Return when the client has closed the connection. The body must have been read before."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _gone(request: Request) -> asyncio.Future[None]:
+    """Return the future that a connection has made; without a connection, nobody leaves."""
+    gone: asyncio.Future[None] | None = getattr(request.state, "gone", None)
+    return gone or asyncio.get_running_loop().create_future()

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,6 @@ from app.workers.messages import Inspected
 Readiness = Literal["ready", "not_ready", "draining"]
 
 log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -210,22 +208,22 @@ class Service:
         stages, started = Stages(self._tracer), time.perf_counter()
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
         deadline = asyncio.get_running_loop().time() + time_allowed_s
-        if turn is None or not turn.alive:
-            place = self.door.ask(time_allowed_s=time_allowed_s, read=True)
-            turn = await _first(place, gone, deadline)
-        # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
-        running = self.running
-        count = _count(top_k, running.pool.classes)
-        _check_class(question, running.pool.classes)
-        with self.admission.admit(turn), running.in_use(), running.slot() as slot:
-            try:
-                photo = await _first(running.decoders.submit(data, slot), gone, deadline)
-            finally:
-                decoded = time.perf_counter()
-                stages.add("decode", started, decoded)
-            answer = await _first(running.batcher.submit(slot, question), gone, deadline)
-            # After this block, another photo may take the slot.
-            pixels = slot.pixels.copy() if self.settings.paddlex_image else None
+        async with _while_awaited(gone, deadline):
+            if turn is None or not turn.alive:
+                turn = await self.door.ask(time_allowed_s=time_allowed_s, read=True)
+            # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
+            running = self.running
+            count = _count(top_k, running.pool.classes)
+            _check_class(question, running.pool.classes)
+            with self.admission.admit(turn), running.in_use(), running.slot() as slot:
+                try:
+                    photo = await running.decoders.submit(data, slot)
+                finally:
+                    decoded = time.perf_counter()
+                    stages.add("decode", started, decoded)
+                answer = await running.batcher.submit(slot, question)
+                # After this block, another photo may take the slot.
+                pixels = slot.pixels.copy() if self.settings.paddlex_image else None
         seconds = {
             "decode": decoded - started,
             "queue": answer.queue_s,
@@ -261,21 +259,25 @@ def _add_spans(stages: Stages, queued: float, answer: Answer) -> None:
     stages.add("inference", started, started + answer.inference_s, size)
 
 
-async def _first(
-    result: asyncio.Future[Result], gone: asyncio.Future[None], deadline: float
-) -> Result:
-    """Return the result if it comes before the deadline and before the client leaves.
+@asynccontextmanager
+async def _while_awaited(gone: asyncio.Future[None], deadline: float) -> AsyncIterator[None]:
+    """End the block at the deadline, or when the client leaves.
 
     Raises:
-        ClientClosed: the client has closed the connection first.
-        DeadlineExceeded: the deadline has passed first.
+        ClientClosed: the client has closed the connection.
+        DeadlineExceeded: the deadline has passed.
     """
     try:
-        remaining_s = max(0.0, deadline - asyncio.get_running_loop().time())
-        either: set[asyncio.Future[Any]] = {result, gone}
-        await asyncio.wait(either, timeout=remaining_s, return_when=asyncio.FIRST_COMPLETED)
-        if result.done():
-            return result.result()
-        raise ClientClosed if gone.done() else DeadlineExceeded
-    finally:
-        result.cancel()
+        async with asyncio.timeout_at(deadline) as limit:
+
+            def end(_: asyncio.Future[None]) -> None:
+                if not limit.expired():
+                    limit.reschedule(0)
+
+            gone.add_done_callback(end)
+            try:
+                yield
+            finally:
+                gone.remove_done_callback(end)
+    except TimeoutError:
+        raise (ClientClosed if gone.done() else DeadlineExceeded) from None

@@ -47,8 +47,16 @@ def assert_problem(response: Any, status: int, code: str) -> None:  # noqa: ANN4
     assert body["request_id"] == response.headers["x-request-id"]
 
 
-async def sent_to(app: FastAPI, messages: list[Any], *headers: tuple[bytes, bytes]) -> list[Any]:
-    """Send `messages` and then nothing more to `app`, and return the messages that `app` sends."""
+async def sent_to(
+    app: FastAPI,
+    messages: list[Any],
+    *headers: tuple[bytes, bytes],
+    gone: asyncio.Future[None] | None = None,
+) -> list[Any]:
+    """Send `messages` and then nothing more to `app`, and return the messages that `app` sends.
+
+    The client leaves when `gone` is done.
+    """
     sent: list[Any] = []
 
     async def receive() -> Any:  # noqa: ANN401
@@ -69,6 +77,7 @@ async def sent_to(app: FastAPI, messages: list[Any], *headers: tuple[bytes, byte
         "scheme": "http",
         "root_path": "",
         "http_version": "1.1",
+        "state": {"gone": gone},
     }
     async with app.router.lifespan_context(app):
         await app(scope, receive, send)

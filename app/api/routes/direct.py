@@ -37,17 +37,16 @@ class DirectRoute(APIRoute):
         return not _BRING_PHOTOS.isdisjoint(self.methods or ())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint, behind the check of the key if it takes photos."""
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        if not self.takes_photos:
-            return endpoint
+        """Return what FastAPI calls for a request."""
+        return self.respond
 
-        async def checked(request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
+        """Return the endpoint's response. The key is checked first if the route takes photos."""
+        if self.takes_photos:
             service: Service = request.app.state.service
             await check_api_key(request, service.settings)
-            return await endpoint(request)
-
-        return checked
+        response: Response = await self.endpoint(request)
+        return response
 
 
 def dialect_of(route: object) -> str:
