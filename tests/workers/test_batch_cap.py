@@ -192,7 +192,7 @@ async def test_an_idle_pool_tries_all_sizes_by_itself_and_a_new_worker_forgets_n
     async with WorkerPool(bundle, settings, Metrics()) as pool:
         first = pool.batch_cap.seconds
         await until(lambda: pool.batch_cap.seconds != first)
-        assert list(pool.batch_cap.seconds) == [1, 2, 4, 8]
+        assert list(pool.batch_cap.seconds) == [1, 2, 4]
         learned = pool.batch_cap.seconds
         pool.grow(2)
         await until(lambda: pool.up == 2)

@@ -22,7 +22,7 @@ def bundle(small_bundle: Path) -> Bundle:
 async def test_where_no_batch_size_is_set_it_is_measured(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=30)
     async with WorkerPool(bundle, settings, Metrics()) as pool:
-        assert list(pool.batch_cap.seconds) == [1, 2, 4, 8]
+        assert list(pool.batch_cap.seconds) == [1, 2, 4]
         assert all(seconds > 0 for seconds in pool.batch_cap.seconds.values())
         assert pool.batch_cap.size == best_batch_size(pool.batch_cap.seconds)
         scores, _ = await (await taken(pool)).infer(put(pool) * pool.batch_cap.size)
