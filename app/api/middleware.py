@@ -84,12 +84,14 @@ def _outcome(request: Request, status: int) -> str:
 
 def _annotate_span(request: Request, status: int) -> None:
     """Add the request's id and outcome to its span. FastAPI makes the span but knows neither."""
-    trace.get_current_span().set_attributes(
-        {
-            "classifier.request_id": request.state.request_id,
-            "classifier.outcome": _outcome(request, status),
-        }
-    )
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes(
+            {
+                "classifier.request_id": request.state.request_id,
+                "classifier.outcome": _outcome(request, status),
+            }
+        )
 
 
 def _record(

@@ -70,6 +70,8 @@ def trace_ids(headers: Mapping[str, str]) -> dict[str, str]:
     own = trace.get_current_span().get_span_context()
     if own.is_valid:
         return {"trace_id": format_trace_id(own.trace_id), "span_id": format_span_id(own.span_id)}
+    if "traceparent" not in headers:
+        return {}
     given = trace.get_current_span(_TRACEPARENT.extract(headers)).get_span_context()
     return {"trace_id": format_trace_id(given.trace_id)} if given.is_valid else {}
 
@@ -85,6 +87,8 @@ class Stages:
         self, name: str, started: float, ended: float, attributes: Mapping[str, int] | None = None
     ) -> None:
         """Make the span of a stage that is over. Times are readings of `time.perf_counter()`."""
+        if isinstance(self._tracer, NoOpTracer):
+            return
         began_ns, ended_ns = (self._epoch_ns + int(at * 1e9) for at in (started, ended))
         self._tracer.start_span(name, attributes=attributes, start_time=began_ns).end(ended_ns)
 
