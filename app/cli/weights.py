@@ -39,7 +39,7 @@ def list_weights() -> None:
     Console().print(table)
 
 
-@weights.command(name="build", epilog=examples("weights build", "weights build MobileNetV2_x0_5"))
+@weights.command(name="build", epilog=examples("weights build", "weights build --size 160"))
 def build_weights(
     name: Annotated[
         str, typer.Argument(help="Name from `weights list`, or paddleclas:NETWORK")
@@ -49,16 +49,23 @@ def build_weights(
     ] = None,
     labels: Labels = None,
     output: Output = None,
+    size: Annotated[
+        int, typer.Option(min=32, max=1024, help="Width and height of the input, a multiple of 32")
+    ] = 224,
 ) -> None:
     """Fetch weights and export them as a checked bundle."""
     from app.training.weights.build import build, build_paddleclas
 
+    if size % 32:
+        raise StartupError(f"the size must be a multiple of 32, but {size} is not")
     if network := name.removeprefix("paddleclas:") if name.startswith("paddleclas:") else "":
+        if size != 224:
+            raise StartupError("--size is for the names of `weights list` only")
         if params is None:
             raise StartupError(f"{name} needs its parameters: name the file with --params FILE")
         directory = build_paddleclas(network, params, labels, output)
     else:
-        directory = build(name, output)
+        directory = build(name, output, size=size)
     print(f"built {directory}")
 
 

@@ -19,17 +19,31 @@ from app.training.weights.origins import (
     read_file,
     read_origin,
     read_parameters,
+    resized,
     transform_ops,
 )
 from app.training.weights.sources import SOURCES, WEIGHTS
 
+# Width and height of the input, in pixels, for which weights are published.
+PUBLISHED_SIZE = 224
 IMAGENET_LABELS = WEIGHTS / "imagenet1k_labels.txt"
 
 
-def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES) -> Path:
+def build(
+    name: str,
+    directory: Path | None = None,
+    sources_file: Path = SOURCES,
+    size: int = PUBLISHED_SIZE,
+) -> Path:
     """Fetch the origin `name` of `sources_file` and build a bundle of it; return the bundle's path.
 
-    Without `directory` the bundle lies in a folder `name` beside `sources_file`.
+    Args:
+        name: the origin.
+        directory: of the bundle; by default a folder beside `sources_file` that has the name, and
+            the size if it is not the published one.
+        sources_file: describes the origins.
+        size: width and height of the network's input in pixels, a multiple of 32. The published
+            accuracy holds for the published size, so bundles of other sizes do not record it.
 
     Raises:
         StartupError: `sources_file` has no such origin, the origin's file does not fit the network,
@@ -38,6 +52,11 @@ def build(name: str, directory: Path | None = None, sources_file: Path = SOURCES
     """
     origin = read_origin(name, sources_file)
     labels = read_labels(IMAGENET_LABELS)
+    if size != PUBLISHED_SIZE:
+        provenance = {key: v for key, v in origin.provenance.items() if key != "accuracy"}
+        ops = resized(origin.transform_ops, size)
+        origin = origin._replace(transform_ops=ops, provenance=provenance)
+        name = f"{name}_{size}"
     return _export_origin(origin, labels, directory or sources_file.with_name(name))
 
 

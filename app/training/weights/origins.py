@@ -1,6 +1,7 @@
 """Published or local weights, read into a network with its preprocessing and its provenance."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,6 +164,15 @@ def transform_ops(resize: dict[str, Any], normalize: dict[str, Any]) -> list[dic
         {"NormalizeImage": {"channel_num": 3, "order": "", "scale": 1 / 255, **normalize}},
         {"ToCHWImage": None},
     ]
+
+
+def resized(ops: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
+    """Return the same preprocessing for an input of `size` x `size` pixels.
+
+    The photo's short side becomes 8/7 of `size`, as 256 is 8/7 of 224.
+    """
+    resize = {**ops[0]["ResizeImage"], "resize_short": round(size * 8 / 7)}
+    return [{"ResizeImage": resize}, {"CropImage": {"size": size}}, *map(dict, ops[2:])]
 
 
 def model_name(scale: float) -> str:

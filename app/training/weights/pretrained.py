@@ -1,7 +1,6 @@
 """The network that training starts from: pretrained or random weights, and a new classifier."""
 
 from pathlib import Path
-from typing import Any
 
 import paddle
 
@@ -15,6 +14,7 @@ from app.training.weights.origins import (
     model_name,
     read_file,
     read_origin,
+    resized,
     transform_ops,
 )
 from app.training.weights.sources import DEFAULT
@@ -34,7 +34,7 @@ def initial_network(options: Options, classes: tuple[str, ...]) -> tuple[Recipe,
         scale=origin.scale if origin else options.scale,
         padding=origin.padding if origin else "symmetric",
         pretrained=origin is not None,
-        transform_ops=_resized(ops, options.size),
+        transform_ops=resized(ops, options.size),
         origin=origin.provenance if origin else {"source": "random weights"},
         srgb=True,
     )
@@ -72,13 +72,3 @@ def _copy(source: MobileNetV2, target: MobileNetV2) -> None:
     for key, value in target.state_dict().items():
         if not key.startswith("out."):
             value.set_value(state[key])
-
-
-def _resized(ops: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
-    """Return the preprocessing for an input of `size` x `size` pixels.
-
-    The photo's short side becomes 8/7 of `size`, as 256 is 8/7 of 224.
-    """
-    short_side = {"resize_short": round(size * 8 / 7)}
-    resize = {"ResizeImage": {**ops[0]["ResizeImage"], **short_side}}
-    return [resize, {"CropImage": {"size": size}}, *ops[2:]]

@@ -97,6 +97,19 @@ def write_sources(folder: Path, url: str, more: str = "") -> Path:
 
 
 @pytest.mark.slow
+def test_the_same_weights_become_a_bundle_of_another_size(sources: Path) -> None:
+    directory = build(NAME, sources_file=sources, size=96)
+    bundle = load_bundle(directory)
+    assert directory == sources.parent / f"{NAME}_96"
+    assert bundle.preprocessing.crop == (96, 96)
+    assert bundle.preprocessing.resize_short == 110
+    assert bundle.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert "accuracy" not in bundle.provenance
+    pixels = np.zeros((1, 96, 96, 3), np.uint8)
+    assert Engine(bundle).infer(pixels).shape == (1, 1000)
+
+
+@pytest.mark.slow
 def test_an_official_file_becomes_a_bundle(
     sources: Path, origin: tuple[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
