@@ -5,16 +5,10 @@ from fastapi import APIRouter, Request, Response
 from app import __version__
 from app.api.accept import prefers
 from app.api.dependencies import ServiceDep
-from app.api.routes.page import page_file
+from app.api.routes.page import PAGE, page_file
 from app.model.bundle import Bundle
 
 router = APIRouter(tags=["index"])
-
-_PAGE = {
-    "schema": {"type": "string"},
-    # The browser loads the same page from this address, which is relative to the document's.
-    "examples": {"the page": {"externalValue": "page/index.html"}},
-}
 
 
 @router.get(
@@ -22,7 +16,14 @@ _PAGE = {
     summary="Paths of the service; a page for browsers",
     response_model=dict[str, str],
     responses={
-        200: {"content": {"text/html": _PAGE}},
+        200: {
+            "content": {
+                "text/html": {
+                    "schema": {"type": "string"},
+                    "examples": {"the page": {"value": PAGE}},
+                }
+            }
+        },
         304: {"description": "The client has this page: its `If-None-Match` names it"},
     },
 )
