@@ -396,7 +396,7 @@ def test_everything_is_done_with_the_keyboard(visit: Open, server: RunningServer
     for _ in range(4):
         page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#snippet")).to_contain_text("import httpx")
+    expect(page.locator("#snippet")).to_contain_text("from photo_classifier import")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     # The screen reader goes on reading at the photo that the card stands for.
@@ -474,13 +474,32 @@ def test_where_it_looked_is_shown(visit: Open, server: RunningServer) -> None:
     assert maps == ["explain?class_index=282", "explain?class_index=285"]
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the Python client as the page says, but into a folder of its own."""
+    folder = tmp_path_factory.mktemp("client")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    command = [*pip, "--no-deps", "--target", folder, "./clients/python"]
+    subprocess.run(command, cwd=DOCS.parent, timeout=300, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield
+
+
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("language", ["curl", "Python", "JavaScript"])
 @pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("photos", [[CAT], [CAT, BROKEN]], ids=["one", "several"])
 def test_the_shown_request_works(
-    visit: Open, server: RunningServer, locked: RunningServer, language: str, key: str | None
+    visit: Open,
+    server: RunningServer,
+    locked: RunningServer,
+    language: str,
+    key: str | None,
+    photos: list[Path],
 ) -> None:
     page = visit(locked if key else server, permissions=["clipboard-read", "clipboard-write"])
-    choose(page, CAT)
+    choose(page, *photos)
     if key:
         page.get_by_label("This server asks for a key").fill(key)
         page.keyboard.press("Enter")
@@ -509,3 +528,20 @@ def test_the_shown_request_works(
         check=False,
     )
     assert shown in result.stdout, result.stderr
+    assert ("unsupported_image" in result.stdout) is (len(photos) > 1)
+    assert ("pip install ./clients/python" in program) is (language == "Python")
+
+
+def test_of_many_photos_the_program_names_a_few(visit: Open, server: RunningServer) -> None:
+    page = visit(server)
+    choose(page, BROKEN, CAT)
+    code = page.locator("#snippet")
+    expect(code).to_contain_text("files=@http.md")
+    page.locator("#files").set_input_files(
+        [
+            {"name": name, "mimeType": "image/jpeg", "buffer": CAT.read_bytes()}
+            for name in ("a.jpg", "$(b).jpg", "c.jpg", "d.jpg")
+        ]
+    )
+    expect(code).to_contain_text("files=@photo-2.jpg")
+    assert re.findall(r"@(\S+)", code.inner_text()) == ["a.jpg", "photo-2.jpg", "c.jpg"]

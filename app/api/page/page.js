@@ -36,6 +36,7 @@ async function take(files) {
     byId("result").focus();
   });
   show(photos[0]);
+  showSnippet(photos.map((photo) => photo.name));
   sendAll(photos, signal);
 }
 
@@ -88,7 +89,6 @@ function show(photo) {
   document.body.classList.remove("fresh");
   markCard(photo);
   showPicture(photo, server?.input);
-  showSnippet(photo.name);
   showState();
 }
 
