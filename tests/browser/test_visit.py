@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright._impl._driver import compute_driver_executable
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, expect
 from running import RunningServer
 
 pytest_plugins = ["chromium"]
@@ -115,6 +115,10 @@ def choose(page: Page, *photos: Path | str) -> None:
     page.get_by_label("Choose photos").last.set_input_files([*photos])
 
 
+def named(name: str) -> FilePayload:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": CAT.read_bytes()}
+
+
 def keep(page: Page, name: str) -> None:
     """Keep what the person sees, if someone wants to look at it."""
     if folder := os.environ.get("SCREENSHOTS"):
@@ -178,7 +182,9 @@ def test_a_photo_of_each_format_is_answered(
     assert headline(page) in {"tiger cat", "Egyptian cat"}
     expect(page.locator("#facts")).to_contain_text(re.compile(rf"451 . 300 pixels, {kind}"))
     if kind == "TIFF":
-        expect(page.locator("#no-preview")).to_contain_text("Your browser cannot show this file")
+        expect(page.locator("#no-preview")).to_have_text(
+            "Your browser cannot show this file, but the server has read it."
+        )
         expect(page.locator("#frame")).to_be_hidden()
     elif kind == "WEBP":
         # Chromium does not read the EXIF data of a WebP, so the page does not draw a wrong crop.
@@ -226,6 +232,7 @@ def test_an_error_stands_in_words_where_the_answer_would(
     choose(page, BROKEN)
     problem = page.get_by_role("alert").filter(has_text="not an image of a known format")
     expect(problem).to_contain_text("Save the photo as a JPEG or PNG")
+    expect(page.locator("#no-preview")).to_have_text("Your browser cannot show this file.")
     # The same file would get the same answer.
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     expect(page.locator("#busy")).to_be_hidden()
@@ -479,7 +486,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install the Python client as the page says, but into a folder of its own."""
     folder = tmp_path_factory.mktemp("client")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    command = [*pip, "--no-deps", "--target", folder, "./clients/python"]
+    command = [*pip, "--no-deps", "--target", str(folder), "./clients/python"]
     subprocess.run(command, cwd=DOCS.parent, timeout=300, check=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder))
@@ -537,11 +544,27 @@ def test_of_many_photos_the_program_names_a_few(visit: Open, server: RunningServ
     choose(page, BROKEN, CAT)
     code = page.locator("#snippet")
     expect(code).to_contain_text("files=@http.md")
-    page.locator("#files").set_input_files(
-        [
-            {"name": name, "mimeType": "image/jpeg", "buffer": CAT.read_bytes()}
-            for name in ("a.jpg", "$(b).jpg", "c.jpg", "d.jpg")
-        ]
-    )
+    names = ("a.jpg", "$(b).jpg", "c.jpg", "d.jpg")
+    page.locator("#files").set_input_files([*map(named, names)])
     expect(code).to_contain_text("files=@photo-2.jpg")
     assert re.findall(r"@(\S+)", code.inner_text()) == ["a.jpg", "photo-2.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_end_of_a_long_line_is_not_under_the_button(
+    visit: Open, server: RunningServer, size: dict[str, int]
+) -> None:
+    page = visit(server, viewport=size)
+    page.locator("#files").set_input_files(named(f"{'a' * 120}.jpg"))
+    expect(page.locator("#snippet")).to_contain_text("aaa")
+    end, ground, button = page.evaluate(
+        """() => {
+          const pre = document.querySelector("pre"), text = document.createRange();
+          pre.scrollLeft = pre.scrollWidth;
+          text.selectNodeContents(snippet);
+          return [text, pre, copy].map((one) => one.getBoundingClientRect().toJSON());
+        }"""
+    )
+    assert end["width"] > ground["width"]
+    assert end["right"] <= ground["right"]
+    assert end["right"] <= button["left"] or end["bottom"] <= button["top"]

@@ -14,7 +14,7 @@ let files = ["photo.jpg"];
 export function showSnippet(names = files) {
   files = names.slice(0, SHOWN).map(plainName);
   const language = document.querySelector("[name=language]:checked").value;
-  const url = new URL(".", document.baseURI).href;
+  const url = new URL(".", document.baseURI).href.slice(0, -1);
   const lines = SNIPPETS[language](url, currentKey() !== null);
   byId("snippet").textContent = lines.filter((line) => line !== false).join("\n");
   byId("copy").textContent = "Copy";
@@ -32,12 +32,12 @@ const list = () => `[${files.map((file) => `"${file}"`).join(", ")}]`;
 function curl(url, key) {
   const parts = files.map((file) => `-F ${isSeveral() ? "files" : "file"}=@${file}`);
   if (key) parts.push('-H "Authorization: Bearer $KEY"');
-  return [`curl ${[...parts, `${url}predict`].join(isSeveral() ? " \\\n     " : " ")}`];
+  return [`curl ${[...parts, `${url}/predict`].join(isSeveral() ? " \\\n     " : " ")}`];
 }
 
 function python(url, key) {
   const head = [
-    "# In a clone of the project: pip install ./clients/python",
+    "# pip install ./clients/python  (in a clone of the project)",
     key && "import os\n",
     `from photo_classifier import ${isSeveral() ? "Answer, " : ""}Classifier`,
     "",
@@ -61,7 +61,7 @@ function javascript(url, key) {
       ? `for (const name of ${list()}) body.append("files", await openAsBlob(name), name);`
       : `body.append("file", await openAsBlob("${file}"), "${file}");`,
     key && "const headers = { Authorization: `Bearer ${process.env.KEY}` };",
-    `const response = await fetch("${url}predict", { method: "POST", body${key ? ", headers" : ""} });`,
+    `const response = await fetch("${url}/predict", { method: "POST", body${key ? ", headers" : ""} });`,
     "const answer = await response.json();",
     isSeveral()
       ? "for (const { predictions, error } of answer.results) console.log(predictions?.[0].label ?? error.code);"
