@@ -73,9 +73,11 @@ def server(
 
 @pytest.fixture(scope="module")
 def locked(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that asks for a key."""
+    """A server that asks for a key, and takes at most two photos in a request."""
     log = tmp_path_factory.mktemp("locked") / "log"
-    with RunningServer(small_bundle, log, workers=1, api_keys=f"{KEY},{OTHER_KEY}") as server:
+    with RunningServer(
+        small_bundle, log, workers=1, max_photos=2, api_keys=f"{KEY},{OTHER_KEY}"
+    ) as server:
         yield server
 
 
@@ -539,7 +541,9 @@ def test_the_shown_request_works(
     assert ("pip install ./clients/python" in program) is (language == "Python")
 
 
-def test_of_many_photos_the_program_names_a_few(visit: Open, server: RunningServer) -> None:
+def test_of_many_photos_the_program_names_a_few(
+    visit: Open, server: RunningServer, locked: RunningServer
+) -> None:
     page = visit(server)
     choose(page, BROKEN, CAT)
     code = page.locator("#snippet")
@@ -548,6 +552,12 @@ def test_of_many_photos_the_program_names_a_few(visit: Open, server: RunningServ
     page.locator("#files").set_input_files([*map(named, names)])
     expect(code).to_contain_text("files=@photo-2.jpg")
     assert re.findall(r"@(\S+)", code.inner_text()) == ["a.jpg", "photo-2.jpg", "c.jpg"]
+    # A request to this server may have two photos.
+    page = visit(locked)
+    page.locator("#files").set_input_files([*map(named, names)])
+    code = page.locator("#snippet")
+    expect(code).to_contain_text("files=@photo-2.jpg")
+    assert re.findall(r"@(\S+)", code.inner_text()) == ["a.jpg", "photo-2.jpg"]
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
