@@ -81,9 +81,12 @@ CMD ["serve"]
 ARG BASE_IMAGE
 ARG VERSION
 ARG REVISION
+# The licences of the service and of the package for HEIC: its own, and those of the libraries in it.
+# docs/http.md names them. The other packages bring their licences in their own folders.
+ARG LICENSES="Apache-2.0 AND BSD-3-Clause AND LGPL-3.0-or-later AND GPL-2.0-or-later"
 LABEL org.opencontainers.image.title="photo-classifier" \
     org.opencontainers.image.description="What is in this photo? MobileNetV2 on PaddlePaddle" \
-    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.licenses="$LICENSES" \
     org.opencontainers.image.base.name="$BASE_IMAGE" \
     org.opencontainers.image.version="$VERSION" \
     org.opencontainers.image.revision="$REVISION"

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
+from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from app import __version__
 from app.api.problems import EXAMPLE_ID, problem_of
+from app.api.routes.index import index_of
 from app.api.schemas import (
     Classification,
     Classifications,
@@ -23,6 +26,7 @@ from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle, Prediction
 from app.model.paddle_graph import vector_length
 from app.settings import Settings
+from app.telemetry.metrics import Metrics
 
 _REQUEST_ID = {
     "description": "The client's id of the request, or a new one",
@@ -78,7 +82,8 @@ def _name_keys(document: dict[str, Any], settings: Settings) -> None:
 def _show_answers(document: dict[str, Any], settings: Settings, bundle: Bundle) -> None:
     """Show answers with this model and these settings."""
     model = Model.of(bundle)
-    answers: dict[tuple[str, str], Mapping[str, BaseModel]] = {
+    answers: dict[tuple[str, str], Mapping[str, BaseModel | dict[str, str]]] = {
+        ("/", "get"): {"paths": index_of(bundle)},
         ("/predict", "post"): _predictions(bundle) if bundle.golden else {},
         ("/health", "get"): {"ready": _health(settings, bundle)},
         ("/models/reload", "post"): {"the same model": Reloaded(before=model, model=model)},
@@ -86,9 +91,13 @@ def _show_answers(document: dict[str, Any], settings: Settings, bundle: Bundle) 
     for (path, method), examples in answers.items():
         response = document["paths"][path][method]["responses"]["200"]
         response["content"]["application/json"]["examples"] = {
-            name: {"value": answer.model_dump(mode="json", exclude_unset=True)}
+            name: {"value": jsonable_encoder(answer, exclude_unset=True)}
             for name, answer in examples.items()
         }
+    text = document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]["text/plain"]
+    text["examples"] = {
+        "some lines of a service that has just started": {"value": _metrics(settings)}
+    }
 
 
 def _predictions(bundle: Bundle) -> Mapping[str, BaseModel]:
@@ -107,6 +116,21 @@ def _predictions(bundle: Bundle) -> Mapping[str, BaseModel]:
     failed = Result(error=problem_of(BrokenImage(), EXAMPLE_ID))
     several = Classifications(model=one.model, results=[answered, failed])
     return {"one photo": one, "several photos": several}
+
+
+def _metrics(settings: Settings) -> str:
+    """Return some of the metrics of a service that has just started."""
+    metrics = Metrics()
+    metrics.build.info({"version": __version__})
+    metrics.capacity.set(settings.places)
+    metrics.ready.set(1)
+    metrics.workers.set(settings.worker_count)
+    # Several names in one call would come in an order that changes from start to start.
+    shown = (
+        metrics.registry.restricted_registry([f"classifier_{name}"])
+        for name in ("ready", "workers", "capacity", "build_info")
+    )
+    return "".join(generate_latest(one).decode() for one in shown)
 
 
 def _health(settings: Settings, bundle: Bundle) -> Health:

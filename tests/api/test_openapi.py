@@ -92,8 +92,8 @@ def test_openapi_has_a_true_example_of_every_error(client: TestClient) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             for status, response in operation["responses"].items():
-                content = response["content"].get("application/problem+json", {"examples": {}})
-                for code, example in content["examples"].items():
+                content = response.get("content", {}).get("application/problem+json", {})
+                for code, example in content.get("examples", {}).items():
                     jsonschema.validate(example["value"], problem)
                     assert example["value"]["code"] == code
                     assert example["value"]["status"] == int(status)
@@ -131,6 +131,24 @@ def test_openapi_has_a_true_example_of_every_answer(client: TestClient) -> None:
         content = document["paths"][f"/health/{path}"]["get"]["responses"][status]["content"]
         for state, example in content["application/json"]["examples"].items():
             assert example["value"] == {"status": state}
+
+
+def test_openapi_shows_the_index_the_page_and_the_metrics(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    index = paths["/"]["get"]["responses"]
+    assert set(index) == {"200", "304"}
+    shown = index["200"]["content"]
+    assert shown["application/json"]["examples"]["paths"]["value"] == client.get("/").json()
+    (page,) = shown["text/html"]["examples"].values()
+    given = client.get("/", headers={"Accept": "text/html"})
+    assert page["value"] == given.text
+    known = client.get("/", headers={"Accept": "text/html", "If-None-Match": given.headers["ETag"]})
+    assert (known.status_code, known.content, "content" in index["304"]) == (304, b"", False)
+    content = paths["/metrics"]["get"]["responses"]["200"]["content"]
+    (metrics,) = content["text/plain"]["examples"].values()
+    lines = metrics["value"].splitlines()
+    assert len(lines) == 12
+    assert set(lines) < set(client.get("/metrics").text.splitlines())
 
 
 def test_openapi_names_the_headers_of_answers(client: TestClient) -> None:

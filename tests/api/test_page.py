@@ -113,7 +113,7 @@ def test_every_file_is_used_and_every_used_file_is_there() -> None:
     sent = re.findall(r'data-sample="([\w.]+)"', texts["index.html"])
     assert len(sent) == 3
     assert set(sent) <= used
-    assert not re.search(r'(?:src|href)="/|url\(|@import', "".join(texts.values()))
+    assert not re.search(r'(?:src|href)="/|\burl\(|@import', "".join(texts.values()))
 
 
 def test_health_tells_how_the_input_is_cut_out(client: TestClient) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright._impl._driver import compute_driver_executable
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, expect
 from running import RunningServer
 
 pytest_plugins = ["chromium"]
@@ -73,9 +73,11 @@ def server(
 
 @pytest.fixture(scope="module")
 def locked(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that asks for a key."""
+    """A server that asks for a key, and takes at most two photos in a request."""
     log = tmp_path_factory.mktemp("locked") / "log"
-    with RunningServer(small_bundle, log, workers=1, api_keys=f"{KEY},{OTHER_KEY}") as server:
+    with RunningServer(
+        small_bundle, log, workers=1, max_photos=2, api_keys=f"{KEY},{OTHER_KEY}"
+    ) as server:
         yield server
 
 
@@ -113,6 +115,10 @@ def visit(browser: Browser) -> Iterator[Open]:
 
 def choose(page: Page, *photos: Path | str) -> None:
     page.get_by_label("Choose photos").last.set_input_files([*photos])
+
+
+def named(name: str) -> FilePayload:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": CAT.read_bytes()}
 
 
 def keep(page: Page, name: str) -> None:
@@ -178,7 +184,9 @@ def test_a_photo_of_each_format_is_answered(
     assert headline(page) in {"tiger cat", "Egyptian cat"}
     expect(page.locator("#facts")).to_contain_text(re.compile(rf"451 . 300 pixels, {kind}"))
     if kind == "TIFF":
-        expect(page.locator("#no-preview")).to_contain_text("Your browser cannot show this file")
+        expect(page.locator("#no-preview")).to_have_text(
+            "Your browser cannot show this file, but the server has read it."
+        )
         expect(page.locator("#frame")).to_be_hidden()
     elif kind == "WEBP":
         # Chromium does not read the EXIF data of a WebP, so the page does not draw a wrong crop.
@@ -226,6 +234,7 @@ def test_an_error_stands_in_words_where_the_answer_would(
     choose(page, BROKEN)
     problem = page.get_by_role("alert").filter(has_text="not an image of a known format")
     expect(problem).to_contain_text("Save the photo as a JPEG or PNG")
+    expect(page.locator("#no-preview")).to_have_text("Your browser cannot show this file.")
     # The same file would get the same answer.
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     expect(page.locator("#busy")).to_be_hidden()
@@ -396,7 +405,7 @@ def test_everything_is_done_with_the_keyboard(visit: Open, server: RunningServer
     for _ in range(4):
         page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#snippet")).to_contain_text("import httpx")
+    expect(page.locator("#snippet")).to_contain_text("from photo_classifier import")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     # The screen reader goes on reading at the photo that the card stands for.
@@ -474,13 +483,32 @@ def test_where_it_looked_is_shown(visit: Open, server: RunningServer) -> None:
     assert maps == ["explain?class_index=282", "explain?class_index=285"]
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the Python client as the page says, but into a folder of its own."""
+    folder = tmp_path_factory.mktemp("client")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    command = [*pip, "--no-deps", "--target", str(folder), "./clients/python"]
+    subprocess.run(command, cwd=DOCS.parent, timeout=300, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield
+
+
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("language", ["curl", "Python", "JavaScript"])
 @pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("photos", [[CAT], [CAT, BROKEN]], ids=["one", "several"])
 def test_the_shown_request_works(
-    visit: Open, server: RunningServer, locked: RunningServer, language: str, key: str | None
+    visit: Open,
+    server: RunningServer,
+    locked: RunningServer,
+    language: str,
+    key: str | None,
+    photos: list[Path],
 ) -> None:
     page = visit(locked if key else server, permissions=["clipboard-read", "clipboard-write"])
-    choose(page, CAT)
+    choose(page, *photos)
     if key:
         page.get_by_label("This server asks for a key").fill(key)
         page.keyboard.press("Enter")
@@ -509,3 +537,44 @@ def test_the_shown_request_works(
         check=False,
     )
     assert shown in result.stdout, result.stderr
+    assert ("unsupported_image" in result.stdout) is (len(photos) > 1)
+    assert ("pip install ./clients/python" in program) is (language == "Python")
+
+
+def test_of_many_photos_the_program_names_a_few(
+    visit: Open, server: RunningServer, locked: RunningServer
+) -> None:
+    page = visit(server)
+    choose(page, BROKEN, CAT)
+    code = page.locator("#snippet")
+    expect(code).to_contain_text("files=@http.md")
+    names = ("a.jpg", "$(b).jpg", "c.jpg", "d.jpg")
+    page.locator("#files").set_input_files([*map(named, names)])
+    expect(code).to_contain_text("files=@photo-2.jpg")
+    assert re.findall(r"@(\S+)", code.inner_text()) == ["a.jpg", "photo-2.jpg", "c.jpg"]
+    # A request to this server may have two photos.
+    page = visit(locked)
+    page.locator("#files").set_input_files([*map(named, names)])
+    code = page.locator("#snippet")
+    expect(code).to_contain_text("files=@photo-2.jpg")
+    assert re.findall(r"@(\S+)", code.inner_text()) == ["a.jpg", "photo-2.jpg"]
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_end_of_a_long_line_is_not_under_the_button(
+    visit: Open, server: RunningServer, size: dict[str, int]
+) -> None:
+    page = visit(server, viewport=size)
+    page.locator("#files").set_input_files(named(f"{'a' * 120}.jpg"))
+    expect(page.locator("#snippet")).to_contain_text("aaa")
+    end, ground, button = page.evaluate(
+        """() => {
+          const pre = document.querySelector("pre"), text = document.createRange();
+          pre.scrollLeft = pre.scrollWidth;
+          text.selectNodeContents(snippet);
+          return [text, pre, copy].map((one) => one.getBoundingClientRect().toJSON());
+        }"""
+    )
+    assert end["width"] > ground["width"]
+    assert end["right"] <= ground["right"]
+    assert end["right"] <= button["left"] or end["bottom"] <= button["top"]

@@ -4,7 +4,7 @@ import { markCard, showAlbum, updateCard } from "./album.js";
 import { showAnswer } from "./answer.js";
 import { announce, byId, say } from "./elements.js";
 import { drawFrame, drawHeat, hideHeat, showPicture } from "./picture.js";
-import { Problem, canExplain, classify, explain, health, sample } from "./service.js";
+import { Problem, abilities, classify, explain, health, sample } from "./service.js";
 import { showSnippet } from "./snippets.js";
 import { explanation, headline, mayPass, shortName } from "./words.js";
 
@@ -12,7 +12,7 @@ import { explanation, headline, mayPass, shortName } from "./words.js";
 const LANES = 4;
 
 let server = null;
-let explains = null;
+let can = null;
 // The photos of the last choice; the one that is shown; and what ends the requests of that choice.
 let photos = [];
 let shown = null;
@@ -36,6 +36,7 @@ async function take(files) {
     byId("result").focus();
   });
   show(photos[0]);
+  showSnippet(photos.slice(0, can?.mostPhotos).map((photo) => photo.name));
   sendAll(photos, signal);
 }
 
@@ -44,7 +45,7 @@ async function meet() {
   try {
     server = await health();
     byId("model").textContent = `Model ${server.model.name}, version ${server.model.version}; service ${server.version}. `;
-    explains ??= await canExplain();
+    can ??= await abilities();
   } catch (problem) {
     // The photo that is sent meets the same problem, and tells it in the place of the answer.
     if (!(problem instanceof Problem)) throw problem;
@@ -88,14 +89,13 @@ function show(photo) {
   document.body.classList.remove("fresh");
   markCard(photo);
   showPicture(photo, server?.input);
-  showSnippet(photo.name);
   showState();
 }
 
 function showState() {
   const chosen = wanted === "best" ? shown.answer?.predictions[0].class_id : wanted;
   drawFrame(shown, server?.input);
-  showAnswer(shown, server?.classes, chosen ?? null, explains ? want : null);
+  showAnswer(shown, server?.classes, chosen ?? null, can?.explains ? want : null);
   showHeat(shown, chosen ?? null);
 }
 

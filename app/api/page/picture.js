@@ -7,6 +7,8 @@ const GLOW = [[10, 7, 46], [110, 25, 110], [220, 60, 60], [252, 160, 30], [255, 
 
 // The photo that the browser has read. Until then the element still has the one before.
 let loaded = null;
+// The photo that the browser cannot read.
+let unreadable = null;
 
 /** Return where the network's input lies in an upright photo, as fractions of its width and height. */
 export function cropOf(width, height, { resize_short: short, resize, crop }) {
@@ -27,13 +29,17 @@ export function showPicture(photo, input) {
     loaded = photo;
     drawFrame(photo, input);
   };
-  image.onerror = () => say(byId("no-preview"), "Your browser cannot show this file. The server may be able to read it all the same.");
+  image.onerror = () => {
+    unreadable = photo;
+    drawFrame(photo, input);
+  };
   image.alt = photo.name;
   image.src = photo.url;
 }
 
-/** Draw what the network sees on the photo, as soon as the browser has read it. */
+/** Draw what the network sees on the photo, as soon as the browser has read it, or say that it cannot be shown. */
 export function drawFrame(photo, input) {
+  if (photo === unreadable) say(byId("no-preview"), noPreview(photo));
   const { naturalWidth: width, naturalHeight: height } = byId("photo");
   if (photo !== loaded) return;
   byId("frame").style.setProperty("--ratio", width / height);
@@ -48,6 +54,12 @@ export function drawFrame(photo, input) {
   const outside = Math.round((1 - crop.width * crop.height) * 100);
   const whole = outside < 1 ? "all of the photo" : `only what is inside the frame; ${outside} % of the photo lies outside`;
   byId("caption").textContent = `The network sees ${whole}. It gets this as ${input.crop[0]} × ${input.crop[1]} pixels.`;
+}
+
+function noPreview({ answer, problem }) {
+  const words = "Your browser cannot show this file";
+  if (answer) return `${words}, but the server has read it.`;
+  return problem ? `${words}.` : `${words}. The server may be able to read it all the same.`;
 }
 
 /** Draw a map over the crop: rows of numbers between 0 (dark) and 1 (bright). */

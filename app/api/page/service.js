@@ -20,10 +20,11 @@ export async function health() {
   return json(await get("health"));
 }
 
-/** Tell whether this server can say where the network has looked. */
-export async function canExplain() {
-  const document = await json(await get("openapi.json"));
-  return "/explain" in document.paths;
+/** Tell whether this server can say where the network has looked, and how many photos a request may have. */
+export async function abilities() {
+  const { paths } = await json(await get("openapi.json"));
+  const form = paths["/predict"].post.requestBody.content["multipart/form-data"].schema;
+  return { explains: "/explain" in paths, mostPhotos: form.properties.files.maxItems };
 }
 
 /** Return a file of the page as a photo. */

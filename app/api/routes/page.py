@@ -57,6 +57,7 @@ def _read(path: Path) -> _File:
 
 
 _FILES = {path.name: _read(path) for path in (Path(__file__).parents[1] / "page").iterdir()}
+PAGE = _FILES["index.html"].content.decode()
 
 
 @router.get("/{name}")

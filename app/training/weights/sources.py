@@ -72,6 +72,9 @@ def read_sources(path: Path = SOURCES) -> dict[str, Source]:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise StartupError(f"{path}: {key}: {first['msg']}") from error
+    # An installed wheel has no such file.
+    except FileNotFoundError as error:
+        raise StartupError(f"{path} is missing; weights are built in a clone") from error
     # A ValueError means that the file is not TOML or not UTF-8.
     except (OSError, ValueError) as error:
         raise StartupError(f"{path}: {error}") from error

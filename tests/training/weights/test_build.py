@@ -291,7 +291,7 @@ def test_the_origins_of_this_project_are_complete() -> None:
         ("[a", "sources.toml: "),
         ("a = 1", "sources.toml: a: Input should be"),
         ("[a]\nwhat = 'b'", "sources.toml: a.format: Field required"),
-        (None, "No such file"),
+        (None, "sources.toml is missing"),
     ],
 )
 def test_sources_of_another_form_are_one_line(
