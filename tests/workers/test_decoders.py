@@ -26,6 +26,7 @@ from running import until as until_true
 
 from app.bench.measure.processes import usage
 from app.errors import BrokenImage, CostlyImage, EmptyFile, ServiceError, TooManyPixels
+from app.images import heif
 from app.images.decoding import decode
 from app.images.formats import FORMATS
 from app.images.preprocessing import Preprocessing
@@ -38,6 +39,8 @@ from app.workers.slots import PixelSlots
 
 
 def encoded(size: tuple[int, int], mode: str, kind: str, **options: object) -> bytes:
+    # Pillow writes HEIF only where the library is registered, as any earlier test may have done.
+    assert heif.available()
     file = io.BytesIO()
     picture = Image.linear_gradient("L").resize(size).convert(mode)
     picture.save(file, kind, **options)
