@@ -36,6 +36,18 @@ class _Dropped(Exception):
     """The download ended early, and another attempt may continue it."""
 
 
+def require_https(url: str) -> None:
+    """Raise StartupError unless the URL is one of HTTPS, or of HTTP on this machine."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise StartupError(f"{url!r} is not a URL: {error}") from error
+    allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if not allowed or not parts.hostname:
+        raise StartupError(f"{shown(url)}: the URL must begin with https://")
+
+
 def shown(url: str) -> str:
     """Return the URL as logs may show it: without a query, which may be a signature."""
     parts = urlsplit(url)
@@ -43,13 +55,12 @@ def shown(url: str) -> str:
 
 
 def download(url: str, part: Path, max_bytes: int, report: Report) -> None:
-    """Append to `part` what it lacks of the file at `url`.
+    """Append to `part` what it lacks of the file at `url`, which `require_https` must allow.
 
     Raises:
-        StartupError: the URL is not allowed, the server refuses it, the connection fails after all
-            retries, or the file is too large or cannot be written.
+        StartupError: the server refuses the URL, the connection fails after all retries, or the
+            file is too large or cannot be written.
     """
-    _require_https(url)
     for pause_s in (*RETRY_PAUSES_S, None):
         try:
             _Download(url, part, max_bytes, report).run()
@@ -72,17 +83,6 @@ def forget(part: Path) -> None:
 
 def _validator(part: Path) -> Path:
     return part.with_name(f"{part.name}.validator")
-
-
-def _require_https(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise StartupError(f"{url!r} is not a URL: {error}") from error
-    allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not allowed or not parts.hostname:
-        raise StartupError(f"{shown(url)}: the URL must begin with https://")
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,9 @@ def _open(request: Request, part: Path) -> HTTPResponse:
         response: HTTPResponse = build_opener(_OnlyHTTPS).open(request, timeout=TIMEOUT_S)
     except HTTPError as error:
         error.close()
-        reason = f"HTTP {error.code} {error.reason}".rstrip()
+        # For a redirect, the reason would be several lines with the whole address.
+        why = error.reason if error.code >= 400 else "with a redirect that is not followed"
+        reason = f"HTTP {error.code} {why}".rstrip()
         if error.code == 416:
             forget(part)
         elif error.code < 500 and error.code not in _PASSING:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.delivery.archive import unpack
-from app.delivery.download import Report, download, forget, shown
+from app.delivery.download import Report, download, forget, require_https, shown
 from app.errors import BundleError, StartupError
 from app.model.bundle import Bundle, load_bundle
 from app.model.bundle import sha256 as hash_of
@@ -31,6 +31,7 @@ def pull(url: str, sha256: str, directory: Path, max_bytes: int, report: Report)
         StartupError: the file cannot be fetched or written, has another hash or no bundle, or
             `directory` is something that this command does not replace.
     """
+    require_https(url)
     sha256 = sha256.lower()
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise StartupError(f"the SHA-256 must have 64 hex digits, but it is {sha256!r}")
