@@ -1,4 +1,4 @@
-"""A bundle that comes by an init container, on a claim or as an image; and a canary of a new one."""
+"""A bundle that comes by an init container, on a claim or as an image; and a canary."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import typer
-from manifests import K8S, ROOT, Object, only, rendered, with_component
+from manifests import ROOT, Object, only, rendered, with_component
 from test_agreement import settings, size
 from test_schemas import check
 
@@ -139,9 +139,7 @@ def test_without_a_pull_the_pods_reach_nothing(component: str, tmp_path: Path) -
 
 
 def test_a_pull_and_traces_open_the_ports_of_both(tmp_path: Path) -> None:
-    folder = Path("../" * len(tmp_path.resolve().parts[1:])) / str(K8S).lstrip("/")
-    components = [str(folder / "components" / name) for name in ("model-pull", "traces")]
-    objects = with_component("model-pull", tmp_path, components=components)
+    objects = with_component("model-pull", tmp_path, "traces")
     rules = of_kind(objects, "NetworkPolicy")["spec"]["egress"]
     assert {443, 4318} <= {port["port"] for rule in rules for port in rule["ports"]}
 
