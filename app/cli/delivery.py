@@ -58,7 +58,7 @@ def pull(
     if sha256 and told and sha256 != told:
         raise StartupError("the URL and --sha256 name different hashes")
     if not (sha256 or told):
-        raise StartupError("which hash must the file have? Name it with --sha256 HEX")
+        raise StartupError("name the hash with --sha256 HEX, or end the URL with #sha256=HEX")
     bundle = delivered.pull(url, sha256 or told, to, max_bytes, _tell)
     print(f"{to} leads to {bundle.name}, version {bundle.version}")
 

@@ -6,6 +6,7 @@ unpacked.
 
 import os
 import re
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,11 +78,15 @@ def _checked(archive: tarfile.TarFile, max_bytes: int) -> Iterator[tarfile.TarIn
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
     path = directory / member.name
+    content = archive.extractfile(member)
+    assert content  # noqa: S101  (it is a plain file)
     try:
-        archive.extract(member, directory, set_attrs=False, filter="data")
-        # The directory gets its final name only after the bytes of its files are on the disk.
-        with path.open("rb") as written:
-            os.fsync(written.fileno())
+        # Only bytes are taken from the tar file: no rights, owners, times or links.
+        with path.open("xb") as file:
+            shutil.copyfileobj(content, file)
+            # The directory gets its final name only after the bytes of its files are on the disk.
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise StartupError(
             f"cannot write {path}: {error.strerror}; it needs {member.size} bytes"

@@ -168,7 +168,7 @@ def test_what_is_no_whole_tar_file(kind: str, tmp_path: Path, target: Path) -> N
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, target: Path) -> None:
     (target / "taken").mkdir()
     file = write_tar(tmp_path / "file.tar", member("taken", size=7))
-    with pytest.raises(StartupError, match=r"cannot write .*/taken: Is a directory; it needs 7 "):
+    with pytest.raises(StartupError, match=r"cannot write .*/taken: File exists; it needs 7 "):
         unpack(file, target, LIMIT)
 
 

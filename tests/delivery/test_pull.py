@@ -499,7 +499,7 @@ def test_what_pack_prints_pulls_the_bundle(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["https://a/b.tar"], "which hash must the file have? Name it with --sha256 HEX"),
+        (["https://a/b.tar"], "name the hash with --sha256 HEX, or end the URL with #sha256=HEX"),
         (["https://a/b.tar#sha256=12"], "the SHA-256 must have 64 hex digits, but it is '12'"),
         (["https://a/b.tar#sha256=12", "--sha256", "34"], "the URL and --sha256 name different"),
     ],
