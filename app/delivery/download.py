@@ -42,7 +42,7 @@ def require_https(url: str) -> None:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise StartupError(f"{url!r} is not a URL: {error}") from error
+        raise StartupError(f"not a URL: {error}") from error
     allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     if not allowed or not parts.hostname:
         raise StartupError(f"{shown(url)}: the URL must begin with https://")
@@ -159,7 +159,7 @@ def _open(request: Request, part: Path) -> HTTPResponse:
             raise StartupError(f"{shown(request.full_url)}: {reason}") from error
         raise _Dropped(reason) from error
     except (InvalidURL, ValueError) as error:
-        raise StartupError(f"{shown(request.full_url)}: not a URL: {error}") from error
+        raise StartupError(f"{shown(request.full_url)}: not a URL, or it leads to none") from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from manifests import ROOT, Object, only, rendered, with_component
 from test_agreement import settings, size
 from test_schemas import check
@@ -142,6 +143,20 @@ def test_a_pull_and_traces_open_the_ports_of_both(tmp_path: Path) -> None:
     objects = with_component("model-pull", tmp_path, "traces")
     rules = of_kind(objects, "NetworkPolicy")["spec"]["egress"]
     assert {443, 4318} <= {port["port"] for rule in rules for port in rule["ports"]}
+
+
+def test_the_documented_overlay_pulls_its_model(tmp_path: Path) -> None:
+    pages = (ROOT / "docs/operate.md").read_text()
+    (text,) = re.findall(r"^# k8s/overlays/flowers/.*\n((?:.+\n)+)```", pages, re.MULTILINE)
+    kustomization = yaml.safe_load(text)
+    assert kustomization.pop("resources") == ["../cpu"]
+    assert kustomization.pop("components") == ["../../components/model-pull"]
+    objects = with_component("model-pull", tmp_path, **kustomization)
+    for thing in objects:
+        check(thing)
+    images = {one["image"] for one in containers(deployment(objects))}
+    assert images == {"registry.example.com/photo-classifier:0.1.0"}
+    assert of_kind(objects, "ConfigMap")["data"]["MODEL_URL"].startswith("https://HOST/flowers")
 
 
 def test_one_value_starts_a_rollout(tmp_path: Path) -> None:
