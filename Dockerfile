@@ -63,7 +63,7 @@ COPY --from=weights /srv/weights/$MODEL weights/$MODEL
 COPY --from=serving /srv/app app
 # Python compiles its modules now, because it cannot keep compiled files on a read-only root. Base
 # images come with a standard library that is not compiled.
-RUN python -c "import app.main, app.workers.child, app.workers.decoder_child, app.workers.forkserver, http.client; app.model.engine.library('paddle')"
+RUN python -c "import app.main, app.delivery.pull, app.workers.child, app.workers.decoder_child, app.workers.forkserver, http.client; app.model.engine.library('paddle')"
 ENV HOME=/tmp \
     CLASSIFIER_HOST=0.0.0.0 \
     CLASSIFIER_PORT=8000 \

@@ -88,7 +88,7 @@ lock: .venv/dev ## Lock what pyproject.toml asks for (ARGS=--upgrade takes newer
 
 clean: ## Remove environments, caches and built bundles
 	rm -rf .venv .venv-paddleclas .venv-contract .venv-peers .mypy_cache .pytest_cache .ruff_cache
-	find weights -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
+	find weights -mindepth 1 -maxdepth 1 \( -type d -o -type l \) -exec rm -rf {} +
 
 # NAME is any name of `weights list`.
 weights/%/inference.yml: | .venv/weights

@@ -1,4 +1,4 @@
-"""`weights list|build|import|onnx` and `summary`."""
+"""`weights list|build|import|onnx|pack|pull` and `summary`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +7,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.delivery import pack, pull
 from app.cli.options import examples
 from app.errors import StartupError
 from app.settings import read_settings
 
 weights = typer.Typer(
     no_args_is_help=True,
-    help="Fetch, convert and list weights.",
+    help="Fetch, convert and list weights; pack and pull bundles.",
     epilog=examples("weights list", "weights build MobileNetV2_x1_0_keras"),
 )
+weights.command(epilog=examples("weights pack", "weights pack runs/photos-1/bundle"))(pack)
+weights.command(epilog=examples("weights pull URL --sha256 HEX --to weights/mine"))(pull)
 
 Labels = Annotated[
     Path | None,

@@ -100,8 +100,9 @@ def test_it_carries_only_what_serving_needs(container: Container) -> None:
         "app.training",
         "app.bench",
     )
-    script = IMPORTABLE.format(names=("app.main", "pillow_heif", *names))
-    assert container.execute("python", "-c", script) == "app.main pillow_heif"
+    carried = ("app.main", "app.delivery.pull", "pillow_heif")
+    script = IMPORTABLE.format(names=(*carried, *names))
+    assert container.execute("python", "-c", script) == " ".join(carried)
     assert container.execute("python", "-c", "import sys; print(sys.prefix)") == "/opt/venv"
     for command in ("gcc", "cc", "make", "git", "curl"):
         assert container.execute("sh", "-c", f"command -v {command} || true") == ""

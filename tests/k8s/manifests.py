@@ -29,12 +29,13 @@ def rendered(overlay: str) -> tuple[Object, ...]:
     return render(K8S / "overlays" / overlay)
 
 
-def with_component(name: str, folder: Path) -> tuple[Object, ...]:
-    """Return the objects of the overlay `cpu` with a component; `folder` gets the kustomization."""
+def with_component(name: str, folder: Path, *others: str, **more: Any) -> tuple[Object, ...]:  # noqa: ANN401  (these are fields of a kustomization)
+    """Return the objects of the overlay `cpu` with components; `folder` gets the kustomization."""
     k8s = Path(os.path.relpath(K8S, folder.resolve()))
     kustomization = {
         "resources": [str(k8s / "overlays/cpu")],
-        "components": [str(k8s / "components" / name)],
+        "components": [str(k8s / "components" / one) for one in (name, *others)],
+        **more,
     }
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
     return render(folder)

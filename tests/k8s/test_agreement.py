@@ -132,8 +132,10 @@ def test_the_documented_secret_is_what_the_pods_read(overlay: str, tmp_path: Pat
 def test_every_selector_finds_the_pods_and_nothing_else(overlay: str) -> None:
     labels = {"app.kubernetes.io/name": "photo-classifier"}
     deployment = only(overlay, "Deployment")["spec"]
-    assert deployment["template"]["metadata"]["labels"] == labels
-    assert deployment["selector"]["matchLabels"] == labels
+    stable = labels | {"track": "stable"}
+    assert deployment["template"]["metadata"]["labels"] == stable
+    # Only the Deployment must leave the pods of a canary to another one.
+    assert deployment["selector"]["matchLabels"] == stable
     assert only(overlay, "Service")["spec"]["selector"] == labels
     assert only(overlay, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert only(overlay, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels

@@ -22,7 +22,7 @@ def check(thing: Object) -> None:
         kubernetes_validate.validate(thing, VERSION, strict=True)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, "canary"])
 def test_every_object_has_its_form(overlay: str) -> None:
     for thing in rendered(overlay):
         check(thing)

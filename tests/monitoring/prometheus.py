@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes one service every second."""
+"""A real Prometheus that scrapes services every second."""
 
 import json
 import subprocess
@@ -16,9 +16,9 @@ RULES = Path(__file__).parents[2] / "k8s/monitoring/prometheus/rules.yml"
 class RunningPrometheus:
     """Debian's program `prometheus` on a free port, with our rules."""
 
-    def __init__(self, folder: Path, target_port: int) -> None:
+    def __init__(self, folder: Path, *target_ports: int) -> None:
         address = f"127.0.0.1:{free_port()}"
-        target = {"targets": [f"127.0.0.1:{target_port}"]}
+        target = {"targets": [f"127.0.0.1:{port}" for port in target_ports]}
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(RULES)],

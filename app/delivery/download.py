@@ -1,0 +1,227 @@
+"""A file over HTTPS, continued after a break.
+
+Only Python's own library is used, because the image has no other HTTP client to rely on. The bytes
+go to a file `part`. Beside it, a file `*.validator` has what the server told to recognise the same
+file by, so that a later call can continue the download.
+"""
+
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
+from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from app import __version__
+from app.errors import StartupError
+
+Report = Callable[[str], None]
+
+# A connection is given up when no byte arrives for this long.
+TIMEOUT_S = 30.0
+RETRY_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
+REPORT_EVERY_S = 5.0
+_CHUNK = 1 << 18
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# The server asks for patience with these, and with every 5xx.
+_PASSING = frozenset({408, 429})
+
+
+class _Dropped(Exception):
+    """The download ended early, and another attempt may continue it."""
+
+
+def require_https(url: str) -> None:
+    """Raise StartupError unless the URL is one of HTTPS, or of HTTP on this machine."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise StartupError(f"not a URL: {error}") from error
+    allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if not allowed or not parts.hostname:
+        raise StartupError(f"{shown(url)}: the URL must begin with https://")
+
+
+def shown(url: str) -> str:
+    """Return the URL as logs may show it: without a query, which may be a signature."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def download(url: str, part: Path, max_bytes: int, report: Report) -> None:
+    """Append to `part` what it lacks of the file at `url`, which `require_https` must allow.
+
+    Raises:
+        StartupError: the server refuses the URL, the connection fails after all retries, or the
+            file is too large or cannot be written.
+    """
+    for pause_s in (*RETRY_PAUSES_S, None):
+        try:
+            _Download(url, part, max_bytes, report).run()
+        except _Dropped as error:
+            if pause_s is None:
+                raise StartupError(
+                    f"{shown(url)}: {error}; run the command again to continue the download"
+                ) from error
+            report(f"{error}; trying again in {pause_s:g} s")
+            time.sleep(pause_s)
+        else:
+            return
+
+
+def forget(part: Path) -> None:
+    """Delete `part` and what is known of it."""
+    part.unlink(missing_ok=True)
+    _validator(part).unlink(missing_ok=True)
+
+
+def _validator(part: Path) -> Path:
+    return part.with_name(f"{part.name}.validator")
+
+
+@dataclass(frozen=True)
+class _Download:
+    """One attempt to get what `part` lacks."""
+
+    url: str
+    part: Path
+    max_bytes: int
+    report: Report
+
+    def run(self) -> None:
+        request = Request(self.url, headers=_headers(self.part))  # noqa: S310  (it is https)
+        with _open(request, self.part) as response:
+            start, total = _extent(response, self.part)
+            if total is not None:
+                self._require_small(total)
+            self.report(f"downloading {_progress(start, total)}")
+            size = self._append(response, start, total)
+        self._require_small(size)
+        if total is not None and size != total:
+            raise _Dropped(f"only {size} of {total} bytes arrived")
+
+    def _append(self, response: HTTPResponse, size: int, total: int | None) -> int:
+        """Append the answer's body to `part`, which has `size` bytes, and return the new size."""
+        told = time.monotonic()
+        try:
+            with self.part.open("ab") as file:
+                for chunk in _chunks(response):
+                    file.write(chunk)
+                    size += len(chunk)
+                    if size > self.max_bytes:
+                        break
+                    if time.monotonic() - told >= REPORT_EVERY_S:
+                        told = time.monotonic()
+                        self.report(f"downloaded {_progress(size, total)}")
+        except OSError as error:
+            needed = f"{total} bytes, and as many to unpack them" if total else "the whole file"
+            raise StartupError(
+                f"cannot write {self.part}: {error.strerror}; there must be room for {needed}"
+            ) from error
+        return size
+
+    def _require_small(self, size: int) -> None:
+        if size > self.max_bytes:
+            forget(self.part)
+            raise StartupError(
+                f"{shown(self.url)}: it has more than the {self.max_bytes} bytes of --max-bytes"
+            )
+
+
+def _headers(part: Path) -> dict[str, str]:
+    # A range counts the bytes that are sent, so the server must not compress the file.
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"photo-classifier/{__version__}"}
+    validator = _validator(part)
+    if part.exists() and validator.exists():
+        headers["Range"] = f"bytes={part.stat().st_size}-"
+        # If the file has changed, the server sends all of the new one.
+        headers["If-Range"] = validator.read_text()
+    return headers
+
+
+def _open(request: Request, part: Path) -> HTTPResponse:
+    try:
+        response: HTTPResponse = build_opener(_OnlyHTTPS).open(request, timeout=TIMEOUT_S)
+    except HTTPError as error:
+        error.close()
+        # For a redirect, the reason would be several lines with the whole address.
+        why = error.reason if error.code >= 400 else "with a redirect that is not followed"
+        reason = f"HTTP {error.code} {why}".rstrip()
+        if error.code == 416:
+            forget(part)
+        elif error.code < 500 and error.code not in _PASSING:
+            raise StartupError(f"{shown(request.full_url)}: {reason}") from error
+        raise _Dropped(reason) from error
+    except (InvalidURL, ValueError) as error:
+        raise StartupError(f"{shown(request.full_url)}: not a URL, or it leads to none") from error
+    except (OSError, HTTPException) as error:
+        cause = error.reason if isinstance(error, URLError) else error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise StartupError(
+                f"{shown(request.full_url)}: its certificate is not trusted "
+                f"({cause.verify_message}); SSL_CERT_FILE may name a file of authorities"
+            ) from error
+        raise _Dropped(_line(cause)) from error
+    return response
+
+
+class _OnlyHTTPS(HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        if urlsplit(newurl).scheme != "https":
+            fp.close()
+            raise StartupError(f"{shown(req.full_url)}: it leads to {shown(newurl)}, not to https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _extent(response: HTTPResponse, part: Path) -> tuple[int, int | None]:
+    """Return the offset of the body in the file, and the length of the file if it is known.
+
+    For a whole file, `part` begins anew. For a rest that does not continue `part`, it is deleted.
+    """
+    if response.status != 206:
+        _begin(part, response.headers)
+        length = response.headers["Content-Length"]
+        return 0, int(length) if length and length.isdecimal() else None
+    header = response.headers["Content-Range"] or ""
+    extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header)
+    size = part.stat().st_size if part.exists() else 0
+    if extent is None or int(extent[1]) != size:
+        forget(part)
+        raise _Dropped(f"the server sent another part than the one asked for ({header})")
+    return size, int(extent[2]) if extent[2] != "*" else None
+
+
+def _begin(part: Path, headers: HTTPMessage) -> None:
+    forget(part)
+    etag = headers["ETag"] or ""
+    # A weak ETag does not promise the same bytes.
+    validator = (headers["Last-Modified"] or "") if etag[:2] in {"", "W/"} else etag
+    if validator.isascii() and validator.isprintable() and validator:
+        _validator(part).write_text(validator)
+
+
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read1(_CHUNK)
+        except (OSError, HTTPException) as error:
+            raise _Dropped(_line(error)) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _progress(size: int, total: int | None) -> str:
+    return f"{size / 1e6:.1f} of {f'{total / 1e6:.1f}' if total is not None else 'unknown'} MB"
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
