@@ -20,6 +20,7 @@ from app.serving.service import Service
 
 NAME = "oip"
 SERVER = "photo-classifier"
+EXTENSIONS = ("classification", "binary_tensor_data")
 
 _MODEL = "/v2/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
@@ -40,7 +41,7 @@ async def server(_: Request) -> Response:
         {
             "name": SERVER,
             "version": __version__,
-            "extensions": ["classification", "binary_tensor_data"],
+            "extensions": EXTENSIONS,
         }
     )
 
