@@ -68,15 +68,15 @@ class Caller:
         known = {"inputs": [tensor], "outputs": [output], "raw_input_contents": [raw]}
         return service_pb2.ModelInferRequest(**{"model_name": self.model, **known, **fields})
 
-    def infer(self, *photos: bytes, timeout_s: float | None = 60, **metadata: str) -> Outcome:
+    def infer(self, *photos: bytes, timeout_s: float = 60, **metadata: str) -> Outcome:
         """Send photos, and return how the call ended."""
         return self.send(self.request(*photos), timeout_s, **metadata)
 
-    def send(self, request: object, timeout_s: float | None = 60, **metadata: str) -> Outcome:
+    def send(self, request: object, timeout_s: float = 60, **metadata: str) -> Outcome:
         """Send a request, and return how the call ended."""
         return ended(self.start(request, timeout_s, **metadata))
 
-    def start(self, request: object, timeout_s: float | None = 60, **metadata: str) -> Any:  # noqa: ANN401
+    def start(self, request: object, /, timeout_s: float = 60, **metadata: Any) -> Any:  # noqa: ANN401
         """Send a request, and return the call."""
         named = [(name.replace("_", "-"), value) for name, value in metadata.items()]
         return self.stub.ModelInfer.future(request, timeout=timeout_s, metadata=named)

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from calling import Caller, Outcome, caller_of, ended, grpc_settings, labels
+from calling import INFER, Caller, Outcome, caller_of, ended, grpc_settings, labels
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from posting import png
 from running import RunningServer, until
@@ -165,10 +165,7 @@ def test_each_outcome_has_a_code_an_id_a_log_line_and_a_count(
         assert outcome.trailers["x-request-id"] == f"find-{own}"
         line = server.line_of(f"find-{own}")
         assert (line["status"], line["outcome"]) == (status, own)
-        assert (line["path"], line["client"]) == (
-            "/inference.GRPCInferenceService/ModelInfer",
-            "127.0.0.1",
-        )
+        assert (line["path"], line["client"]) == (INFER, "127.0.0.1")
     lines = server.client.get("/metrics").text.splitlines()
     counted = [line for line in lines if 'dialect="oip-grpc"' in line and 'status="415"' in line]
     assert len(counted) == 1
@@ -179,14 +176,15 @@ def test_a_stranger_learns_nothing(caller: Caller) -> None:
     for key in ("", "Bearer ", f"Basic {KEY}", f"Bearer {KEY[:-1]}"):
         for model in (caller.model, "unknown"):
             request = caller.request(png(), model_name=model)
-            outcome = caller.send(request, **({"authorization": key} if key else {}))
+            metadata: dict[str, Any] = {"authorization": key} if key else {}
+            outcome = ended(caller.start(request, **metadata))
             assert (outcome.code, outcome.outcome) == ("UNAUTHENTICATED", "unauthorized")
     assert caller.infer(png(), authorization=f"bearer  {KEY}").code == "OK"
 
 
 def raw(caller: Caller, message: bytes, compression: grpc.Compression | None = None) -> Outcome:
     """Send any bytes as the message, and return how the call ended."""
-    method = caller.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    method: Any = caller.channel.unary_unary(INFER)
     metadata = [("authorization", BEARER)]
     return ended(method.future(message, 60, metadata, compression=compression))
 
@@ -274,7 +272,7 @@ def test_the_standard_health_service(caller: Caller) -> None:
     assert health_of(caller, "inference.GRPCInferenceService") == "SERVING"
     with pytest.raises(grpc.RpcError) as failure:
         health_of(caller, "other")
-    assert failure.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
+    assert failure.value.code() is grpc.StatusCode.NOT_FOUND
     watch = health_pb2_grpc.HealthStub(caller.channel).Watch
     unknown = watch(health_pb2.HealthCheckRequest(service="other"))
     assert next(unknown).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -309,5 +307,5 @@ def test_without_workers_nothing_is_ready(
 
 
 def test_an_unknown_method_is_refused(caller: Caller) -> None:
-    method = caller.channel.unary_unary("/inference.GRPCInferenceService/RepositoryIndex")
+    method: Any = caller.channel.unary_unary("/inference.GRPCInferenceService/RepositoryIndex")
     assert ended(method.future(b"", 10)).code == "UNIMPLEMENTED"

@@ -1,1 +1,1 @@
-"""gRPC on a port of its own: what a call may cost, how it is answered, how the port drains."""
+"""A second port, for gRPC: what a call may cost, how it is answered, how the port drains."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _UNREAD_BYTES = 64 * 1024
 _MAX_CALLS_OF_A_CONNECTION = 256
 _MAX_IDLE_MS = 300_000
+# A connection stays with one pod. Clients that connect again find new pods.
+_MAX_AGE_MS = 600_000
 _HANDSHAKE_MS = 10_000
 # The server ends unanswered calls itself, with a status. gRPC cuts off what is left after that.
 _LAST_ANSWERS_S = 1.0
@@ -124,6 +126,7 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_concurrent_streams", _MAX_CALLS_OF_A_CONNECTION),
         ("grpc.max_connection_idle_ms", _MAX_IDLE_MS),
+        ("grpc.max_connection_age_ms", _MAX_AGE_MS),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
         # Otherwise gRPC would take more of each message after fast ones.
