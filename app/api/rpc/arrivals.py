@@ -75,4 +75,5 @@ class Arrivals:
         while self._slow and self._places.locked() and self._waiting > len(self._ending):
             limit = self._slow.popleft()
             self._ending.add(limit)
-            limit.reschedule(asyncio.get_running_loop().time())
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
