@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 # How much of a message gRPC takes before somebody asks for it.
 _UNREAD_BYTES = 64 * 1024
-_MAX_CALLS_OF_A_CONNECTION = 256
+# Above that gRPC refuses calls without a status. It is higher than what the door lets wait.
+_MAX_CALLS_OF_A_CONNECTION = 1024
 _MAX_IDLE_MS = 300_000
 # A connection stays with one pod. Clients that connect again find new pods.
 _MAX_AGE_MS = 600_000
