@@ -1,13 +1,16 @@
 """The Open Inference Protocol, version 2, over gRPC: the methods that REST has as paths."""
 
+from functools import partial
+
 from app import __version__
 from app.api.dialects import oip
 from app.api.dialects.models import check_name
 from app.api.dialects.oip_messages import answer, inference_of, model_of, tensor
 from app.api.dialects.oip_photos import classified
-from app.api.dialects.oip_request import INPUT, OUTPUT, question_of
+from app.api.dialects.oip_request import INPUT, OUTPUT, Question, question_of
 from app.api.rpc.call import Call, Method
 from app.model.wire import field
+from app.serving.service import Service
 
 NAME = "oip-grpc"
 SERVICE = "inference.GRPCInferenceService"
@@ -53,10 +56,7 @@ async def model_metadata(call: Call) -> bytes:
 async def model_infer(call: Call) -> bytes:
     """Return the scores of all classes, or the likeliest classes, of each photo."""
     allowed_s = call.time_allowed_s()
-    async with call.received() as given:
-        asked = inference_of(given.body)
-        check_name(asked.model, asked.version or None, given.service.bundle)
-        question = question_of(asked.fields, asked.binary, given.service.settings)
+    async with call.received(partial(_question, call.service)) as (given, question):
         return answer(question, await classified(given, question, allowed_s))
 
 
@@ -68,6 +68,12 @@ METHODS = {
     "ModelMetadata": Method(model_metadata),
     "ModelInfer": Method(model_infer, NAME),
 }
+
+
+def _question(service: Service, message: bytes) -> Question:
+    asked = inference_of(message)
+    check_name(asked.model, asked.version or None, service.bundle)
+    return question_of(asked.fields, asked.binary, service.settings)
 
 
 async def _check_model(call: Call) -> None:

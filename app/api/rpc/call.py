@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from grpc import aio
@@ -17,9 +17,11 @@ from app.api.parameters import DEADLINE_MS
 from app.api.reception import Received
 from app.api.rpc.arrivals import Arrivals
 from app.errors import Unauthorized
+from app.serving.admission import Upload
 from app.serving.service import Service
 
 Context = aio.ServicerContext[Any, Any]
+Read = TypeVar("Read")
 
 
 class Call:
@@ -92,11 +94,14 @@ class Call:
         return await self._arrivals.message(self._context.read)
 
     @asynccontextmanager
-    async def received(self) -> AsyncIterator[Received]:
-        """Wait at the door, read the message, and hold its bytes and its turn until the block ends.
+    async def received(self, read: Callable[[bytes], Read]) -> AsyncIterator[tuple[Received, Read]]:
+        """Wait at the door, receive the message, and hold its bytes and its turn.
 
         A client that goes away cancels the task of its call, so nothing has to tell that it is
         gone.
+
+        Args:
+            read: takes what is needed out of the message, which is given up then.
 
         Raises:
             ServiceError: the message is too long or too slow, or nobody could answer.
@@ -106,10 +111,14 @@ class Call:
         turn = await service.door.ask(time_allowed_s=self.time_allowed_s())
         self.at_door = False
         with service.admission.hold(turn) as upload:
-            message = await self.message()
-            upload.add(len(message))
+            found = read(_counted(await self.message(), upload))
             never = asyncio.get_running_loop().create_future()
-            yield Received(service, message, never, turn)
+            yield Received(service, b"", never, turn), found
+
+
+def _counted(message: bytes, upload: Upload) -> bytes:
+    upload.add(len(message))
+    return message
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,8 @@ class Calls:
             answer = await self._try(path, method, call)
             error = None
         except ServiceError as failure:
-            error = failure
+            # The traceback refers to this frame. Such a circle would keep the photos in memory.
+            error = failure.with_traceback(None)
         except asyncio.CancelledError:
             if not self._ended:
                 # gRPC cancels the task when the client hangs up and when the deadline is over.
