@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -112,6 +113,27 @@ def test_messages_that_never_end_take_little_memory(server: RunningServer) -> No
         print(f"\n150 messages that stall: {grown / 1e6:+.1f} MB")
         assert grown < 50_000_000
         assert server.predict(png()).status_code == 200
+
+
+def test_large_messages_are_given_up_with_their_calls(
+    server: RunningServer, caller: Caller
+) -> None:
+    """All of them together have 700 MB. Most are refused when they have come, for want of bytes."""
+    request = caller.request(*[png() + bytes(950_000)] * 3)
+    caller.send(request)
+    before = memory_of(server.process.pid)
+
+    def insist(_: int) -> list[str]:
+        with caller_of(server, PORT) as own:
+            return [own.send(request).code for _ in range(12)]
+
+    with ThreadPoolExecutor(20) as clients:
+        codes = {code for found in clients.map(insist, range(20)) for code in found}
+    grown = memory_of(server.process.pid) - before
+    print(f"\n240 large messages: {codes}, {grown / 1e6:+.1f} MB")
+    assert codes <= {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+    assert grown < 100_000_000
+    assert server.health()["in_flight_bytes"] == 0
 
 
 def test_during_the_drain_delay_calls_are_answered_and_health_says_no(
