@@ -78,7 +78,7 @@ class Caller:
 
     def start(self, request: object, /, timeout_s: float = 60, **metadata: Any) -> Any:  # noqa: ANN401
         """Send a request, and return the call."""
-        named = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+        named = [(name.replace("_", "-").lower(), value) for name, value in metadata.items()]
         return self.stub.ModelInfer.future(request, timeout=timeout_s, metadata=named)
 
 

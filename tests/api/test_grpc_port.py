@@ -132,7 +132,7 @@ def test_large_messages_are_given_up_with_their_calls(
     grown = memory_of(server.process.pid) - before
     print(f"\n240 large messages: {codes}, {grown / 1e6:+.1f} MB")
     assert codes <= {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
-    assert grown < 100_000_000
+    assert grown < 200_000_000
     assert server.health()["in_flight_bytes"] == 0
 
 

@@ -96,9 +96,9 @@ class Calls:
         self.running.add(task)
         started = time.perf_counter()
         error: ServiceError | None = ClientClosed()
-        ids = {"request_id": call.request_id, **trace_ids(call.metadata)}
+        ids = {"request_id": call.request_id}
         try:
-            answer = await self._try(path, method, call)
+            answer = await self._try(path, method, call, ids)
             error = None
         except ServiceError as failure:
             # The traceback refers to this frame. Such a circle would keep the photos in memory.
@@ -120,14 +120,24 @@ class Calls:
             await _abort(context, error)
         return answer
 
-    async def _try(self, path: str, method: Method, call: Call) -> bytes:
+    async def _try(self, path: str, method: Method, call: Call, ids: dict[str, str]) -> bytes:
+        """Return the answer; add the ids of the trace to `ids`."""
         if not method.dialect:
             return await method.answer(call)
         call.check_key()
         parent = _TRACEPARENT.extract(call.metadata)
-        with self._service.tracer.start_as_current_span(path, parent, SpanKind.SERVER) as span:
+        with self._service.tracer.start_as_current_span(
+            path, parent, SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+        ) as span:
+            ids |= trace_ids(call.metadata)
             span.set_attribute("classifier.request_id", call.request_id)
-            return await method.answer(call)
+            try:
+                answer = await method.answer(call)
+            except ServiceError as error:
+                span.set_attribute("classifier.outcome", error.code)
+                raise
+            span.set_attribute("classifier.outcome", "ok")
+            return answer
 
     def _record(
         self,
