@@ -29,7 +29,7 @@ class Call:
 
     Attributes:
         service: the service that answers.
-        at_door: whether the call waits for its turn.
+        at_door: whether the call waits for its turn, or has been refused while it waited.
     """
 
     def __init__(self, service: Service, context: Context, arrivals: Arrivals) -> None:

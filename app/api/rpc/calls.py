@@ -106,6 +106,7 @@ class Calls:
         except asyncio.CancelledError:
             if not self._ended:
                 # gRPC cancels the task when the client hangs up and when the deadline is over.
+                call.at_door = False
                 error = ClientClosed() if call.remaining_s > 0 else DeadlineExceeded()
                 raise
             error = Draining(retry_after_s=1)
