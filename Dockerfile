@@ -22,8 +22,9 @@ ENV PIP_INDEX_URL=$PIP_INDEX_URL \
     PIP_TRUSTED_HOST=$PIP_TRUSTED_HOST \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-# The image reads HEIC. REQUIREMENTS=otel adds the packages that send traces, and
-# REQUIREMENTS=serve leaves out the package for HEIC, which has parts under the LGPL and the GPL.
+# The image reads HEIC. REQUIREMENTS=otel adds the packages that send traces, REQUIREMENTS=grpc adds
+# these and the one for gRPC, and REQUIREMENTS=serve leaves out the package for HEIC, which has parts
+# under the LGPL and the GPL.
 ARG REQUIREMENTS=heif
 COPY requirements/$REQUIREMENTS.txt requirements/
 RUN python3 -m venv /opt/venv \

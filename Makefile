@@ -24,7 +24,7 @@ serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 
 serve: export CLASSIFIER_TRACES := $(TRACES)
 
-serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (PORT=9999 MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
+serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(if $(findstring grpc,$(CLASSIFIER_DIALECTS)),.venv/grpc) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (PORT=9999 MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
 	@echo "Starting the server with the model in $(MODEL_DIR)"
 	@exec .venv/bin/python -m app serve --model-dir "$(MODEL_DIR)" --port "$(PORT)"
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -15,11 +16,12 @@ from app.api import contract
 from app.api.dialects import huggingface, oip, paddlex, torchserve
 from app.api.middleware import Observe
 from app.api.origins import GuardOrigins, Origins
-from app.api.ports import bound
+from app.api.ports import GRPC_PORT, bound
 from app.api.problems import handle_problems
 from app.api.routes import docs, embed, explain, health, index, metrics, models, page, predict
-from app.api.server import DrainingServer
+from app.api.server import DrainingServer, SecondPort
 from app.api.shortcut import Shortcut
+from app.errors import StartupError
 from app.model.bundle import Bundle, load_bundle
 from app.serving.service import Service
 from app.settings import Settings
@@ -88,18 +90,45 @@ def serve(settings: Settings) -> None:
 
     Raises:
         BundleError: the bundle cannot be used.
-        StartupError: the port cannot be used, no worker can load the bundle, or OpenTelemetry
-            cannot send traces.
+        StartupError: a port cannot be used, no worker can load the bundle, OpenTelemetry cannot
+            send traces, or gRPC is not installed.
     """
     configure_logging(settings.log_level, settings.log_format)
     host.give_back_large_blocks()
-    with bound(settings.host, settings.port) as sockets:
+    with bound(settings.host, settings.port) as sockets, _grpc_port(settings) as grpc_port:
         app = create_app(settings, load_bundle(settings.model_dir), WorkerPool)
-        server = DrainingServer(app, settings)
+        server = DrainingServer(app, settings, grpc_port)
         runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
         # SIGTERM during the start cancels the task.
         with threaded_logging(), suppress(asyncio.CancelledError), runner:
             runner.run(_serve(app, server, sockets))
+
+
+@contextmanager
+def _grpc_port(settings: Settings) -> Iterator[SecondPort | None]:
+    """Yield the server for gRPC, whose port is bound, if the settings ask for one.
+
+    Raises:
+        StartupError: the port cannot be used, or gRPC is not installed.
+    """
+    if "oip-grpc" not in settings.dialects:
+        yield None
+        return
+    # gRPC would write what is wrong with each client into the log, in a form of its own.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # Its threads would each keep the memory of large messages: 600 MB where one arena keeps 350.
+    host.share_one_arena()
+    try:
+        # Who does not use gRPC need not install it, or have it in memory.
+        from app.api.dialects import oip_grpc  # noqa: PLC0415
+        from app.api.rpc.server import GrpcServer  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(
+            "the dialect oip-grpc needs the packages of requirements/grpc.txt: install them, or "
+            f"start with make serve ({error})"
+        ) from error
+    with bound(settings.host, settings.grpc_port, GRPC_PORT) as sockets:
+        yield GrpcServer(settings, sockets, {oip_grpc.SERVICE: oip_grpc.METHODS})
 
 
 async def _serve(app: FastAPI, server: DrainingServer, sockets: list[socket.socket]) -> None:

@@ -32,7 +32,7 @@ _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-Dialect = Literal["huggingface", "oip", "paddlex", "torchserve"]
+Dialect = Literal["huggingface", "oip", "oip-grpc", "paddlex", "torchserve"]
 LogFormat = Literal["auto", "json", "text"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -189,6 +189,12 @@ class Settings(BaseSettings):
         (),
         description="Protocols of other servers to speak as well, separated by commas or spaces; "
         "without one, the service speaks only its own",
+    )
+    grpc_port: int = Field(
+        8001,
+        ge=0,
+        le=65535,
+        description="Port of the dialect oip-grpc, on the same address; 0 chooses a free port",
     )
     paddlex_image: bool = Field(
         False,

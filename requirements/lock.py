@@ -4,6 +4,7 @@
 Some are special:
 
 - `otel.txt` contains all of `heif.txt`, because an image that sends traces reads HEIC too.
+  `grpc.txt` contains all of `otel.txt`, because an image that speaks gRPC may send traces.
 - `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
@@ -40,9 +41,11 @@ lock("weights", *same, "--extra", "weights")
 lock("onnx", *same, "--extra", "weights", "--extra", "onnx")
 lock("heif", *same, "--extra", "heif")
 lock("otel", *same, "--extra", "heif", "--extra", "otel")
+with_otel = ("--universal", "--constraint", "requirements/otel.txt")
+lock("grpc", *with_otel, "--extra", "heif", "--extra", "otel", "--extra", "grpc")
 lock("train", *same, "--extra", "weights", "--extra", "train")
 lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "visualdl")
-extras = ("weights", "onnx", "heif", "otel", "train", "visualdl", "dev")
+extras = ("weights", "onnx", "heif", "otel", "grpc", "train", "visualdl", "dev")
 lock("dev", *same, *(f"--extra={extra}" for extra in extras))
 lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
 paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")

@@ -54,6 +54,7 @@ WINGS = {
     },
 }
 WEB = re.compile(r"^ *(import|from) (fastapi|starlette|uvicorn)", re.MULTILINE)
+GRPC = re.compile(r"^ *(import|from) grpc", re.MULTILINE)
 PADDLE = re.compile(r"^ *(import|from) paddle", re.MULTILINE)
 
 
@@ -133,6 +134,12 @@ def test_only_the_api_names_the_web_framework() -> None:
             assert not WEB.search(file.read_text()), file
 
 
+def test_only_its_port_names_grpc() -> None:
+    for file in files():
+        if name_of(file)[:2] != ("api", "rpc"):
+            assert not GRPC.search(file.read_text()), file
+
+
 def test_only_its_engine_and_training_name_paddle() -> None:
     """Reading photos and judging answers never loads a framework."""
     for file in files():
@@ -164,3 +171,5 @@ def test_the_server_process_loads_no_engine() -> None:
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
     assert "app.model.engine" in loaded
     assert {"paddle", "onnxruntime", "pillow_heif"}.isdisjoint(loaded)
+    # gRPC is imported only for the dialect that needs it.
+    assert "grpc" not in loaded

@@ -14,6 +14,7 @@ import httpx
 import prober
 import pytest
 import skimage
+from calling import Caller, caller_of, grpc_settings
 from costly import CORPUS, CostlyFile
 from running import RunningServer, until
 from speaking import ALL, SPEAKERS, Speaker
@@ -132,12 +133,18 @@ def test_costly_files_harm_nobody_else(default_bundle: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_costly_files_end_the_same_in_every_dialect(small_bundle: Path, tmp_path: Path) -> None:
     """Each file takes another dialect than the file before it."""
-    settings = {"workers": 1, "decoders": DECODERS, "dialects": ALL}
-    with RunningServer(small_bundle, tmp_path / "log", **settings) as server:
-        model = server.health()["model"]["name"]
+    settings = grpc_settings(decoders=DECODERS, dialects=f"{ALL},oip-grpc")
+    with (
+        RunningServer(small_bundle, tmp_path / "log", **settings) as server,
+        caller_of(server, settings["grpc_port"]) as caller,
+    ):
+        model = caller.model
 
-        def sent(file: CostlyFile, speaker: Speaker) -> tuple[str, str, int] | None:
+        def sent(file: CostlyFile, speaker: Speaker | Caller) -> tuple[str, str, int | str] | None:
             """Send a file, and return how it ended if that is wrong."""
+            if isinstance(speaker, Caller):
+                code = speaker.infer(file.draw()).outcome
+                return None if code in {*file.codes, LATE} else (str(file), "oip-grpc", code)
             answer = speaker.send(server.client, model, file.draw())
             assert answer.is_success or tuple(answer.json()) == speaker.fields
             right = {STATUSES[code] for code in (*file.codes, LATE)}
@@ -146,9 +153,10 @@ def test_costly_files_end_the_same_in_every_dialect(small_bundle: Path, tmp_path
             return str(file), str(speaker), answer.status_code
 
         with ThreadPoolExecutor(DECODERS) as clients:
-            ended = list(clients.map(sent, CORPUS, itertools.cycle(SPEAKERS)))
+            ended = list(clients.map(sent, CORPUS, itertools.cycle([*SPEAKERS, caller])))
         for speaker in SPEAKERS:
             assert speaker.send(server.client, model, PHOTOS[0][0]).is_success
+        assert caller.infer(PHOTOS[0][0]).code == "OK"
         health = server.health()
         assert (health["in_flight"], health["in_flight_bytes"]) == (0, 0)
     assert len(ended) == len(CORPUS)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from calling import grpc_settings
 from running import RunningServer
 from speaking import ALL
 
+SETTINGS = grpc_settings(dialects=f"{ALL},oip-grpc")
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/dialects.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -30,13 +32,14 @@ def server(
     default_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
     log = tmp_path_factory.mktemp("page") / "log"
-    with RunningServer(default_bundle, log, workers=1, dialects=ALL) as server:
+    with RunningServer(default_bundle, log, **SETTINGS) as server:
         yield server
 
 
 def here(text: str, server: RunningServer) -> str:
     """Return an example that asks the server of this test."""
-    return text.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+    at_http = text.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+    return at_http.replace("127.0.0.1:8001", f"127.0.0.1:{SETTINGS['grpc_port']}")
 
 
 def plain(answer: str) -> str:
@@ -46,7 +49,7 @@ def plain(answer: str) -> str:
 
 
 def test_every_dialect_has_an_example() -> None:
-    assert (len(COMMANDS), len(PROGRAMS)) == (5, 3)
+    assert (len(COMMANDS), len(PROGRAMS)) == (5, 4)
     assert re.search(r"^CLASSIFIER_DIALECTS=(\S+) make serve$", PAGE, re.MULTILINE)[1] == ALL  # type: ignore[index]
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 import skimage
+from calling import INFER, caller_of
 from collector import Collector, values
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from running import RunningServer, until
 
+from app.bench.measure.launch import free_port
 from app.telemetry.tracing import Traces, trace_ids
 
 CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
@@ -305,6 +307,33 @@ def test_a_dead_collector_does_no_harm(small_bundle: Path, tmp_path: Path, silen
     # The other lines may say that the queue is full.
     assert len(exporter) <= 3
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_call_over_grpc_has_the_same_spans(
+    small_bundle: Path, tmp_path: Path, collector: Collector
+) -> None:
+    port = free_port()
+    variables = {"CLASSIFIER_DIALECTS": "oip-grpc", "CLASSIFIER_GRPC_PORT": str(port)}
+    variables["OTEL_BSP_SCHEDULE_DELAY"] = "50"
+    with (
+        traced(small_bundle, tmp_path / "log", collector.url, **variables) as server,
+        caller_of(server, port) as client,
+    ):
+        caller = Caller()
+        parent = caller.headers["traceparent"]
+        outcome = client.infer(CAT, traceparent=parent, x_request_id=caller.request_id)
+        assert outcome.code == "OK"
+        span = span_of(collector, caller.request_id)
+        assert (span.name, span.kind) == (INFER, Span.SPAN_KIND_SERVER)
+        assert (span.trace_id.hex(), span.parent_span_id.hex()) == (
+            caller.trace_id,
+            caller.span_id,
+        )
+        assert values(span)["classifier.outcome"] == "ok"
+        children = [one for one in collector.spans if one.parent_span_id == span.span_id]
+        assert {one.name for one in children} == {"decode", "queue", "inference"}
+        line = server.line_of(caller.request_id)
+        assert (line["trace_id"], line["span_id"]) == (caller.trace_id, span.span_id.hex())
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """What the log and the metrics get to know of each request."""
 
+import asyncio
 import logging
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from app.errors import ServiceError
 from app.telemetry.metrics import Metrics
 
 log = logging.getLogger("app.access")
@@ -15,6 +18,7 @@ log = logging.getLogger("app.access")
 UNMATCHED = "unmatched"
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_LOG_INTERVAL_S = 1.0
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -76,3 +80,26 @@ def log_access(access: Access, ids: Mapping[str, str]) -> None:
             "client": access.client,
         },
     )
+
+
+class RefusalLog:
+    """Writes one line for all requests of a second that the door has refused."""
+
+    def __init__(self) -> None:
+        self._unlogged: Counter[type[ServiceError]] = Counter()
+
+    def add(self, error: ServiceError) -> None:
+        """Take note of a refusal."""
+        if not self._unlogged:
+            asyncio.get_running_loop().call_later(_LOG_INTERVAL_S, self._write)
+        self._unlogged[type(error)] += 1
+
+    def _write(self) -> None:
+        for error, count in self._unlogged.items():
+            log.info(
+                "%d requests refused at the door: %s",
+                count,
+                error.code,
+                extra={"status": error.status, "outcome": error.code, "count": count},
+            )
+        self._unlogged.clear()

@@ -1,10 +1,8 @@
 """The way from a connection to the door: which requests have to wait, and how they are refused."""
 
 import asyncio
-import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Iterable
 from urllib.parse import unquote
 
@@ -12,7 +10,7 @@ import httptools
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from app.api.access import UNMATCHED, Access, count_access, log_access
+from app.api.access import UNMATCHED, Access, RefusalLog, count_access, log_access
 from app.api.framing import Head
 from app.api.keys import is_known
 from app.api.origins import Origins, page_of
@@ -22,10 +20,6 @@ from app.errors import InvalidRequest, MalformedRequest, ServiceError
 from app.serving.admission import Turn
 from app.serving.service import Service
 from app.settings import Settings
-
-log = logging.getLogger("app.access")
-
-_LOG_INTERVAL_S = 1.0
 
 
 class Entrance:
@@ -38,7 +32,7 @@ class Entrance:
         self._keys = settings.api_keys
         self._origins = Origins(settings.cors_origins)
         self._max_body_bytes = settings.max_body_bytes
-        self._unlogged: Counter[type[ServiceError]] = Counter()
+        self._refusals = RefusalLog()
 
     @property
     def _service(self) -> Service:
@@ -84,9 +78,7 @@ class Entrance:
             client=None,
         )
         count_access(access, self._service.metrics)
-        if not self._unlogged:
-            asyncio.get_running_loop().call_later(_LOG_INTERVAL_S, self._log)
-        self._unlogged[type(error)] += 1
+        self._refusals.add(error)
 
     def record_malformed(
         self, error: MalformedRequest, request_id: str, client: tuple[str, int] | None
@@ -113,16 +105,6 @@ class Entrance:
             if route.path_regex.match(path) and method in (route.methods or ()):
                 return route
         return None
-
-    def _log(self) -> None:
-        for error, count in self._unlogged.items():
-            log.info(
-                "%d requests refused at the door: %s",
-                count,
-                error.code,
-                extra={"status": error.status, "outcome": error.code, "count": count},
-            )
-        self._unlogged.clear()
 
 
 def _token(head: Head) -> bytes:

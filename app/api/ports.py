@@ -12,11 +12,16 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (they are only 
 _FOREIGN_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
+# What an operator sets to choose another port; `{port}` is one that may be free.
+HTTP_PORT = "--port (make serve PORT={port})"
+GRPC_PORT = "CLASSIFIER_GRPC_PORT={port}"
+
+
 @contextmanager
-def bound(host: str, port: int) -> Iterator[list[socket.socket]]:
+def bound(host: str, port: int, remedy: str = HTTP_PORT) -> Iterator[list[socket.socket]]:
     """Yield a socket for each address of `host`, bound to `port`; close them after the block.
 
-    The sockets do not listen yet. The kernel refuses clients until uvicorn listens.
+    The sockets do not listen yet. The kernel refuses clients until the server listens.
 
     Raises:
         StartupError: the host is unknown or foreign, or the port is taken or not permitted.
@@ -25,11 +30,11 @@ def bound(host: str, port: int) -> Iterator[list[socket.socket]]:
         try:
             sockets = _bind(host, port, stack)
         except (OSError, UnicodeError) as error:
-            raise StartupError(refusal(host, port, error)) from error
+            raise StartupError(refusal(host, port, error, remedy)) from error
         yield sockets
 
 
-def refusal(host: str, port: int, error: Exception) -> str:
+def refusal(host: str, port: int, error: Exception, remedy: str = HTTP_PORT) -> str:
     """Return one line that says why the port cannot be used and what the operator can do."""
     number = getattr(error, "errno", None)
     if isinstance(error, (socket.gaierror, UnicodeError)):
@@ -43,7 +48,7 @@ def refusal(host: str, port: int, error: Exception) -> str:
         reason = "is reserved for root; choose a port above 1023"
     else:
         reason = f"cannot be opened ({error}); choose another one"
-    return f"port {port} on {host} {reason} with --port (make serve PORT={spare})"
+    return f"port {port} on {host} {reason} with {remedy.format(port=spare)}"
 
 
 def local_url(host: str, listener: socket.socket) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -36,6 +37,19 @@ _DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0,
 _SO_ATTACH_FILTER = 26
 
 
+class SecondPort(Protocol):
+    """A server on a port of its own, which opens and closes with that of HTTP."""
+
+    async def start(self, service: Service) -> None:
+        """Open the port."""
+
+    async def stop(self) -> None:
+        """Close the port, and answer what is open."""
+
+    def end(self) -> None:
+        """Wait no longer for what is open."""
+
+
 class DrainingServer(uvicorn.Server):
     """Serves until SIGTERM or Ctrl-C, and then drains.
 
@@ -44,7 +58,9 @@ class DrainingServer(uvicorn.Server):
     exit code is always 0.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(
+        self, app: FastAPI, settings: Settings, second_port: SecondPort | None = None
+    ) -> None:
         config = uvicorn.Config(
             app,
             settings.host,
@@ -62,6 +78,7 @@ class DrainingServer(uvicorn.Server):
         )
         super().__init__(config)
         self._app = app
+        self._second_port = second_port
         self._drain_delay_s = settings.drain_delay_s
         self._started = asyncio.Event()
 
@@ -82,6 +99,8 @@ class DrainingServer(uvicorn.Server):
                 listener.listen(self.config.backlog)
         except OSError as error:
             raise StartupError(refusal(self.config.host, self.config.port, error)) from error
+        if self._second_port:
+            await self._second_port.start(self._app.state.service)
         await super().startup(sockets)
         self._started.set()
         log.info("Open %s", local_url(self.config.host, self.servers[0].sockets[0]))
@@ -91,6 +110,13 @@ class DrainingServer(uvicorn.Server):
         self._reloading = asyncio.create_task(_reload(self._app, self._started))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close all ports, and answer what is open."""
+        async with asyncio.TaskGroup() as closing:
+            if self._second_port:
+                closing.create_task(self._second_port.stop())
+            closing.create_task(self._close(sockets))
+
+    async def _close(self, sockets: list[socket.socket] | None) -> None:
         """Close the port first and the connections later, so that late requests are answered."""
         loop = asyncio.get_running_loop()
         for server in self.servers:
@@ -117,6 +143,8 @@ class DrainingServer(uvicorn.Server):
             asyncio.get_running_loop().call_later(self._drain_delay_s, self._exit)
         else:
             self.force_exit = self.should_exit
+            if self.force_exit and self._second_port:
+                self._second_port.end()
             self._exit()
         service.draining = True
 

@@ -1,22 +1,29 @@
-"""Protobuf's wire format, as far as network files need it: fields are read and appended.
+"""Protobuf's wire format, as far as this service needs it: fields are read and appended.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Message = Mapping[int, Sequence[bytes | int]]
 _FIXED = {1: 8, 5: 4}  # bytes
 
 
-def parsed(data: bytes) -> Message:
+def parsed(data: bytes, most: int | None = None) -> Message:
     """Return the values of each field of a message: bytes, or a whole number.
 
+    Args:
+        data: the message.
+        most: how many values it may have: millions of tiny ones would take a hundred times the
+            memory of the message.
+
     Raises:
-        ValueError: `data` is no message.
+        ValueError: `data` is no message, or it has too many values.
     """
     message: dict[int, list[bytes | int]] = {}
-    for number, value in _fields(memoryview(data)):
+    for count, (number, value) in enumerate(_fields(memoryview(data)), 1):
+        if most is not None and count > most:
+            raise ValueError("a message has too many values")
         message.setdefault(number, []).append(value)
     return message
 
@@ -29,6 +36,29 @@ def messages(message: Message, number: int) -> list[Message]:
 def texts(message: Message, number: int) -> list[str]:
     """Return the texts in a field."""
     return [value.decode() for value in message.get(number, ()) if isinstance(value, bytes)]
+
+
+def numbers(message: Message, number: int, most: int) -> list[int]:
+    """Return the first `most` of the whole numbers in a field, which may be packed into one value.
+
+    Raises:
+        ValueError: the field is malformed.
+    """
+    found: list[int] = []
+    for value in message.get(number, ()):
+        if isinstance(value, int):
+            found.append(_signed(value))
+            continue
+        view, at = memoryview(value), 0
+        while at < len(view) and len(found) < most:
+            unsigned, at = _read_varint(view, at)
+            found.append(_signed(unsigned))
+    return found[:most]
+
+
+def packed(number: int, values: Iterable[int]) -> bytes:
+    """Return a field of several whole numbers as it is written."""
+    return field(number, b"".join(_varint(value % 2**64) for value in values))
 
 
 def field(number: int, value: bytes | str | int) -> bytes:
@@ -71,6 +101,11 @@ def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+
+
+def _signed(value: int) -> int:
+    """Return the number that a varint means: negative ones are written as two's complement."""
+    return value - 2**64 if value >= 2**63 else value
 
 
 def _varint(value: int) -> bytes:

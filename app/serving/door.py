@@ -128,6 +128,9 @@ class Door:
     def _refuse(self, waiting: _Waiting, late: bool) -> None:
         if not waiting.future.done():
             waiting.future.set_exception(self._error(late))
+            # Uploads that stall may hold all bytes. They end when the door asks for room, and while
+            # somebody always waits nobody else asks.
+            self._let_in()
 
     def _error(self, late: bool) -> ServiceError:
         try:

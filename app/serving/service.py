@@ -70,6 +70,7 @@ class Service:
     Attributes:
         running: the model that answers now; `reload` replaces it.
         draining: whether the shutdown has begun.
+        tracer: makes the service's own spans.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Service:
         )
         self.door = Door(self.admission, settings, metrics)
         self._pool_factory = pool_factory
-        self._tracer = tracer
+        self.tracer = tracer
         self._reloading = asyncio.Lock()
         metrics.workers.set(settings.worker_count)
         metrics.ready.set_function(lambda: self.ready)
@@ -205,7 +206,7 @@ class Service:
         Raises:
             ServiceError: there is no answer; the subclass says why.
         """
-        stages, started = Stages(self._tracer), time.perf_counter()
+        stages, started = Stages(self.tracer), time.perf_counter()
         time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
         deadline = asyncio.get_running_loop().time() + time_allowed_s
         async with _while_awaited(gone, deadline):

@@ -94,6 +94,7 @@ def test_it_carries_only_what_serving_needs(container: Container) -> None:
     names = (
         "paddleclas",
         "h5py",
+        "grpc",
         "opentelemetry.sdk",
         "pytest",
         "skimage",

@@ -49,7 +49,10 @@ def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Sett
 
 def assert_agrees(spec: Object, own: Settings) -> None:
     (served,) = spec["containers"]
-    (port,) = served["ports"]
+    port, *others = served["ports"]
+    assert [each["containerPort"] for each in others] == [own.grpc_port] * (
+        "oip-grpc" in own.dialects
+    )
     assert (own.host, own.port) == ("0.0.0.0", port["containerPort"])  # noqa: S104
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert served[name]["httpGet"]["path"] in PATHS
@@ -95,6 +98,19 @@ def test_with_traces_pods_send_them_and_may(
     assert {(rule["protocol"], rule["port"]) for rule in out["ports"]} == {
         ("TCP", endpoint.port), ("TCP", 53), ("UDP", 53),
     }  # fmt: skip
+
+
+def test_with_grpc_clients_reach_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = {thing["kind"]: thing for thing in with_component("grpc", tmp_path)}
+    own = settings(monkeypatch, objects["ConfigMap"]["data"])
+    spec = objects["Deployment"]["spec"]["template"]["spec"]
+    assert_agrees(spec, own)
+    assert "oip-grpc" in own.dialects
+    _, port = spec["containers"][0]["ports"]
+    _, of_service = objects["Service"]["spec"]["ports"]
+    assert (of_service["targetPort"], of_service["port"]) == (port["name"], own.grpc_port)
+    (rule,) = objects["NetworkPolicy"]["spec"]["ingress"]
+    assert {"protocol": "TCP", "port": port["name"]} in rule["ports"]
 
 
 def test_kserves_pods_agree_with_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:

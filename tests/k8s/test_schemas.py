@@ -34,8 +34,9 @@ def test_the_ingress_can_be_added_to_an_overlay(tmp_path: Path) -> None:
     check(ingress)
 
 
-def test_traces_can_be_added_to_an_overlay(tmp_path: Path) -> None:
-    added = with_component("traces", tmp_path)
+@pytest.mark.parametrize("component", ["grpc", "traces"])
+def test_a_component_can_be_added_to_an_overlay(tmp_path: Path, component: str) -> None:
+    added = with_component(component, tmp_path)
     for thing in added:
         check(thing)
     assert {thing["kind"] for thing in added} == {thing["kind"] for thing in rendered("cpu")}

@@ -1,10 +1,12 @@
 """The door: who waits there, who is let in next, and who is refused."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from app.errors import DeadlineUnreachable, NotReady, Overloaded
+from app.serving import admission as admission_module
 from app.serving import door as door_module
 from app.serving.admission import Admission, Turn
 from app.serving.door import Door
@@ -169,3 +171,28 @@ async def test_where_no_worker_starts_nobody_waits() -> None:
         house.door.ask()
     with pytest.raises(NotReady):
         await waiting
+
+
+async def test_uploads_that_stall_do_not_keep_out_those_who_always_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission_module, "_SLOW_UPLOAD_S", 0.1)
+    house = House(longest_wait_s=0.1)
+
+    async def stall() -> None:
+        with house.admission.hold() as upload, suppress(TimeoutError):
+            async with asyncio.timeout(60) as upload.timeout:
+                upload.add(100_000)
+                await asyncio.sleep(3600)
+
+    stalled = asyncio.create_task(stall())
+    await asyncio.sleep(0)
+    waiting: list[asyncio.Future[Turn]] = []
+    async with asyncio.timeout(8):
+        # Somebody waits at each moment.
+        while not any(each.done() and not each.exception() for each in waiting):
+            waiting.append(house.door.ask(1000))
+            await asyncio.sleep(0.03)
+    assert stalled.done()
+    for each in waiting:
+        each.cancel()

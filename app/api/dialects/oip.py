@@ -3,24 +3,24 @@
 It has Triton's extensions for binary data and for classification.
 """
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from app import __version__
-from app.api.answers import outcomes
 from app.api.dialects.models import check_model
 from app.api.dialects.oip_answer import answer
-from app.api.dialects.oip_request import INPUT, JSON_LENGTH, OUTPUT, question_of
-from app.api.parameters import Wishes, time_allowed_s
+from app.api.dialects.oip_photos import classified
+from app.api.dialects.oip_request import INPUT, JSON_LENGTH, OUTPUT, divided, question_of
+from app.api.parameters import time_allowed_s
 from app.api.problems import ErrorForm
-from app.api.reception import Received, received
+from app.api.reception import received
 from app.api.routes.direct import DirectRoute
-from app.errors import NotFound, NotReady, ServiceError
-from app.serving.service import Classified, Service
+from app.errors import NotFound
+from app.serving.service import Service
 
 NAME = "oip"
+SERVER = "photo-classifier"
+EXTENSIONS = ("classification", "binary_tensor_data")
 
 _MODEL = "/v2/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
@@ -39,9 +39,9 @@ async def server(_: Request) -> Response:
     """Return the name of the server and the extensions that it knows."""
     return JSONResponse(
         {
-            "name": "photo-classifier",
+            "name": SERVER,
             "version": __version__,
-            "extensions": ["classification", "binary_tensor_data"],
+            "extensions": EXTENSIONS,
         }
     )
 
@@ -94,30 +94,15 @@ async def infer(request: Request) -> Response:
     check_model(request, _service(request).bundle)
     allowed_s = time_allowed_s(request)
     async with received(request) as given:
-        json_length = request.headers.get(JSON_LENGTH)
-        question = question_of(given.body, json_length, given.service.settings)
-        top_k = min(question.classification or 1, given.service.pool.classes)
-        photos = await _all(given, question.photos, Wishes(top_k, 0.0, allowed_s))
-        return answer(question, photos)
+        fields, binary = divided(given.body, request.headers.get(JSON_LENGTH))
+        question = question_of(fields, binary, given.service.settings)
+        return answer(question, await classified(given, question, allowed_s))
 
 
 @router.get("/v2/{rest:path}")
 async def unknown(_: Request) -> Response:
     """Refuse the rest in this dialect, because its clients read no other error."""
     raise NotFound
-
-
-async def _all(given: Received, photos: Sequence[bytes], wishes: Wishes) -> Sequence[Classified]:
-    """Classify all photos: the protocol has no place for the error of a single one."""
-    classified: list[Classified] = []
-    for i, outcome in enumerate(await outcomes(given, photos, wishes)):
-        if isinstance(outcome, ServiceError):
-            where = f"Photo {i + 1} of {len(photos)}: " if len(photos) > 1 else ""
-            raise type(outcome)(f"{where}{outcome}", outcome.retry_after_s) from outcome
-        classified.append(outcome)
-    if len({each.bundle.version for each in classified}) > 1:
-        raise NotReady("The model was replaced during the request; please try again")
-    return classified
 
 
 def _service(request: Request) -> Service:

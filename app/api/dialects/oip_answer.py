@@ -13,13 +13,12 @@ from app.api.dialects.oip_request import JSON_LENGTH, OUTPUT, Question
 from app.serving.service import Classified
 
 # What a client reads from the tensor: scores, or texts of the form `score:index:label`.
-_Values = npt.NDArray[Any]
+Values = npt.NDArray[Any]
 
 
 def answer(question: Question, photos: Sequence[Classified]) -> Response:
     """Return the answer to a question: the scores, or the likeliest classes, of each photo."""
-    values = _classes(photos) if question.classification else _scores(photos)
-    datatype = "BYTES" if question.classification else "FP32"
+    datatype, values = values_of(question, photos)
     tensor: dict[str, Any] = {"name": OUTPUT, "datatype": datatype, "shape": values.shape}
     bundle = photos[0].bundle
     fields: dict[str, Any] = {"model_name": bundle.name, "model_version": bundle.version}
@@ -30,28 +29,31 @@ def answer(question: Question, photos: Sequence[Classified]) -> Response:
         tensor["data"] = values.ravel().tolist()
         # pydantic's JSON takes a tenth of the standard library's time for thousands of scores.
         return Response(to_json(fields), media_type="application/json")
-    packed = _packed(values)
-    tensor["parameters"] = {"binary_data_size": len(packed)}
+    binary = packed(values)
+    tensor["parameters"] = {"binary_data_size": len(binary)}
     head = to_json(fields)
     headers = {JSON_LENGTH: str(len(head))}
-    return Response(head + packed, headers=headers, media_type="application/octet-stream")
+    return Response(head + binary, headers=headers, media_type="application/octet-stream")
 
 
-def _scores(photos: Sequence[Classified]) -> _Values:
-    return np.stack([photo.scores for photo in photos])
+def values_of(question: Question, photos: Sequence[Classified]) -> tuple[str, Values]:
+    """Return the datatype and the values of the tensor that answers a question."""
+    if question.classification:
+        return "BYTES", _classes(photos)
+    return "FP32", np.stack([photo.scores for photo in photos])
 
 
-def _classes(photos: Sequence[Classified]) -> _Values:
-    texts = [
-        [f"{each.score:f}:{each.class_id}:{each.label}" for each in photo.predictions]
-        for photo in photos
-    ]
-    return np.array(texts, dtype=object)
-
-
-def _packed(values: _Values) -> bytes:
+def packed(values: Values) -> bytes:
     """Return the values as binary data. Before each text stands its length."""
     if values.dtype != object:
         return values.astype("<f4").tobytes()
     elements = [text.encode() for text in values.ravel()]
     return b"".join(struct.pack("<I", len(each)) + each for each in elements)
+
+
+def _classes(photos: Sequence[Classified]) -> Values:
+    texts = [
+        [f"{each.score:f}:{each.class_id}:{each.label}" for each in photo.predictions]
+        for photo in photos
+    ]
+    return np.array(texts, dtype=object)

@@ -35,21 +35,33 @@ class Question:
     binary: bool
 
 
-def question_of(body: bytes, json_length: str | None, settings: Settings) -> Question:
-    """Return what a request asks.
+def divided(body: bytes, json_length: str | None) -> tuple[Mapping[str, Any], bytes]:
+    """Return the fields of the JSON in a body, and the binary data that follow it.
 
     Args:
         body: the whole body.
         json_length: the value of the header `JSON_LENGTH`; None if the body is JSON alone.
+
+    Raises:
+        ServiceError: the body is malformed.
+    """
+    end = _json_end(body, json_length)
+    return json_object(body[:end]), body[end:]
+
+
+def question_of(fields: Mapping[str, Any], binary: bytes, settings: Settings) -> Question:
+    """Return what a request asks.
+
+    Args:
+        fields: the fields of the request, as they are in JSON.
+        binary: the binary data of its input; empty if the input has its photos as base64.
         settings: the settings with the limits.
 
     Raises:
         ServiceError: the request is malformed, or a photo is too large, or there are too many.
     """
-    end = _json_end(body, json_length)
-    fields = json_object(body[:end])
     tensor = _only(fields.get("inputs"), INPUT, "input")
-    photos = _photos(tensor, body[end:], settings.max_photos)
+    photos = _photos(tensor, binary, settings.max_photos)
     parameters = _parameters(fields)
     outputs = fields.get("outputs")
     output = _parameters(_only(outputs, OUTPUT, "output")) if outputs else {}
