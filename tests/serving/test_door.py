@@ -110,13 +110,13 @@ async def test_who_cannot_be_answered_in_time_is_refused_when_the_time_is_over()
 
 
 async def test_a_place_goes_to_one_who_is_still_answered_in_time() -> None:
-    house = House(longest_wait_s=0.4)
+    house = House(longest_wait_s=3)
     first, _ = house.fill()
     late = house.door.ask()
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(2.5)
     early = house.door.ask()
-    # The photo that is left inside takes 100 ms: the first one has waited for too long already.
-    house.photos_a_second = 10
+    # The photo that is left inside takes 0.7 s: the first one has waited for too long already.
+    house.photos_a_second = 1.4
     release(first, house)
     assert early.done()
     with pytest.raises(Overloaded):
@@ -127,8 +127,8 @@ async def test_an_answer_too_late_is_better_than_a_place_that_nobody_takes() -> 
     house = House(longest_wait_s=3)
     first, _ = house.fill()
     late = house.door.ask()
-    await asyncio.sleep(2.2)
-    house.photos_a_second = 1
+    await asyncio.sleep(2.5)
+    house.photos_a_second = 1.4
     release(first, house)
     assert late.done()
 
