@@ -96,8 +96,7 @@ async def infer(request: Request) -> Response:
     async with received(request) as given:
         json_length = request.headers.get(JSON_LENGTH)
         question = question_of(given.body, json_length, given.service.settings)
-        top_k = min(question.classification or 1, given.service.pool.classes)
-        photos = await _all(given, question.photos, Wishes(top_k, 0.0, allowed_s))
+        photos = await _all(given, question.photos, Wishes(1, 0.0, allowed_s))
         return answer(question, photos)
 
 

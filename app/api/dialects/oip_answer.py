@@ -18,7 +18,9 @@ _Values = npt.NDArray[Any]
 
 def answer(question: Question, photos: Sequence[Classified]) -> Response:
     """Return the answer to a question: the scores, or the likeliest classes, of each photo."""
-    values = _classes(photos) if question.classification else _scores(photos)
+    values = (
+        _classes(photos, question.classification) if question.classification else _scores(photos)
+    )
     datatype = "BYTES" if question.classification else "FP32"
     tensor: dict[str, Any] = {"name": OUTPUT, "datatype": datatype, "shape": values.shape}
     bundle = photos[0].bundle
@@ -41,9 +43,13 @@ def _scores(photos: Sequence[Classified]) -> _Values:
     return np.stack([photo.scores for photo in photos])
 
 
-def _classes(photos: Sequence[Classified]) -> _Values:
+def _classes(photos: Sequence[Classified], count: int) -> _Values:
+    """Return the likeliest classes: as many for each photo, whatever their thresholds are."""
     texts = [
-        [f"{each.score:f}:{each.class_id}:{each.label}" for each in photo.predictions]
+        [
+            f"{each.score:f}:{each.class_id}:{each.label}"
+            for each in photo.bundle.post_process.best(photo.scores, count)
+        ]
         for photo in photos
     ]
     return np.array(texts, dtype=object)
