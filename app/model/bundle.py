@@ -93,7 +93,7 @@ def _load(directory: Path) -> Bundle:
         if not (directory / name).is_file():
             raise BundleError(f"{directory}: {name} is missing")
     try:
-        return _bundle(directory, graph, _config(directory / CONFIG))
+        return _bundle(directory, graph, read_config(directory / CONFIG))
     except BundleError as error:
         raise BundleError(f"{directory / CONFIG}: {error}") from error
 
@@ -104,7 +104,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the contents of a YAML file.
+
+    Raises:
+        BundleError: it is not a mapping in YAML.
+    """
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:
@@ -118,13 +123,13 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
-    provenance = _section(config, "Provenance")
+    provenance = section(config, "Provenance")
     files = (graph, directory / PARAMETERS, directory / ONNX)
     hashes = {path.name: sha256(path) for path in files if path.is_file()}
-    for name, expected in _section(provenance, "sha256").items():
+    for name, expected in section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
             raise BundleError(f"{name} is not the file recorded here: its SHA-256 differs")
-    preprocess = _section(config, "PreProcess")
+    preprocess = section(config, "PreProcess")
     ops = preprocess.get("transform_ops")
     if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
         raise BundleError("PreProcess.transform_ops is missing")
@@ -132,20 +137,25 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     return Bundle(
         directory=directory,
         graph=graph,
-        name=str(_section(config, "Global").get("model_name") or directory.name),
+        name=str(section(config, "Global").get("model_name") or directory.name),
         version=hashes[PARAMETERS][:12],
         preprocessing=read_transform_ops(ops, _srgb(preprocess)),
-        post_process=read_post_process(_section(config, "PostProcess")),
+        post_process=read_post_process(section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
         provenance=provenance,
     )
 
 
-def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-    section = config.get(key) or {}
-    if not isinstance(section, dict):
+def section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a section of a YAML file; an empty one if it is not there.
+
+    Raises:
+        BundleError: it is not a mapping.
+    """
+    found = config.get(key) or {}
+    if not isinstance(found, dict):
         raise BundleError(f"{key} is not a mapping")
-    return section
+    return found
 
 
 def _srgb(preprocess: Mapping[str, Any]) -> bool:
