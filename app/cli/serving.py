@@ -49,7 +49,14 @@ def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option
         typer.Argument(metavar="PHOTO|FOLDER...", help="Photos, and folders that hold photos"),
     ],
     model_dir: ModelDir = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Number of classes for each photo")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of classes for each photo; by default 5, or all that reach the thresholds "
+            "of the model",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line for each photo instead of a table")
     ] = False,

@@ -41,7 +41,7 @@ class FileError(BaseModel):
 
 
 def predict(
-    paths: Sequence[Path], bundle: Bundle, engine: Engine, top_k: int, max_pixels: int
+    paths: Sequence[Path], bundle: Bundle, engine: Engine, top_k: int | None, max_pixels: int
 ) -> Iterator[FilePrediction | FileError]:
     """Yield the classes of each file, at most `top_k`, in the given order.
 

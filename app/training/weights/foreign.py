@@ -48,12 +48,11 @@ def read_foreign(file: Path, labels: Path | None, beside: Path) -> Foreign:
         name, ops, post_process = _training(config) if "Infer" in config else _deployed(config)
         if not isinstance(ops, list) or not all(isinstance(op, Mapping) for op in ops):
             raise BundleError("neither PreProcess.transform_ops nor Infer.transforms is there")
-        read_transform_ops(ops)
+        spec = read_transform_ops(ops)
         chosen = chosen_operation(post_process)
     except BundleError as error:
         raise BundleError(f"{file}: {error}") from error
-    # The service reads photos as RGB anyway, and PaddleX does not know this step.
-    kept = [op for op in ops if "DecodeImage" not in op]
+    kept = [_for_paddlex(op, spec.scale) for op in ops if "DecodeImage" not in op]
     if chosen is None:
         if labels:
             raise StartupError(
@@ -77,6 +76,16 @@ def _training(config: Mapping[str, Any]) -> tuple[str | None, Any, dict[str, Any
     named = section(config, "Global").get("pdx_model_name")
     name = named or section(config, "Arch").get("name")
     return name, infer.get("transforms"), post_process
+
+
+def _for_paddlex(op: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    """Return a step as PaddleX knows it too: it calculates no `1.0/255.0`."""
+    return {
+        name: {**parameters, "scale": scale}
+        if name == "NormalizeImage" and parameters
+        else parameters
+        for name, parameters in op.items()
+    }
 
 
 def _with_labels(
