@@ -42,12 +42,14 @@ BACKBONES = (
     "ShuffleNetV2_x0_25",
     "GhostNet_x0_5",
     "EfficientNetB0",
-    "DenseNet121",
-    "SwinTransformer_tiny_patch4_window7_224",
+    "RepVGG_A0",
     "DeiT_tiny_patch16_224",
     "ConvNeXt_tiny",
 )
 TOLERANCE = 1e-3
+
+# Some networks say this when their statistics are set.
+pytestmark = pytest.mark.filterwarnings("ignore:When training, we now always track")
 
 
 def photos() -> list[Pixels]:
@@ -55,7 +57,7 @@ def photos() -> list[Pixels]:
 
     A random network would exaggerate the differences of resizing, which other tests check.
     """
-    small = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    small = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
     bicubic = Image.Resampling.BICUBIC
     return [np.asarray(Image.fromarray(each).resize((256, 256), bicubic)) for each in small]
 
@@ -70,6 +72,9 @@ def settle(network: nn.Layer, classes: int) -> None:
     for layer in network.sublayers():
         if hasattr(layer, "_momentum"):
             layer._momentum = 0.0
+        if getattr(layer, "gamma", None) is not None:
+            # At first, ConvNeXt takes only a millionth of what its blocks compute.
+            layer.gamma.set_value(paddle.ones_like(layer.gamma))
     with paddle.no_grad():
         network.train()
         network(x)
@@ -89,8 +94,8 @@ def normalized(photo: Pixels) -> npt.NDArray[np.float64]:
     return chw
 
 
-def exported(name: str, directory: Path, classes: int, activation: nn.Layer) -> Path:
-    """Export a network as `tools/export_model.py` does by default."""
+def built(name: str, classes: int, activation: nn.Layer) -> nn.Layer:
+    """Return a network in the form in which `tools/export_model.py` exports it."""
     # Without the guard, PaddleClas can build some networks only once per process.
     with unique_name.guard():
         paddle.seed(0)
@@ -101,9 +106,17 @@ def exported(name: str, directory: Path, classes: int, activation: nn.Layer) -> 
     for layer in model.sublayers():
         if hasattr(layer, "re_parameterize") and not layer.is_repped:
             layer.re_parameterize()
+    return model
+
+
+def save(model: nn.Layer, directory: Path) -> Path:
     size = [InputSpec([None, 3, 224, 224], "float32")]
     paddle.jit.save(model, str(directory / "inference"), input_spec=size)
     return directory
+
+
+def exported(name: str, directory: Path, classes: int, activation: nn.Layer) -> Path:
+    return save(built(name, classes, activation), directory)
 
 
 class TheirPredictor(ClsPredictor):  # type: ignore[misc]
@@ -161,7 +174,7 @@ def test_a_default_export_answers_as_paddleclas_with_its_yaml(name: str, tmp_pat
     assert {path.suffix for path in directory.iterdir()} == {".json", ".pdiparams"}
     file = DEPLOYED / "inference_cls.yaml"
     expected = theirs(directory, file)
-    assert len({answer["class_ids"][0] for answer in expected}) > 3
+    assert len({answer["class_ids"][0] for answer in expected}) > 2
 
     adopted, doubt = adopt(directory, file)
     bundle = load_bundle(adopted)
@@ -172,11 +185,12 @@ def test_a_default_export_answers_as_paddleclas_with_its_yaml(name: str, tmp_pat
 
 
 def test_an_older_graph_is_adopted(tmp_path: Path) -> None:
+    model = built("MobileNetV1_x0_25", 1000, nn.Softmax(axis=-1))
     with paddle.pir_utils.OldIrGuard():
-        directory = exported("MobileNetV1_x0_25", tmp_path / "old", 1000, nn.Softmax(axis=-1))
-    assert (directory / "inference.pdmodel").exists()
-    bundle = load_bundle(adopt(directory, DEPLOYED / "inference_cls.yaml")[0])
-    assert bundle.graph.name == "inference.pdmodel"
+        older = save(model, tmp_path / "older")
+    assert (older / "inference.pdmodel").exists()
+    file = DEPLOYED / "inference_cls.yaml"
+    check_same(load_bundle(adopt(older, file)[0]), theirs(save(model, tmp_path / "newer"), file))
 
 
 def test_a_threshold_of_two_classes_decides_as_in_paddleclas(tmp_path: Path) -> None:
@@ -187,16 +201,13 @@ def test_a_threshold_of_two_classes_decides_as_in_paddleclas(tmp_path: Path) -> 
     check_same(load_bundle(adopt(directory, file)[0]), expected)
 
 
-@pytest.mark.parametrize(("threshold", "named"), [(0.0, {0, 1, 2, 3, 4}), (0.5, {2, 3})])
-def test_a_threshold_of_more_classes_decides_as_in_paddleclas(
-    threshold: float, named: set[int], tmp_path: Path
-) -> None:
+def test_a_threshold_of_more_classes_decides_as_in_paddleclas(tmp_path: Path) -> None:
     directory = exported("MobileNetV1_x0_25", tmp_path / "inference", 5, nn.Softmax(axis=-1))
     config = yaml.safe_load((DEPLOYED / "inference_cls.yaml").read_text("utf-8"))
     labels = tmp_path / "labels.txt"
     labels.write_text("".join(f"{i} class {i}\n" for i in range(5)), "utf-8")
     parameters = {
-        "threshold": threshold,
+        "threshold": 0.6,
         "default_label_index": 3,
         "class_id_map_file": str(labels),
     }
@@ -204,7 +215,8 @@ def test_a_threshold_of_more_classes_decides_as_in_paddleclas(
     file = tmp_path / "deployed.yaml"
     file.write_text(yaml.safe_dump(config), "utf-8")
     expected = theirs(directory, file)
-    print({answer["class_ids"][0] for answer in expected}, [a["scores"] for a in expected])
+    assert len({answer["class_ids"][0] for answer in expected}) > 1
+    assert min(answer["scores"][0] for answer in expected) < 0.6
     check_same(load_bundle(adopt(directory, file)[0]), expected)
 
 
