@@ -63,21 +63,21 @@ def test_a_class_may_have_its_own_threshold(threshold: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "label", "score"), [(0.875, "nobody", 0.125), (0.9, "someone", 0.9)]
+    ("second", "label", "score"), [(0.75, "nobody", 0.25), (0.875, "someone", 0.875)]
 )
 def test_a_threshold_of_two_classes_is_that_of_the_second(
     second: float, label: str, score: float
 ) -> None:
-    parameters = {"threshold": 0.9, "label_0": "nobody", "label_1": "someone"}
+    parameters = {"threshold": 0.875, "label_0": "nobody", "label_1": "someone"}
     (answer,) = read_post_process({"ThreshOutput": parameters}).answer(scores(1 - second, second))
-    assert (answer.label, answer.score, answer.threshold) == (label, pytest.approx(score), 0.9)
+    assert (answer.label, answer.score, answer.threshold) == (label, score, 0.875)
 
 
 def test_below_the_threshold_of_more_classes_a_class_of_its_own_is_named() -> None:
     parameters = {"threshold": 0.6, "default_label_index": 2, "label_list": LABELS}
     post_process = read_post_process({"ThreshOutput": parameters})
-    assert named(post_process.answer(scores(0.1, 0.7, 0.2))) == [("dog", pytest.approx(0.7))]
-    assert named(post_process.answer(scores(0.3, 0.5, 0.2))) == [("daisy", pytest.approx(0.2))]
+    assert named(post_process.answer(scores(0.125, 0.75, 0.125))) == [("dog", 0.75)]
+    assert named(post_process.answer(scores(0.25, 0.5, 0.25))) == [("daisy", 0.25)]
 
 
 def test_the_defaults_are_those_of_paddleclas() -> None:
