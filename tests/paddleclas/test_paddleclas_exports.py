@@ -46,7 +46,7 @@ BACKBONES = (
     "DeiT_tiny_patch16_224",
     "ConvNeXt_tiny",
 )
-TOLERANCE = 1e-3
+TOLERANCE = 3e-4
 
 # Some networks say this when their statistics are set.
 pytestmark = pytest.mark.filterwarnings("ignore:When training, we now always track")
@@ -160,12 +160,16 @@ def check_same(bundle: Bundle, expected: list[dict[str, Any]]) -> None:
     for scores, their in zip(scores_of(bundle), expected, strict=True):
         ours = bundle.post_process.answer(scores)
         assert [each.score for each in ours] == sorted((each.score for each in ours), reverse=True)
-        assert {(each.class_id, each.label) for each in ours} == {
-            *zip(their["class_ids"], their["label_names"], strict=True)
-        }
-        by_class = dict(zip(their["class_ids"], their["scores"], strict=True))
+        assert len(ours) == len(their["class_ids"])
+        labels = dict(zip(their["class_ids"], their["label_names"], strict=True))
+        values = dict(zip(their["class_ids"], map(float, their["scores"]), strict=True))
         for each in ours:
-            assert each.score == pytest.approx(float(by_class[each.class_id]), abs=TOLERANCE)
+            if bundle.post_process.operation == "Topk" and each.class_id not in values:
+                # Two classes may be so close that rounding decides which one is the fifth.
+                assert each.score == pytest.approx(min(values.values()), abs=TOLERANCE)
+            else:
+                assert each.label == labels[each.class_id]
+                assert each.score == pytest.approx(values[each.class_id], abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 import pytest
 import yaml
 from commands import Run
-from networks import LABELS, SIDE, linear_network, transform_ops
+from networks import LABELS, SIDE, export_plain, linear_network, transform_ops
 from paddle import nn
-from paddle.static import InputSpec
 
 from app.errors import BundleError, StartupError
 from app.model.bundle import load_bundle
@@ -23,12 +21,8 @@ NAMES = "names/labels.txt"
 
 
 def exported(directory: Path, activation: nn.Layer | None = None) -> Path:
-    """Export a network of three classes as PaddleClas does by default."""
-    network = nn.Sequential(linear_network(), activation or nn.Softmax())
-    network.eval()
-    size = [InputSpec([None, 3, SIDE, SIDE], "float32", name="x")]
-    paddle.jit.save(network, str(directory / "inference"), input_spec=size)
-    return directory
+    """Export a network of three classes."""
+    return export_plain(nn.Sequential(linear_network(), activation or nn.Softmax()), directory)
 
 
 @pytest.fixture(scope="module")
