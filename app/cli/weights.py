@@ -79,8 +79,8 @@ def import_weights(
 
 @weights.command(
     epilog=examples(
-        "weights adopt inference --config deploy/configs/inference_cls.yaml",
-        "weights adopt inference --config my.yaml --labels names.txt --to weights/mine",
+        "weights adopt inference --config inference_cls.yaml",
+        "weights adopt exported --to weights/mine",
     )
 )
 def adopt(
