@@ -177,7 +177,9 @@ def chosen_operation(section: Mapping[str, Any]) -> tuple[Operation, dict[str, A
         if not names:
             raise BundleError(f"PostProcess.main_indicator names {main}, which is not there")
     if len(names) > 1:
-        raise BundleError(f"PostProcess has {', '.join(names)}: choose one with main_indicator")
+        raise BundleError(
+            f"PostProcess has {', '.join(map(str, names))}: choose one with main_indicator"
+        )
     return _known(names[0], section[names[0]]) if names else None
 
 

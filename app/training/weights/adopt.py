@@ -54,7 +54,7 @@ def adopt(
     foreign = read_foreign(file, labels, source)
     sections = {
         "Global": {"model_name": foreign.name or source.name},
-        "PreProcess": {"transform_ops": [*foreign.transform_ops]},
+        "PreProcess": foreign.pre_process,
         **({"PostProcess": foreign.post_process} if foreign.post_process else {}),
     }
     provenance = {"source": f"adopted from {source.name}", "adopted_with": file.name}
@@ -70,7 +70,11 @@ def adopt(
                 (built / path.name).symlink_to(path)
         write_config(built, sections, provenance, None)
         bundle = load_bundle(built)
-        engine = Engine(bundle)
+        try:
+            engine = Engine(bundle)
+        except StartupError as error:
+            reason = str(error).replace(str(bundle.directory), str(source))
+            raise StartupError(f"{source} does not fit {file}: {reason}") from error
         picture = golden.drawn_picture(*bundle.preprocessing.crop)[np.newaxis]
         write_config(built, sections, provenance, Golden.record(engine.infer(picture)[0]))
         load_bundle(built)

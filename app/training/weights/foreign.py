@@ -4,14 +4,14 @@ PaddleClas has two kinds: those of `deploy/configs` and those of `ppcls/configs`
 PaddleX writes `inference.yml`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.errors import BundleError, StartupError
 from app.model.bundle import read_config, section
-from app.model.post_process import chosen_operation
+from app.model.post_process import chosen_operation, read_post_process
 from app.model.transform_ops import read_transform_ops
 from app.training.data.class_names import read_labels
 
@@ -22,12 +22,12 @@ class Foreign:
 
     Attributes:
         name: the model's name; None if the file has none.
-        transform_ops: the preprocessing.
+        pre_process: the section `PreProcess` of a bundle.
         post_process: the section `PostProcess` of a bundle.
     """
 
     name: str | None
-    transform_ops: Sequence[Mapping[str, Any]]
+    pre_process: Mapping[str, Any]
     post_process: Mapping[str, Any]
 
 
@@ -45,37 +45,32 @@ def read_foreign(file: Path, labels: Path | None, beside: Path) -> Foreign:
     """
     try:
         config = read_config(file)
-        name, ops, post_process = _training(config) if "Infer" in config else _deployed(config)
+        parts = _training(config) if "Infer" in config else _deployed(config)
+        name, pre_process, post_process = parts
+        ops = pre_process.get("transform_ops")
         if not isinstance(ops, list) or not all(isinstance(op, Mapping) for op in ops):
             raise BundleError("neither PreProcess.transform_ops nor Infer.transforms is there")
         spec = read_transform_ops(ops)
-        chosen = chosen_operation(post_process)
+        kept = [_for_paddlex(op, spec.scale) for op in ops if "DecodeImage" not in op]
+        named = _with_labels(post_process, labels, file, beside)
+        read_post_process(named)
     except BundleError as error:
         raise BundleError(f"{file}: {error}") from error
-    kept = [_for_paddlex(op, spec.scale) for op in ops if "DecodeImage" not in op]
-    if chosen is None:
-        if labels:
-            raise StartupError(
-                f"{file} names no PostProcess, so it is not known what the labels are for: "
-                "name Topk, ThreshOutput or MultiLabelThreshOutput in it"
-            )
-        return Foreign(name, kept, {})
-    operation, parameters = chosen
-    return Foreign(name, kept, {operation: _with_labels(parameters, labels, file, beside)})
+    return Foreign(name, {**pre_process, "transform_ops": kept}, named)
 
 
-def _deployed(config: Mapping[str, Any]) -> tuple[str | None, Any, dict[str, Any]]:
-    ops = section(config, "PreProcess").get("transform_ops")
-    return section(config, "Global").get("model_name"), ops, section(config, "PostProcess")
+def _deployed(config: Mapping[str, Any]) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+    name = section(config, "Global").get("model_name")
+    return name, section(config, "PreProcess"), section(config, "PostProcess")
 
 
-def _training(config: Mapping[str, Any]) -> tuple[str | None, Any, dict[str, Any]]:
+def _training(config: Mapping[str, Any]) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
     infer = section(config, "Infer")
     parameters = section(infer, "PostProcess")
-    post_process = {parameters.pop("name"): parameters} if "name" in parameters else {}
+    post_process = {str(parameters.pop("name")): parameters} if "name" in parameters else {}
     named = section(config, "Global").get("pdx_model_name")
     name = named or section(config, "Arch").get("name")
-    return name, infer.get("transforms"), post_process
+    return name, {"transform_ops": infer.get("transforms")}, post_process
 
 
 def _for_paddlex(op: Mapping[str, Any], scale: float) -> dict[str, Any]:
@@ -89,6 +84,22 @@ def _for_paddlex(op: Mapping[str, Any], scale: float) -> dict[str, Any]:
 
 
 def _with_labels(
+    post_process: Mapping[str, Any], labels: Path | None, file: Path, beside: Path
+) -> dict[str, Any]:
+    """Return the operation that makes the answer, with the names of the classes in it."""
+    chosen = chosen_operation(post_process)
+    if chosen is None:
+        if labels:
+            raise StartupError(
+                f"{file} names no PostProcess, so it is not known what the labels are for: "
+                "name Topk, ThreshOutput or MultiLabelThreshOutput in it"
+            )
+        return {}
+    operation, parameters = chosen
+    return {operation: _named(parameters, labels, file, beside)}
+
+
+def _named(
     parameters: Mapping[str, Any], labels: Path | None, file: Path, beside: Path
 ) -> dict[str, Any]:
     """Return the parameters with the names of the classes instead of the name of their file."""

@@ -132,6 +132,16 @@ def test_a_new_directory_leaves_the_export_alone(export: Path, tmp_path: Path) -
     assert load_bundle(again).labels == load_bundle(target).labels
 
 
+def test_colours_stay_as_they_were(small_bundle: Path, tmp_path: Path) -> None:
+    srgb = tmp_path / "srgb"
+    adopt(small_bundle, target=srgb)
+    file = srgb / "inference.yml"
+    file.write_text(file.read_text("utf-8").replace("PreProcess:", "PreProcess:\n  colours: sRGB"))
+    adopt(srgb, target=tmp_path / "again")
+    assert load_bundle(tmp_path / "again").preprocessing.srgb
+    assert not load_bundle(small_bundle).preprocessing.srgb
+
+
 def test_nothing_is_overwritten(export: Path, tmp_path: Path) -> None:
     file = write(tmp_path, TOPK)
     adopt(export, file)
@@ -149,6 +159,11 @@ def test_nothing_is_overwritten(export: Path, tmp_path: Path) -> None:
         (deployed(Topk={"topk": 5, "class_id_map_file": "no.txt"}), "no.txt, which is not found: "),
         (deployed(Topk={"label_list": ["a", "b"]}), "2 labels, but the network has 3 classes"),
         (deployed(main_indicator="VehicleAttribute", VehicleAttribute={}), "VehicleAttribute"),
+        (deployed(ThreshOutput={"threshold": 7}), "mine.yaml: PostProcess: a threshold must be"),
+        (
+            {**TOPK, "PreProcess": {"transform_ops": transform_ops(crop=32)}},
+            "mine.yaml: the network of ",
+        ),
         ({"Global": {}}, "neither PreProcess.transform_ops nor Infer.transforms is there"),
         ({"Infer": {"transforms": OPS[:1]}}, "without NormalizeImage"),
         ({"Infer": []}, "neither PreProcess"),
@@ -163,6 +178,7 @@ def test_what_is_wrong_with_the_yaml_is_one_line(
         adopt(export, write(tmp_path, config))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert ".adopting-" not in str(caught.value)
     assert set(export.iterdir()) == before
 
 
