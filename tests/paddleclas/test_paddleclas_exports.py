@@ -21,6 +21,7 @@ from paddle.utils import unique_name
 from paddleclas.deploy.python.predict_cls import ClsPredictor
 from paddleclas.deploy.utils.config import AttrDict
 from paddleclas.ppcls.arch import backbone
+from paddleclas.ppcls.utils.config import dump_infer_config
 from PIL import Image
 
 from app.images.decoding import decode
@@ -186,6 +187,39 @@ def test_a_default_export_answers_as_paddleclas_with_its_yaml(name: str, tmp_pat
     assert bundle.golden is not None
     assert bundle.label(0) == "tench, Tinca tinca"
     check_same(bundle, expected)
+
+
+@pytest.mark.parametrize(
+    ("operation", "classes", "activation", "name"),
+    [
+        ("Topk", 1000, nn.Softmax(axis=-1), "inference_cls.yaml"),
+        ("MultiLabelThreshOutput", 33, nn.Sigmoid(), "inference_cls_multilabel.yaml"),
+    ],
+)
+def test_the_yml_of_paddlex_is_served_as_it_is_and_adopted(
+    operation: str, classes: int, activation: nn.Layer, name: str, tmp_path: Path
+) -> None:
+    """PaddleX lets PaddleClas export, with a name of its own for the model."""
+    directory = exported("MobileNetV1_x0_25", tmp_path / "inference", classes, activation)
+    file = DEPLOYED / name
+    deployed = yaml.safe_load(file.read_text("utf-8"))
+    ops, parameters = deployed["PreProcess"]["transform_ops"], deployed["PostProcess"][operation]
+    ops[2]["NormalizeImage"]["scale"] = "1.0/255.0"
+    parameters["class_id_map_file"] = str(DEPLOYED.parent / parameters["class_id_map_file"])
+    training = {
+        "Global": {"pdx_model_name": "PP-LCNet_x1_0"},
+        "Infer": {"transforms": ops, "PostProcess": {"name": operation, **parameters}},
+    }
+    dump_infer_config(training, str(directory / "inference.yml"))
+    expected = theirs(directory, file)
+
+    bundle = load_bundle(directory)
+    assert (bundle.name, len(bundle.labels)) == ("PP-LCNet_x1_0", classes)
+    assert bundle.golden is None
+    check_same(bundle, expected)
+    adopted = load_bundle(adopt(directory, target=tmp_path / "adopted")[0])
+    assert adopted.golden is not None
+    check_same(adopted, expected)
 
 
 def test_an_older_graph_is_adopted(tmp_path: Path) -> None:
