@@ -19,7 +19,6 @@ from app.settings import Device, EngineName
 Scores = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
 
-
 _ROUNDING = 1e-3
 _NO_POST_PROCESS = (
     "the network's outputs are no probabilities, and inference.yml names no PostProcess. A softmax "
@@ -119,31 +118,38 @@ class Engine:
             raise StartupError(f"the network of {self._bundle.directory} does not run") from error
         if scores.ndim != 2:
             raise StartupError(f"the network's output has shape {scores.shape}, not (N, classes)")
-        labels = len(self._bundle.labels)
-        if labels and labels != scores.shape[1]:
-            raise StartupError(f"{labels} labels, but the network has {scores.shape[1]} classes")
-        post_process = self._bundle.post_process
-        if post_process.highest_class >= scores.shape[1]:
-            raise StartupError(
-                f"{post_process.operation} names class {post_process.highest_class}, but the "
-                f"network has {scores.shape[1]} classes"
-            )
-        if self._thresholded:
-            if not _are_shares(scores):
-                raise StartupError(
-                    f"{post_process.operation} compares outputs with a threshold, but those of the "
-                    "network do not lie between 0 and 1: export it with its softmax or sigmoid"
-                )
-        elif (scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2:
-            self._logits = True
+        self._check_classes(scores.shape[1])
+        self._check_values(scores)
+        if self._logits:
             scores = softmax(scores)
-            if not post_process.named:
-                self.warning = _NO_POST_PROCESS
         if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
             raise StartupError(
                 f"the network of {self._bundle.directory} does not give the bundle's golden answers"
             )
         return int(scores.shape[1])
+
+    def _check_classes(self, classes: int) -> None:
+        """Check that the bundle names as many classes as the network has, and no other ones."""
+        labels, post_process = len(self._bundle.labels), self._bundle.post_process
+        if labels and labels != classes:
+            raise StartupError(f"{labels} labels, but the network has {classes} classes")
+        if post_process.highest_class >= classes:
+            raise StartupError(
+                f"{post_process.operation} names class {post_process.highest_class}, but the "
+                f"network has {classes} classes"
+            )
+
+    def _check_values(self, scores: Scores) -> None:
+        """Find out whether the network's outputs (1, classes) are probabilities or logits."""
+        post_process = self._bundle.post_process
+        if not self._thresholded:
+            self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
+            self.warning = "" if post_process.named or not self._logits else _NO_POST_PROCESS
+        elif not _are_shares(scores):
+            raise StartupError(
+                f"{post_process.operation} compares outputs with a threshold, but those of the "
+                "network do not lie between 0 and 1: export it with its softmax or sigmoid"
+            )
 
 
 class Load(Protocol):

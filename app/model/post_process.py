@@ -116,7 +116,7 @@ class PostProcess:
         return Prediction(
             class_id=class_id,
             label=self.label(class_id),
-            score=round(min(1.0, score), 6),
+            score=round(min(1.0, max(0.0, score)), 6),
             threshold=self.own_thresholds.get(class_id, self.threshold),
         )
 

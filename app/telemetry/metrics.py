@@ -199,6 +199,5 @@ def _entropy(scores: npt.NDArray[np.float32]) -> float:
 
 def _mean_entropy(scores: npt.NDArray[np.float32]) -> float:
     """Return the mean entropy, in bits, of the questions whether a photo has each class."""
-    answers = np.stack([scores, 1 - scores])
-    likely = np.clip(answers, np.finfo(np.float32).tiny, 1)
-    return float(-(answers * np.log2(likely)).sum(axis=0).mean())
+    answers = np.clip([scores, 1 - scores], np.finfo(np.float32).tiny, 1)
+    return float(-(answers * np.log2(answers)).sum(axis=0).mean())
