@@ -38,5 +38,5 @@ class Model:
     def classify(self, photos: Sequence[Pixels]) -> list[dict[str, Any]]:
         """Return one answer per photo, in the form of our own `/predict`."""
         scores = self._engine.infer(np.stack(photos))
-        best = (self._bundle.best(row, _TOP_K) for row in scores)
+        best = (self._bundle.post_process.best(row, _TOP_K) for row in scores)
         return [{"predictions": [prediction.model_dump() for prediction in row]} for row in best]

@@ -32,7 +32,7 @@ class FakeWorker:
             raise InferenceFailed
         scores = np.zeros((len(images), self._pool.classes), np.float32)
         for row, image in zip(scores, images, strict=True):
-            row[int(image.flat[0]) % self._pool.classes] = 1.0
+            row[int(image.flat[0]) % self._pool.classes] = self._pool.score
         return scores[: len(images) - self._pool.rows_missing], self._pool.seconds
 
     async def inspect(self, slot: Slot, question: Question) -> Inspected:
@@ -56,6 +56,7 @@ class FakePool:
     Attributes:
         rows_missing: the number of rows by which each answer of a worker is too short.
         seconds: the inference time that a worker reports.
+        score: the score of the class that a photo has; the others have 0.
         poison: a photo whose first byte is this number fails its whole batch.
         batches: the first byte of each photo, for every batch so far.
         failures: errors that the next batches raise, one each.
@@ -73,6 +74,7 @@ class FakePool:
         self.hopeless = False
         self.rows_missing = 0
         self.seconds = 0.002
+        self.score = 1.0
         self.poison = 66
         self.batches: list[list[int]] = []
         self.failures: deque[Exception] = deque()

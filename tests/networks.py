@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import paddle
+import yaml
 from paddle import nn
+from paddle.static import InputSpec
 
 from app.training.network.export import Card, export
 from app.training.network.mobilenetv2 import MobileNetV2
@@ -23,6 +25,9 @@ def randomise(network: nn.Layer, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for key, value in network.state_dict().items():
         shape = tuple(value.shape)
+        if value.dtype not in {paddle.float32, paddle.float16}:
+            # Transformers have tables of places, which are no weights.
+            continue
         if key.endswith(("_variance", "_batch_norm.weight")):
             array = rng.uniform(0.5, 1.5, shape)
         elif len(shape) > 1:
@@ -116,3 +121,19 @@ def export_small(directory: Path, seed: int = 0) -> MobileNetV2:
     network = small_network(seed)
     export(network, small_card(), directory)
     return network
+
+
+def export_plain(network: nn.Layer, directory: Path) -> Path:
+    """Write a network as PaddleClas does by default: without a yml."""
+    network.eval()
+    size = [InputSpec([None, 3, SIDE, SIDE], "float32", name="x")]
+    paddle.jit.save(network, str(directory / "inference"), input_spec=size)
+    return directory
+
+
+def export_sigmoid(network: nn.Layer, directory: Path, **sections: object) -> Path:
+    """Write a bundle of a network with a sigmoid behind it, with these sections in its yml."""
+    export_plain(nn.Sequential(network, nn.Sigmoid()), directory)
+    config = {"PreProcess": {"transform_ops": transform_ops()}, **sections}
+    (directory / "inference.yml").write_text(yaml.safe_dump(config), "utf-8")
+    return directory

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from prometheus_client import generate_latest
@@ -23,7 +25,7 @@ from app.api.schemas import (
 )
 from app.errors import BrokenImage
 from app.images.decoding import UploadedImage
-from app.model.bundle import Bundle, Prediction
+from app.model.bundle import Bundle
 from app.model.paddle_graph import vector_length
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -47,8 +49,8 @@ def complete(app: FastAPI, settings: Settings, bundle: Bundle) -> None:
             reference = {"$ref": "#/components/headers/X-Request-ID"}
             response.setdefault("headers", {})["X-Request-ID"] = reference
         for parameter in operation.get("parameters", ()):
-            if parameter["name"] == "top_k" and bundle.labels:
-                _bound(parameter["schema"], len(bundle.labels))
+            if parameter["name"] == "top_k":
+                _bound(parameter["schema"], bundle)
         for content in operation.get("requestBody", {}).get("content", {}).values():
             for name in _SEVERAL & content["schema"].get("properties", {}).keys():
                 content["schema"]["properties"][name]["maxItems"] = settings.max_photos
@@ -61,9 +63,13 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from path.values()
 
 
-def _bound(top_k: dict[str, Any], classes: int) -> None:
-    top_k["maximum"] = classes
-    top_k["default"] = min(top_k["default"], classes)
+def _bound(top_k: dict[str, Any], bundle: Bundle) -> None:
+    if bundle.post_process.threshold is not None:
+        # The thresholds alone decide how many classes are named.
+        del top_k["default"]
+    if classes := len(bundle.labels):
+        top_k["maximum"] = classes
+        top_k |= {"default": min(top_k["default"], classes)} if "default" in top_k else {}
 
 
 def _name_keys(document: dict[str, Any], settings: Settings) -> None:
@@ -102,13 +108,9 @@ def _show_answers(document: dict[str, Any], settings: Settings, bundle: Bundle) 
 
 def _predictions(bundle: Bundle) -> Mapping[str, BaseModel]:
     """Return answers with the bundle's golden scores."""
-    golden = bundle.golden.scores if bundle.golden else {}
     one = Classification(
         model=Model.of(bundle),
-        predictions=[
-            Prediction(class_id=class_id, label=bundle.label(class_id), score=score)
-            for class_id, score in golden.items()
-        ],
+        predictions=bundle.post_process.answer(_scores(bundle)),
         image=UploadedImage(width=640, height=480, format="JPEG"),
         timings_ms=Timings(decode=2.2, queue=0.1, inference=11.1, total=13.4),
     )
@@ -131,6 +133,13 @@ def _metrics(settings: Settings) -> str:
         for name in ("ready", "workers", "capacity", "build_info")
     )
     return "".join(generate_latest(one).decode() for one in shown)
+
+
+def _scores(bundle: Bundle) -> npt.NDArray[np.float32]:
+    """Return the golden scores (classes,), with 0 for the classes that they leave out."""
+    golden = bundle.golden.scores if bundle.golden else {}
+    classes = len(bundle.labels) or 1 + max(golden)
+    return np.array([golden.get(class_id, 0) for class_id in range(classes)], np.float32)
 
 
 def _health(settings: Settings, bundle: Bundle) -> Health:

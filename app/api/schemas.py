@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from app.errors import codes
 from app.images.decoding import UploadedImage
-from app.model.bundle import Bundle, Prediction
+from app.model.bundle import Bundle
+from app.model.post_process import Prediction
 from app.serving.service import Readiness
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from app.cli.options import examples
 from app.cli.terminal import plain_console, with_progress
+from app.errors import StartupError
 from app.settings import read_settings
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ def evaluate(
         output.mkdir(parents=True, exist_ok=True)
     settings = read_settings(model_dir=model_dir)
     bundle = load_bundle(settings.model_dir)
+    if bundle.post_process.threshold is not None:
+        raise StartupError(
+            f"evaluate measures how often the likeliest class is right, but {model_dir} names "
+            "classes by thresholds"
+        )
     engine = Engine(bundle, settings.device, granted_cores(), settings.engine)
     labels = bundle.labels or [str(class_id) for class_id in range(engine.classes)]
     samples = read_dataset(held_out(data), labels).samples

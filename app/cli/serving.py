@@ -13,7 +13,7 @@ from rich.text import Text
 from app.cli.options import ModelDir
 from app.cli.terminal import plain_console, with_progress
 from app.errors import StartupError
-from app.model.offline import FileError, FilePrediction
+from app.model.offline import NO_CLASS, FileError, FilePrediction
 from app.settings import read_settings
 
 
@@ -49,7 +49,14 @@ def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option
         typer.Argument(metavar="PHOTO|FOLDER...", help="Photos, and folders that hold photos"),
     ],
     model_dir: ModelDir = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Number of classes for each photo")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of classes for each photo; by default 5, or all that reach the thresholds "
+            "of the model",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line for each photo instead of a table")
     ] = False,
@@ -87,6 +94,8 @@ def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option
     network = FeatureNetwork(*chosen) if explain else None
     album = Album(save, photos, settings.max_pixels, font, network) if save else None
     engine = Engine(*chosen)
+    if engine.warning:
+        print(engine.warning, file=sys.stderr)
     outcomes = offline.predict(photos, bundle, engine, top_k, settings.max_pixels)
     table = Table("photo", "class", "score")
     failed = False
@@ -116,6 +125,8 @@ def _add_rows(table: Table, outcome: FilePrediction | FileError) -> None:
     if isinstance(outcome, FileError):
         table.add_row(outcome.file, Text(outcome.detail, "red"), "")
     else:
+        if not outcome.predictions:
+            table.add_row(outcome.file, NO_CLASS, "")
         for rank, row in enumerate(outcome.predictions):
             table.add_row("" if rank else outcome.file, row.label, f"{row.score:.3f}")
     table.add_section()

@@ -1,5 +1,6 @@
-"""`weights list|build|import|onnx|pack|pull` and `summary`."""
+"""`weights list|build|import|adopt|onnx|pack|pull` and `summary`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,46 @@ def import_weights(
     from app.training.weights.build import import_file
 
     print(f"built {import_file(file, labels, output)}")
+
+
+@weights.command(
+    epilog=examples(
+        "weights adopt inference --config inference_cls.yaml",
+        "weights adopt exported --to weights/mine",
+    )
+)
+def adopt(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder that PaddleClas or PaddleX has exported to"),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The network's YAML file of PaddleClas, for deployment or training; by default "
+            "DIR/inference.yml",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with one class name on each line; by default the one that the YAML names",
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory of a new bundle; by default DIR becomes one"),
+    ] = None,
+) -> None:
+    """Add preprocessing, labels and golden answers to an exported network: a complete bundle."""
+    from app.training.weights.adopt import adopt
+
+    bundle, warning = adopt(directory, config, labels, to)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"adopted {bundle}")
 
 
 @weights.command(epilog=examples("weights onnx", "weights onnx runs/photos-1/bundle"))

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, Field
 
 from app.errors import BundleError
 from app.images.preprocessing import Preprocessing
 from app.model.golden import Golden
+from app.model.post_process import PostProcess, read_post_process
 from app.model.transform_ops import read_transform_ops
 
 CONFIG = "inference.yml"
@@ -28,14 +26,6 @@ PARAMETERS = "inference.pdiparams"
 GRAPHS = ("inference.json", "inference.pdmodel")
 ONNX = "inference.onnx"
 SRGB = "sRGB"
-
-
-class Prediction(BaseModel):
-    """One class and its probability. It is in `/openapi.json`."""
-
-    class_id: int = Field(ge=0, examples=[282])
-    label: str = Field(examples=["tiger cat"])
-    score: float = Field(ge=0, le=1, description="Probability", examples=[0.395])
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,7 @@ class Bundle:
         name: the model's name.
         version: the first 12 hex digits of the SHA-256 of the parameters' file.
         preprocessing: the steps from an upload to the network's input.
-        labels: the classes' names in the order of the network's output; empty if the yml has none.
+        post_process: how the network's scores become the classes of an answer, and their names.
         golden: answers that the network must give for a drawn picture; None if none are recorded.
         provenance: origin, licence, hashes and accuracy as recorded when the bundle was built.
     """
@@ -58,7 +48,7 @@ class Bundle:
     name: str
     version: str
     preprocessing: Preprocessing
-    labels: tuple[str, ...]
+    post_process: PostProcess
     golden: Golden | None
     provenance: Mapping[str, Any]
 
@@ -67,31 +57,14 @@ class Bundle:
         """The file of the weights."""
         return self.directory / PARAMETERS
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names in the order of the network's output; empty if there are none."""
+        return self.post_process.labels
+
     def label(self, class_id: int) -> str:
         """Return the name of the class, or its number if the bundle has no names."""
-        return self.labels[class_id] if self.labels else str(class_id)
-
-    def best(self, scores: npt.NDArray[np.float32], count: int) -> list[Prediction]:
-        """Return the `count` classes with the highest `scores` (classes,), the highest first."""
-        return [
-            Prediction(
-                class_id=class_id,
-                label=self.label(class_id),
-                score=round(min(1.0, float(scores[class_id])), 6),
-            )
-            for class_id in _highest(scores, count)
-        ]
-
-
-def _highest(scores: npt.NDArray[np.float32], count: int) -> list[int]:
-    """Return the indices of the `count` highest scores (classes,), of equal ones the first."""
-    # Sorting only what may be among them takes a quarter of the time for 1000 classes.
-    count = min(count, len(scores))
-    least = np.partition(scores, -count)[-count]
-    likely = np.flatnonzero(scores >= least)
-    order = np.argsort(-scores[likely], kind="stable")[:count]
-    found: list[int] = likely[order].tolist()
-    return found
+        return self.post_process.label(class_id)
 
 
 def load_bundle(directory: Path) -> Bundle:
@@ -120,7 +93,7 @@ def _load(directory: Path) -> Bundle:
         if not (directory / name).is_file():
             raise BundleError(f"{directory}: {name} is missing")
     try:
-        return _bundle(directory, graph, _config(directory / CONFIG))
+        return _bundle(directory, graph, read_config(directory / CONFIG))
     except BundleError as error:
         raise BundleError(f"{directory / CONFIG}: {error}") from error
 
@@ -131,7 +104,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the contents of a YAML file.
+
+    Raises:
+        BundleError: it is not a mapping in YAML.
+    """
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:
@@ -145,13 +123,13 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
-    provenance = _section(config, "Provenance")
+    provenance = section(config, "Provenance")
     files = (graph, directory / PARAMETERS, directory / ONNX)
     hashes = {path.name: sha256(path) for path in files if path.is_file()}
-    for name, expected in _section(provenance, "sha256").items():
+    for name, expected in section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
             raise BundleError(f"{name} is not the file recorded here: its SHA-256 differs")
-    preprocess = _section(config, "PreProcess")
+    preprocess = section(config, "PreProcess")
     ops = preprocess.get("transform_ops")
     if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
         raise BundleError("PreProcess.transform_ops is missing")
@@ -159,20 +137,25 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     return Bundle(
         directory=directory,
         graph=graph,
-        name=str(_section(config, "Global").get("model_name") or directory.name),
+        name=str(section(config, "Global").get("model_name") or directory.name),
         version=hashes[PARAMETERS][:12],
         preprocessing=read_transform_ops(ops, _srgb(preprocess)),
-        labels=_labels(_section(config, "PostProcess")),
+        post_process=read_post_process(section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
         provenance=provenance,
     )
 
 
-def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-    section = config.get(key) or {}
-    if not isinstance(section, dict):
+def section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a section of a YAML file; an empty one if it is not there.
+
+    Raises:
+        BundleError: it is not a mapping.
+    """
+    found = config.get(key) or {}
+    if not isinstance(found, dict):
         raise BundleError(f"{key} is not a mapping")
-    return section
+    return found
 
 
 def _srgb(preprocess: Mapping[str, Any]) -> bool:
@@ -180,12 +163,3 @@ def _srgb(preprocess: Mapping[str, Any]) -> bool:
     if colours not in (None, SRGB):
         raise BundleError(f"unknown PreProcess.colours {colours!r}: only {SRGB} is supported")
     return colours == SRGB
-
-
-def _labels(post_process: dict[str, Any]) -> tuple[str, ...]:
-    if set(post_process) - {"Topk"}:
-        raise BundleError(f"unknown PostProcess {', '.join(post_process)}: only Topk is supported")
-    labels = _section(post_process, "Topk").get("label_list") or []
-    if not isinstance(labels, list):
-        raise BundleError("PostProcess.Topk.label_list is not a list")
-    return tuple(str(label) for label in labels)

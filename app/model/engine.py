@@ -19,6 +19,13 @@ from app.settings import Device, EngineName
 Scores = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
 
+_ROUNDING = 1e-3
+_NO_POST_PROCESS = (
+    "the network's outputs are no probabilities, and inference.yml names no PostProcess. A softmax "
+    "makes probabilities of them, which is wrong unless each photo has exactly one class. Name "
+    "what is right in inference.yml: PostProcess.Topk or PostProcess.MultiLabelThreshOutput"
+)
+
 
 class Network(Protocol):
     """A network that a library has loaded."""
@@ -32,6 +39,14 @@ class Network(Protocol):
 
 class Engine:
     """One loaded model: (N, H, W, 3) uint8 -> (N, classes) float32 probabilities.
+
+    PaddleClas exports networks with or without the softmax, and no file says which. So a bundle
+    whose classes exclude each other gets a softmax if its outputs are no probabilities. Outputs
+    that are compared with thresholds are taken as they are.
+
+    Attributes:
+        classes: the number of classes.
+        warning: what is doubtful about the bundle, for the user; otherwise empty.
 
     Args:
         bundle: the model.
@@ -55,6 +70,7 @@ class Engine:
         self._engine = engine
         self._network = network or library(engine)(bundle, device, threads)
         self._logits = False
+        self.warning = ""
         self.classes = self._check()
 
     def infer(self, images: npt.NDArray[np.uint8]) -> Scores:
@@ -64,32 +80,46 @@ class Engine:
             images: (N, H, W, 3) uint8, RGB, of the bundle's input size.
 
         Returns:
-            (N, classes) float32; each row sums to 1.
+            (N, classes) float32, from 0 to 1. The scores of classes that exclude each other add up
+            to 1.
 
         Raises:
-            InferenceFailed: the output has NaN or infinite values, or not one row for each image.
+            InferenceFailed: the output has NaN or infinite values, or not one row for each image,
+                or is compared with a threshold and is no probability.
         """
-        scores = self._network(self._bundle.preprocessing.normalized(images))
+        scores = self._raw(images)
         if self._logits:
             scores = softmax(scores)
-        if scores.shape[0] != len(images) or not np.isfinite(scores).all():
+        elif self._thresholded and not _are_shares(scores):
             raise InferenceFailed
         return np.asarray(scores, np.float32)
+
+    @property
+    def _thresholded(self) -> bool:
+        return self._bundle.post_process.threshold is not None
+
+    def _raw(self, images: npt.NDArray[np.uint8]) -> Scores:
+        """Return the network's output for a batch.
+
+        Raises:
+            InferenceFailed: it has NaN or infinite values, or not one row for each image.
+        """
+        scores = self._network(self._bundle.preprocessing.normalized(images))
+        if scores.shape[0] != len(images) or not np.isfinite(scores).all():
+            raise InferenceFailed
+        return scores
 
     def _check(self) -> int:
         """Check the network's answer to the golden picture; return its number of classes."""
         picture = golden.drawn_picture(*self._bundle.preprocessing.crop)[np.newaxis]
         try:
-            scores = self.infer(picture)
+            scores = self._raw(picture)
         except Exception as error:
             raise StartupError(f"the network of {self._bundle.directory} does not run") from error
         if scores.ndim != 2:
             raise StartupError(f"the network's output has shape {scores.shape}, not (N, classes)")
-        labels = len(self._bundle.labels)
-        if labels and labels != scores.shape[1]:
-            raise StartupError(f"{labels} labels, but the network has {scores.shape[1]} classes")
-        # PaddleClas exports networks with or without the softmax, and no file says which.
-        self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
+        self._check_classes(scores.shape[1])
+        self._check_values(scores)
         if self._logits:
             scores = softmax(scores)
         if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
@@ -97,6 +127,29 @@ class Engine:
                 f"the network of {self._bundle.directory} does not give the bundle's golden answers"
             )
         return int(scores.shape[1])
+
+    def _check_classes(self, classes: int) -> None:
+        """Check that the bundle names as many classes as the network has, and no other ones."""
+        labels, post_process = len(self._bundle.labels), self._bundle.post_process
+        if labels and labels != classes:
+            raise StartupError(f"{labels} labels, but the network has {classes} classes")
+        if post_process.highest_class >= classes:
+            raise StartupError(
+                f"{post_process.operation} names class {post_process.highest_class}, but the "
+                f"network has {classes} classes"
+            )
+
+    def _check_values(self, scores: Scores) -> None:
+        """Find out whether the network's outputs (1, classes) are probabilities or logits."""
+        post_process = self._bundle.post_process
+        if not self._thresholded:
+            self._logits = bool((scores < 0).any() or abs(float(scores.sum()) - 1) > 1e-2)
+            self.warning = "" if post_process.named or not self._logits else _NO_POST_PROCESS
+        elif not _are_shares(scores):
+            raise StartupError(
+                f"{post_process.operation} compares outputs with a threshold, but those of the "
+                "network do not lie between 0 and 1: export it with its softmax or sigmoid"
+            )
 
 
 class Load(Protocol):
@@ -135,3 +188,8 @@ def softmax(logits: Scores) -> Scores:
     """Return the probabilities (N, classes) of logits (N, classes)."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+
+
+def _are_shares(scores: Scores) -> bool:
+    """Return whether all scores lie between 0 and 1, but for rounding."""
+    return bool(((scores >= -_ROUNDING) & (scores <= 1 + _ROUNDING)).all())

@@ -98,10 +98,11 @@ class FeatureNetwork:
         Raises:
             InferenceFailed: the network gave NaN or infinite values.
         """
-        _, vectors, logits, maps = self._values(images)
+        output, _, vectors, logits, maps = self._values(images)
         if not np.isfinite(logits).all():
             raise InferenceFailed
-        return Features(softmax(logits), vectors, maps if self.explainable else None)
+        scores = softmax(logits) if self.bundle.post_process.threshold is None else output
+        return Features(scores, vectors, maps if self.explainable else None)
 
     def activation_map(self, features: Features, row: int, class_id: int) -> ActivationMap:
         """Return the map of a class for one photo of a batch.
@@ -116,17 +117,17 @@ class FeatureNetwork:
 
     def _values(
         self, images: npt.NDArray[np.uint8]
-    ) -> tuple[Floats, Floats, Floats, Floats | None]:
-        """Return weights, vectors (N, K), logits and, if there is one, the map before pooling."""
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats | None]:
+        """Return output, weights, vectors (N, K), logits and, if there is one, the map pooled."""
         planes = self.bundle.preprocessing.normalized(images)
-        _, weights, vectors, logits, *maps = self._network.outputs(planes)
-        return weights, vectors.reshape(len(images), -1), logits, maps[0] if maps else None
+        output, weights, vectors, logits, *maps = self._network.outputs(planes)
+        return output, weights, vectors.reshape(len(images), -1), logits, maps[0] if maps else None
 
     def _check(self) -> None:
         """Find the bias, and out of numbers whether the values are what their places promise."""
         picture = golden.drawn_picture(*self.bundle.preprocessing.crop)
         noise = np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
-        weights, vectors, logits, maps = self._values(np.stack([picture, 255 - picture, noise]))
+        _, weights, vectors, logits, maps = self._values(np.stack([picture, 255 - picture, noise]))
         tolerance = _TOLERANCE * max(1.0, float(np.abs(logits).max()))
         for matrix in (weights, weights.T):
             if matrix.shape == (vectors.shape[1], logits.shape[1]):

@@ -1,10 +1,10 @@
-"""The graph of a network's values, and its end: pooling, vector, classifier, softmax."""
+"""The graph of a network's values, and its end: pooling, vector, classifier, softmax or sigmoid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 # The names of the operations in Paddle's newer and older graphs, and in ONNX.
-_SOFTMAX = {"softmax", "Softmax"}
+_ACTIVATION = {"softmax", "Softmax", "sigmoid", "Sigmoid"}
 _LINEAR = {"matmul", "matmul_v2", "mul", "linear", "MatMul", "Gemm"}
 _BETWEEN = {"add", "elementwise_add", "Add", "assign", "Identity"}
 _POOLING = {"pool2d", "mean", "reduce_mean", "GlobalAveragePool", "AveragePool", "ReduceMean"}
@@ -57,7 +57,11 @@ def ending(graph: Graph) -> Ending | None:
     check by numbers.
     """
     logits = graph.output
-    while (node := graph.nodes.get(logits)) and node.operation in {*_SOFTMAX, "Identity", "assign"}:
+    while (node := graph.nodes.get(logits)) and node.operation in {
+        *_ACTIVATION,
+        "Identity",
+        "assign",
+    }:
         logits = node.inputs[0]
     linear = _back(graph, logits, _LINEAR, _BETWEEN)
     if linear is None:

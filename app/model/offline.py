@@ -13,8 +13,12 @@ from app.errors import ServiceError
 from app.images.decoding import Photo, UploadedImage, decode
 from app.images.files import contents
 from app.images.preprocessing import Preprocessing
-from app.model.bundle import Bundle, Prediction
+from app.model.bundle import Bundle
 from app.model.engine import Engine, Scores
+from app.model.post_process import Prediction
+
+# What people read where no class reaches its threshold.
+NO_CLASS = "no class reaches its threshold"
 
 # On a CPU, the time per photo is longer in larger batches.
 _BATCH_SIZE = 4
@@ -37,9 +41,9 @@ class FileError(BaseModel):
 
 
 def predict(
-    paths: Sequence[Path], bundle: Bundle, engine: Engine, top_k: int, max_pixels: int
+    paths: Sequence[Path], bundle: Bundle, engine: Engine, top_k: int | None, max_pixels: int
 ) -> Iterator[FilePrediction | FileError]:
-    """Yield the `top_k` best classes of each file, in the given order.
+    """Yield the classes of each file, at most `top_k`, in the given order.
 
     For a file that cannot be read, the generator yields the error and goes on.
 
@@ -51,7 +55,7 @@ def predict(
             photo = answer.photo
             yield FilePrediction(
                 file=str(path),
-                predictions=bundle.best(answer.scores, top_k),
+                predictions=bundle.post_process.answer(answer.scores, top_k),
                 image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
             )
         else:

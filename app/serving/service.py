@@ -23,8 +23,9 @@ from app.errors import (
     StartupError,
 )
 from app.images.preprocessing import Pixels
-from app.model.bundle import Bundle, Prediction, load_bundle
+from app.model.bundle import Bundle, load_bundle
 from app.model.features import Question
+from app.model.post_process import Prediction
 from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
 from app.serving.door import Door
@@ -47,7 +48,7 @@ class Classified:
 
     Attributes:
         bundle: the bundle that gave the answer.
-        predictions: the classes, the likeliest first.
+        predictions: the classes, the likeliest first; none if none reaches its threshold.
         scores: (classes,), the scores of all classes in the order of the network's output.
         photo: the decoded photo.
         pixels: (H, W, 3), what the network saw; None unless the settings ask for pictures.
@@ -197,7 +198,7 @@ class Service:
 
         Args:
             data: the upload's bytes.
-            top_k: how many classes to return; None means five.
+            top_k: how many classes to return at most; None leaves it to the bundle.
             time_allowed_s: seconds that the client waits; the service's deadline applies as well.
             gone: a future that is done when the client has closed the connection.
             turn: the photo's turn; without one, or if it has ended, the photo waits for another.
@@ -214,7 +215,7 @@ class Service:
                 turn = await self.door.ask(time_allowed_s=time_allowed_s, read=True)
             # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
             running = self.running
-            count = _count(top_k, running.pool.classes)
+            _check_count(top_k, running.pool.classes)
             _check_class(question, running.pool.classes)
             with self.admission.admit(turn), running.in_use(), running.slot() as slot:
                 try:
@@ -231,18 +232,17 @@ class Service:
             "inference": answer.inference_s,
             "total": time.perf_counter() - started,
         }
-        self.metrics.observe_answer(answer.scores, seconds)
+        self.metrics.observe_answer(answer.scores, seconds, running.bundle.post_process.exclusive)
         _add_spans(stages, decoded, answer)
-        predictions = running.bundle.best(answer.scores, count)
+        predictions = running.bundle.post_process.answer(answer.scores, top_k)
         return Classified(
             running.bundle, predictions, answer.scores, photo, pixels, seconds, answer.inspected
         )
 
 
-def _count(top_k: int | None, classes: int) -> int:
+def _check_count(top_k: int | None, classes: int) -> None:
     if top_k is not None and top_k > classes:
         raise InvalidRequest(f"top_k must be between 1 and {classes}, the number of classes")
-    return top_k or min(5, classes)
 
 
 def _check_class(question: Question | None, classes: int) -> None:

@@ -63,7 +63,9 @@ class Metrics:
         )
         self.entropy = self._histogram(
             "entropy",
-            "Entropy of an answer's scores: 0 if one class is certain, 1 if all are equal.",
+            "Entropy of an answer's scores: 0 if one class is certain, 1 if all are equal. With "
+            "several labels a photo, the mean over the classes: 0 if each is certain, 1 if each is "
+            "as likely as not.",
             _SHARES,
         )
         self.loop_lag_seconds = self._histogram(
@@ -153,12 +155,20 @@ class Metrics:
         for status in (200, 429, 500, 503, 504):
             self.requests.labels("POST", "/predict", str(status), "own")
 
-    def observe_answer(self, scores: npt.NDArray[np.float32], seconds: Mapping[str, float]) -> None:
-        """Record one answer: its scores (classes,), and its seconds in each stage."""
+    def observe_answer(
+        self, scores: npt.NDArray[np.float32], seconds: Mapping[str, float], exclusive: bool = True
+    ) -> None:
+        """Record one answer.
+
+        Args:
+            scores: (classes,).
+            seconds: {stage: seconds}.
+            exclusive: whether the classes exclude each other, so that the scores add up to 1.
+        """
         for stage, duration in seconds.items():
             self._stages[stage].observe(duration)
         self.top1_score.observe(float(scores.max()))
-        self.entropy.observe(_entropy(scores))
+        self.entropy.observe(_entropy(scores) if exclusive else _mean_entropy(scores))
 
     def observe_batch_sizes(self, max_batch_size: int, batch_seconds: Mapping[int, float]) -> None:
         """Record the largest batch of the model that serves now, and the seconds by batch size."""
@@ -185,3 +195,9 @@ def _entropy(scores: npt.NDArray[np.float32]) -> float:
         return 0.0
     likely = scores[scores > 0]
     return float(-(likely * np.log(likely)).sum() / np.log(len(scores)))
+
+
+def _mean_entropy(scores: npt.NDArray[np.float32]) -> float:
+    """Return the mean entropy, in bits, of the questions whether a photo has each class."""
+    answers = np.clip([scores, 1 - scores], np.finfo(np.float32).tiny, 1)
+    return float(-(answers * np.log2(answers)).sum(axis=0).mean())

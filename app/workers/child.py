@@ -62,7 +62,7 @@ def work(
         return
     clock = batch_size.clock(config.device, config.threads)
     os.nice(_NICE)
-    connection.send(Ready(engine.classes, batch_seconds))
+    connection.send(Ready(engine.classes, batch_seconds, engine.warning))
     inspector, memory_use = Inspector(config), _MemoryUse(config.buckets[-1])
     while True:
         if not connection.poll(_IDLE_S):

@@ -109,7 +109,9 @@ class Ready:
     Attributes:
         classes: the number of classes of the network.
         batch_seconds: {batch size: seconds}; empty if the worker has measured none.
+        warning: what is doubtful about the bundle; otherwise empty.
     """
 
     classes: int
     batch_seconds: dict[int, float] = field(default_factory=dict)
+    warning: str = ""

@@ -165,8 +165,13 @@ class WorkerPool:
             )
 
     def _adopt_batch_size(self, loaded: Sequence[Ready]) -> None:
-        """Adopt the number of classes, and the batch size that is best for all workers together."""
+        """Adopt the number of classes, and the batch size that is best for all workers together.
+
+        All workers have the same doubt about the bundle, so the log has it once.
+        """
         self.classes = loaded[0].classes
+        if loaded[0].warning:
+            log.warning("%s: %s", self._config.bundle.directory, loaded[0].warning)
         if self._config.max_batch_size is None:
             batch_seconds = quickest([ready.batch_seconds for ready in loaded])
             self.batch_cap.start(batch_seconds)

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_torchserve_pings(client: TestClient) -> None:
 
 
 def test_the_likelier_of_two_classes_with_one_label_counts(bundle: Bundle, pool: FakePool) -> None:
-    twins = Bundle(**{**vars(bundle), "labels": ("crane", "other", "crane")})
+    labels = ("crane", "other", "crane")
+    twins = replace(bundle, post_process=replace(bundle.post_process, labels=labels))
     app = create_app(read_settings(dialects=ALL), twins, lambda *_: pool)
     with TestClient(app) as client:
         for color in (0, 2):

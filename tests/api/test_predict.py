@@ -41,5 +41,5 @@ def test_top_k_out_of_bounds_is_refused(client: TestClient, top_k: str) -> None:
 
 def test_scores_are_rounded_but_never_above_one(bundle: Bundle) -> None:
     scores = np.array([0.1, 1.0000001, 0.25], np.float32)
-    best = bundle.best(scores, 2)
+    best = bundle.post_process.best(scores, 2)
     assert [(row.class_id, row.score) for row in best] == [(1, 1.0), (2, 0.25)]

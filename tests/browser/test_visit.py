@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from playwright._impl._driver import compute_driver_executable
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, expect
@@ -207,6 +209,42 @@ def test_a_photo_without_a_likely_class_is_called_so(visit: Open, server: Runnin
     )
     expect(page.get_by_role("status").filter(has_text="Not sure. Perhaps")).to_have_count(1)
     keep(page, "unsure")
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.9])
+def test_a_model_with_a_threshold_names_several_classes_or_none(
+    visit: Open, default_bundle: Path, tmp_path: Path, threshold: float
+) -> None:
+    bundle = shutil.copytree(default_bundle, tmp_path / "bundle")
+    config = yaml.safe_load((bundle / "inference.yml").read_text("utf-8"))
+    labels = config["PostProcess"]["Topk"]["label_list"]
+    several = {"threshold": threshold, "label_list": labels}
+    config["PostProcess"] = {"MultiLabelThreshOutput": several}
+    (bundle / "inference.yml").write_text(yaml.safe_dump(config), "utf-8")
+    with RunningServer(bundle, tmp_path / "log", workers=1) as server:
+        page = visit(server)
+        choose(page, CAT, CAT)
+        expect(page.locator("#album-state")).to_have_text("2 of 2 done")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV").click()
+        rows = [*csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig")))]
+        if threshold < 0.5:
+            assert headline(page) == "tiger cat, Egyptian cat"
+            expect(page.locator("#explanation")).to_have_text(
+                "42 %: the model decides by a threshold of 30 %."
+            )
+            expect(page.locator(".bar")).to_have_count(2)
+            assert [row["label"] for row in rows] == ["tiger cat", "Egyptian cat"] * 2
+        else:
+            assert headline(page) == "None of its classes"
+            expect(page.locator("#explanation")).to_have_text(
+                "No class of the 1000 that the network knows reaches its threshold."
+            )
+            expect(page.locator(".bar")).to_have_count(0)
+            assert [row["label"] for row in rows] == ["", ""]
+            page.get_by_role("switch", name="Show where it looked").click()
+            expect(page.locator("#heat")).to_be_hidden()
+        keep(page, f"threshold-{threshold}")
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])

@@ -169,7 +169,7 @@ def test_a_config_that_is_none_is_refused(tmp_path: Path, text: bytes, message: 
         ("PreProcess", ["transform_ops"], "PreProcess is not a mapping"),
         ("PreProcess", {"transform_ops": OPS[:2]}, "without NormalizeImage"),
         ("PreProcess", {"transform_ops": OPS, "colours": "P3"}, "only sRGB is supported"),
-        ("PostProcess", {"MultiLabelThreshOutput": {"threshold": 0.5}}, "MultiLabelThreshOutput"),
+        ("PostProcess", {"NormalizeFeatures": None}, "unknown PostProcess NormalizeFeatures"),
         ("PostProcess", {"Topk": {"label_list": "cat"}}, "label_list is not a list"),
         ("Global", "model", "Global is not a mapping"),
         ("Provenance", {"sha256": "abc"}, "sha256 is not a mapping"),

@@ -16,6 +16,7 @@ import skimage
 from networks import (
     Dazzled,
     colour_network,
+    export_sigmoid,
     linear_network,
     randomise,
     small_card,
@@ -324,3 +325,17 @@ def test_the_bundles_own_graph_keeps_its_one_output(small_bundle: Path) -> None:
     assert {file.name: file.read_bytes() for file in small_bundle.iterdir()} == before
     fetches = re.findall(r'"#": *"[^"]*fetch"', (small_bundle / "inference.json").read_text())
     assert len(fetches) == 1
+
+
+def test_scores_with_a_threshold_are_the_networks_own(tmp_path: Path) -> None:
+    several = {"MultiLabelThreshOutput": {"threshold": 0.5}}
+    network = small_network()
+    bundle = load_bundle(export_sigmoid(network, tmp_path / "bundle", PostProcess=several))
+    found = FeatureNetwork(bundle)
+    features = found(IMAGES)
+    np.testing.assert_allclose(features.scores, Engine(bundle).infer(IMAGES), atol=1e-5)
+    with paddle.no_grad():
+        logits = network(paddle.to_tensor(bundle.preprocessing.normalized(IMAGES))).numpy()
+    np.testing.assert_allclose(features.scores, 1 / (1 + np.exp(-logits)), atol=1e-4)
+    activation = found.activation_map(features, 0, 1)
+    assert activation.values.mean() + activation.bias == pytest.approx(logits[0, 1], abs=1e-3)

@@ -132,7 +132,7 @@ def test_their_predictor_serves_our_bundle(tmp_path: Path) -> None:
     theirs = TheirPredictor(config).predict([pixels])[0]
 
     photo = decode(png(pixels), bundle.preprocessing, 10_000_000)
-    ours = bundle.best(Engine(bundle).infer(photo.pixels[np.newaxis])[0], 3)
+    ours = bundle.post_process.best(Engine(bundle).infer(photo.pixels[np.newaxis])[0], 3)
     assert theirs["class_ids"] == [row.class_id for row in ours]
     assert theirs["label_names"] == [row.label for row in ours]
     assert theirs["scores"] == pytest.approx([row.score for row in ours], abs=1e-4)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from networks import export_sigmoid, linear_network
 from real_pools import lost, pids, pool_of, put, restarts, taken, until, waits_for_batches
 
 from app.errors import StartupError
@@ -161,3 +162,19 @@ async def test_a_bound_below_a_new_workers_memory_replaces_nobody_and_is_told_on
             assert not worker.successor_wanted.is_set()
     (line,) = [line for line in caplog.messages if "RECYCLE" in line]
     assert line.startswith("CLASSIFIER_RECYCLE_ABOVE_BYTES has no effect, set it higher: a new")
+
+
+@pytest.mark.slow
+async def test_outputs_that_are_no_probabilities_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = export_sigmoid(linear_network(), tmp_path / "plain")
+    async with pool_of(load_bundle(plain), workers=2):
+        pass
+    (warning,) = [each for each in caplog.messages if "no probabilities" in each]
+    assert "inference.yml names no PostProcess" in warning
+    caplog.clear()
+    named = export_sigmoid(linear_network(), tmp_path / "named", PostProcess={"Topk": None})
+    async with pool_of(load_bundle(named)):
+        pass
+    assert "no probabilities" not in caplog.text

@@ -13,6 +13,7 @@ from app.api.problems import ErrorForm
 from app.api.reception import received
 from app.api.routes.direct import DirectRoute
 from app.errors import InvalidRequest, MissingFile
+from app.serving.service import Service
 
 NAME = "huggingface"
 
@@ -32,7 +33,7 @@ async def image_classification(request: Request) -> Response:
     async with received(request) as given:
         is_json = media_type(request.headers.get("content-type", "")) == JSON
         photo, parameters = _of_json(given.body) if is_json else (given.body, {})
-        top_k = _top_k(parameters, given.service.pool.classes)
+        top_k = _top_k(parameters, given.service)
         photo = checked(photo, given.service.settings)
         classified = await classify(given, photo, Wishes(top_k, 0.0, allowed_s))
     return JSONResponse(
@@ -50,7 +51,8 @@ def _of_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
     return from_base64(fields["inputs"]), parameters
 
 
-def _top_k(parameters: dict[str, Any], classes: int) -> int | None:
-    if parameters.get("function_to_apply") not in (None, "softmax"):
-        raise InvalidRequest("'function_to_apply' must be softmax: the scores are probabilities")
-    return count_of("top_k", parameters.get("top_k"), classes)
+def _top_k(parameters: dict[str, Any], service: Service) -> int | None:
+    applied = "softmax" if service.bundle.post_process.exclusive else "sigmoid"
+    if parameters.get("function_to_apply") not in (None, applied):
+        raise InvalidRequest(f"'function_to_apply' must be {applied}: the scores are probabilities")
+    return count_of("top_k", parameters.get("top_k"), service.pool.classes)

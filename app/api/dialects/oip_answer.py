@@ -39,7 +39,7 @@ def answer(question: Question, photos: Sequence[Classified]) -> Response:
 def values_of(question: Question, photos: Sequence[Classified]) -> tuple[str, Values]:
     """Return the datatype and the values of the tensor that answers a question."""
     if question.classification:
-        return "BYTES", _classes(photos)
+        return "BYTES", _classes(photos, question.classification)
     return "FP32", np.stack([photo.scores for photo in photos])
 
 
@@ -51,9 +51,13 @@ def packed(values: Values) -> bytes:
     return b"".join(struct.pack("<I", len(each)) + each for each in elements)
 
 
-def _classes(photos: Sequence[Classified]) -> Values:
+def _classes(photos: Sequence[Classified], count: int) -> Values:
+    """Return the likeliest classes: as many for each photo, whatever their thresholds are."""
     texts = [
-        [f"{each.score:f}:{each.class_id}:{each.label}" for each in photo.predictions]
+        [
+            f"{each.score:f}:{each.class_id}:{each.label}"
+            for each in photo.bundle.post_process.best(photo.scores, count)
+        ]
         for photo in photos
     ]
     return np.array(texts, dtype=object)

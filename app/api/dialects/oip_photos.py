@@ -17,9 +17,8 @@ async def classified(given: Received, question: Question, allowed_s: float) -> S
         ServiceError: a photo has no answer; the message says which one.
     """
     photos = question.photos
-    top_k = min(question.classification or 1, given.service.pool.classes)
     found: list[Classified] = []
-    for i, outcome in enumerate(await outcomes(given, photos, Wishes(top_k, 0.0, allowed_s))):
+    for i, outcome in enumerate(await outcomes(given, photos, Wishes(1, 0.0, allowed_s))):
         if isinstance(outcome, ServiceError):
             where = f"Photo {i + 1} of {len(photos)}: " if len(photos) > 1 else ""
             raise type(outcome)(f"{where}{outcome}", outcome.retry_after_s) from outcome

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -19,7 +20,7 @@ from app.api.routes.direct import DirectRoute
 from app.errors import InvalidRequest, MissingFile, ServiceError
 from app.images.captions import captioned
 from app.images.preprocessing import Pixels
-from app.model.bundle import Prediction
+from app.model.post_process import Prediction
 
 NAME = "paddlex"
 
@@ -49,7 +50,7 @@ async def image_classification(request: Request) -> Response:
         classified = await classify(given, photo, Wishes(top_k, 0.0, allowed_s))
     image = None
     if classified.pixels is not None and fields.get("visualize") is not False:
-        image = await asyncio.to_thread(_drawn, classified.pixels, classified.predictions[0])
+        image = await asyncio.to_thread(_drawn, classified.pixels, classified.predictions)
     return JSONResponse(
         {
             "logId": request.state.request_id,
@@ -80,12 +81,12 @@ def _category(prediction: Prediction) -> dict[str, object]:
     }
 
 
-def _drawn(pixels: Pixels, best: Prediction) -> str:
-    """Return what the network saw with the answer on it, as a JPEG in base64.
+def _drawn(pixels: Pixels, predictions: Sequence[Prediction]) -> str:
+    """Return what the network saw with the likeliest class on it, as a JPEG in base64.
 
     The photo itself is not drawn on, because the server's own process opens no photo.
     """
     file = io.BytesIO()
-    caption = f"{best.label}  {best.score:.3f}"
-    captioned(Image.fromarray(pixels), [caption]).save(file, "JPEG", quality=90)
+    captions = [f"{best.label}  {best.score:.3f}" for best in predictions[:1]]
+    captioned(Image.fromarray(pixels), captions).save(file, "JPEG", quality=90)
     return base64.b64encode(file.getvalue()).decode()

@@ -2,7 +2,7 @@
 
 import { csvOf } from "./csv.js";
 import { announce, byId, make, say } from "./elements.js";
-import { isSure, perCent, seconds, shortName } from "./words.js";
+import { bestOf, headline, isSure, perCent, seconds, shortName } from "./words.js";
 
 let cards = new Map();
 
@@ -24,7 +24,7 @@ export function updateCard(photo) {
   const unsure = answer && !isSure(answer);
   button.className = `photo-card ${problem ? "failed" : !answer ? "waiting" : unsure ? "unsure" : ""}`;
   button.querySelector(".label").textContent = words(photo);
-  say(button.querySelector(".per-cent"), answer ? perCent(answer.predictions[0].score) : "");
+  say(button.querySelector(".per-cent"), answer && bestOf(answer) ? perCent(bestOf(answer).score) : "");
   showProgress();
 }
 
@@ -36,8 +36,8 @@ export function markCard(opened) {
 function words({ answer, problem, waitS }) {
   if (problem) return problem.title;
   if (!answer) return waitS ? `asks again in ${seconds(waitS)}` : "waits";
-  const best = answer.predictions[0];
-  return isSure(answer) ? shortName(best.label) : `${shortName(best.label)}?`;
+  if (isSure(answer) || !bestOf(answer)) return headline(answer);
+  return `${shortName(bestOf(answer).label)}?`;
 }
 
 function card(photo, open) {

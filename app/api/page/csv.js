@@ -1,17 +1,20 @@
-// The answers as CSV (RFC 4180), a line for each photo.
+// The answers as CSV (RFC 4180): a line for each photo, or for each of its labels if the model names several.
 
 const COLUMNS = ["file", "label", "class_id", "score", "model", "version", "error"];
 
 export function csvOf(photos) {
-  const lines = [COLUMNS, ...photos.map(row)].map((cells) => cells.map(cell).join(","));
+  const lines = [COLUMNS, ...photos.flatMap(rows)].map((cells) => cells.map(cell).join(","));
   // Without this mark, Excel reads the text in another encoding than UTF-8.
   return `\ufeff${lines.join("\r\n")}\r\n`;
 }
 
-function row({ name, answer, problem }) {
-  if (!answer) return [name, "", "", "", "", "", problem?.code ?? ""];
-  const { label, class_id: classId, score } = answer.predictions[0];
-  return [name, label, classId, score, answer.model.name, answer.model.version, ""];
+function rows({ name, answer, problem }) {
+  if (!answer) return [[name, "", "", "", "", "", problem?.code ?? ""]];
+  const model = [answer.model.name, answer.model.version, ""];
+  const [best, ...others] = answer.predictions;
+  if (!best) return [[name, "", "", "", ...model]];
+  const named = best.threshold === undefined ? [best] : [best, ...others];
+  return named.map(({ label, class_id: classId, score }) => [name, label, classId, score, ...model]);
 }
 
 function cell(value) {

@@ -93,7 +93,7 @@ function show(photo) {
 }
 
 function showState() {
-  const chosen = wanted === "best" ? shown.answer?.predictions[0].class_id : wanted;
+  const chosen = wanted === "best" ? shown.answer?.predictions[0]?.class_id : wanted;
   drawFrame(shown, server?.input);
   showAnswer(shown, server?.classes, chosen ?? null, can?.explains ? want : null);
   showHeat(shown, chosen ?? null);

@@ -4,6 +4,8 @@
 const SURE = 0.4;
 // The second class is worth a word if its score is at least this part of the best one's.
 const CLOSE = 0.75;
+// A headline lists so many labels.
+const LISTED = 3;
 
 const ADVICE = {
   broken_image: "Try to open the photo in another program and save it again.",
@@ -16,7 +18,13 @@ const ADVICE = {
   unsupported_image: "Save the photo as a JPEG or PNG, and choose that file.",
 };
 
-export const isSure = (answer) => answer.predictions[0].score >= SURE;
+/** Return the class with the highest score; undefined if no class reaches its threshold. */
+export const bestOf = ({ predictions }) => predictions[0];
+
+/** Tell whether the model itself decides, by a threshold, which classes it names. */
+const decides = ({ predictions: [best] }) => !best || best.threshold !== undefined;
+
+export const isSure = (answer) => Boolean(bestOf(answer)) && (decides(answer) || bestOf(answer).score >= SURE);
 
 /** Return the first of the names that a label lists. */
 export const shortName = (label) => label.split(",")[0];
@@ -26,13 +34,22 @@ export function perCent(score) {
   return `${(score * 100).toFixed(score < 0.1 ? 1 : 0)} %`;
 }
 
+function several(names) {
+  const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : "";
+  return names.slice(0, LISTED).join(", ") + more;
+}
+
 export function headline(answer) {
-  return isSure(answer) ? shortName(answer.predictions[0].label) : "Not sure";
+  if (!bestOf(answer)) return "None of its classes";
+  if (decides(answer)) return several(answer.predictions.map(({ label }) => shortName(label)));
+  return isSure(answer) ? shortName(bestOf(answer).label) : "Not sure";
 }
 
 /** Explain the answer: how likely it is, or why the network is not sure. */
 export function explanation(answer, classes) {
   const [best, second] = answer.predictions;
+  if (!best) return `No class ${classes ? `of the ${classes} ` : ""}that the network knows reaches its threshold.`;
+  if (decides(answer)) return `${perCent(best.score)}: the model decides by a threshold of ${perCent(best.threshold)}.`;
   const known = classes ? `the ${classes} classes` : "the classes";
   if (isSure(answer)) {
     const rival = second && second.score >= CLOSE * best.score ? ` “${shortName(second.label)}” is nearly as likely.` : "";

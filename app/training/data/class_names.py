@@ -77,10 +77,10 @@ def _meanings(classes: Sequence[str]) -> Meanings:
     return {**synonyms, **labels}
 
 
-def read_labels(path: Path) -> list[str]:
+def read_labels(path: Path, delimiter: str = " ") -> list[str]:
     """Return the labels in a file with one label per line.
 
-    Each line may begin with the number of its class, as in PaddleClas: `0 tench`.
+    Each line may begin with the number of its class and a delimiter, as in PaddleClas: `0 tench`.
 
     Raises:
         StartupError: the file cannot be read or is empty.
@@ -91,7 +91,7 @@ def read_labels(path: Path) -> list[str]:
         raise StartupError(f"{path}: the labels cannot be read") from error
     if names == [""]:
         raise StartupError(f"{path}: there are no labels in it")
-    numbered = {number: label for number, _, label in (name.partition(" ") for name in names)}
+    numbered = {number: label for number, _, label in (name.partition(delimiter) for name in names)}
     order = [str(class_id) for class_id in range(len(names))]
     if numbered.keys() == set(order) and all(numbered.values()):
         return [numbered[number] for number in order]

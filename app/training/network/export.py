@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import paddle
-import yaml
 from paddle import nn
 from paddle.static import InputSpec
 
 from app.errors import StartupError
 from app.images.preprocessing import Preprocessing
 from app.model import golden
-from app.model.bundle import CONFIG, GRAPHS, PARAMETERS, SRGB, load_bundle, sha256
+from app.model.bundle import CONFIG, SRGB, load_bundle
 from app.model.engine import Engine
 from app.model.golden import Golden
 from app.model.transform_ops import read_transform_ops
+from app.training.network.config import write_config
 from app.training.network.folding import folded
 
 # Two engines add and multiply in different orders, which may change a probability by this much.
@@ -95,20 +95,13 @@ def check_replaceable(directory: Path) -> None:
 
 
 def _write_config(built: Path, card: Card, answers: Golden) -> None:
-    files = [built / name for name in (*GRAPHS, PARAMETERS) if (built / name).exists()]
     colours = {"colours": SRGB} if card.srgb else {}
-    config = {
+    sections = {
         "Global": {"model_name": card.name},
         "PreProcess": {"transform_ops": [dict(op) for op in card.transform_ops], **colours},
         "PostProcess": {"Topk": {"topk": min(5, len(card.labels)), "label_list": [*card.labels]}},
-        "Provenance": {
-            **card.provenance,
-            "sha256": {file.name: sha256(file) for file in files},
-            "golden": answers.as_list(),
-        },
     }
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    (built / CONFIG).write_text(text, encoding="utf-8")
+    write_config(built, sections, card.provenance, answers)
 
 
 def probes(spec: Preprocessing) -> npt.NDArray[np.uint8]:

@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def best(self) -> Prediction | None:
-        """The likeliest class; None if `min_score` has left out all classes."""
+        """The likeliest class; None if all are below `min_score` or the model's thresholds."""
         return self.predictions[0] if self.predictions else None
 
     @classmethod

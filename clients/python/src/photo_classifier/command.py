@@ -114,6 +114,9 @@ def _rows(path: Path, outcome: Outcome) -> Iterator[tuple[object, ...]]:
         code = outcome.code if isinstance(outcome, ClassifierError) else "unreadable"
         yield path, "", "", "", "", f"{code}: {outcome}"
         return
+    if not outcome.predictions:
+        # The model has thresholds, and no class reaches its own.
+        yield path, "", "", "", "", ""
     for rank, one in enumerate(outcome.predictions, 1):
         yield path, rank, one.label, one.score, one.class_id, ""
 
