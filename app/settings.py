@@ -30,7 +30,7 @@ _MIN_KEY_LENGTH = 16
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 
 Device = Literal["cpu", "gpu"]
-EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
+EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime", "openvino"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Dialect = Literal["huggingface", "oip", "paddlex", "torchserve"]
 LogFormat = Literal["auto", "json", "text"]
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     engine: EngineName = Field(
         "paddle",
         description="Library that runs the network, and its arithmetic: "
-        "paddle, paddle-bfloat16 or onnxruntime",
+        "paddle, paddle-bfloat16, onnxruntime or openvino",
     )
     device: Device = Field("cpu", description="Device that runs the network: cpu or gpu")
     workers: Count | None = Field(

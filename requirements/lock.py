@@ -4,7 +4,8 @@
 Some are special:
 
 - `otel.txt` contains all of `heif.txt`, because an image that sends traces reads HEIC too.
-- `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
+- `serve-onnx.txt` and `serve-openvino.txt` are for serving with one of these, so they leave out
+  Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
 - `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
@@ -38,13 +39,15 @@ lock("serve", "--universal")
 same = ("--universal", "--constraint", "requirements/serve.txt")
 lock("weights", *same, "--extra", "weights")
 lock("onnx", *same, "--extra", "weights", "--extra", "onnx")
+lock("openvino", *same, "--extra", "weights", "--extra", "openvino")
 lock("heif", *same, "--extra", "heif")
 lock("otel", *same, "--extra", "heif", "--extra", "otel")
 lock("train", *same, "--extra", "weights", "--extra", "train")
 lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "visualdl")
-extras = ("weights", "onnx", "heif", "otel", "train", "visualdl", "dev")
+extras = ("weights", "onnx", "openvino", "heif", "otel", "train", "visualdl", "dev")
 lock("dev", *same, *(f"--extra={extra}" for extra in extras))
 lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
+lock("serve-openvino", *same, "--no-emit-package", "paddlepaddle", source="openvino\n")
 paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
 lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):

@@ -1,7 +1,8 @@
 """The engine: one loaded model, with the same interface for each library.
 
-It lives in a worker process, never in the server's process. `paddle_engine` and `onnx_engine` only
-run the network. For both, this file makes the network's input from photos and checks its output.
+It lives in a worker process, never in the server's process. `paddle_engine`, `onnx_engine` and
+`openvino_engine` only run the network. For all of them, this file makes the network's input from
+photos and checks its output.
 """
 
 from collections.abc import Sequence
@@ -125,6 +126,10 @@ def library(engine: EngineName) -> Load:
             from app.model.onnx_engine import OnnxNetwork  # noqa: PLC0415
 
             return OnnxNetwork
+        if engine == "openvino":
+            from app.model.openvino_engine import OpenvinoNetwork  # noqa: PLC0415
+
+            return OpenvinoNetwork
         from app.model.paddle_engine import PaddleNetwork  # noqa: PLC0415
     except ImportError as error:
         raise StartupError(f"the engine is {engine}, but it is not installed: {error}") from error

@@ -28,6 +28,8 @@ REQUEST = struct.Struct("q")
 # A new worker tells its process id.
 PID = struct.Struct("q")
 _MAX_WAIT_S = 5
+# These libraries do not survive a fork.
+_UNFORKABLE = {"onnxruntime", "openvino"}
 
 
 def fork_workers(connection: Connection, memory: BufferWrapper, config: WorkerConfig) -> None:
@@ -86,7 +88,7 @@ def _loaded(config: WorkerConfig) -> Network | None:
     Paddle starts threads when it loads a network for several threads. CUDA, ONNX Runtime and
     macOS's libraries do not survive a fork at all.
     """
-    if config.device != "cpu" or config.engine == "onnxruntime" or sys.platform != "linux":
+    if config.device != "cpu" or config.engine in _UNFORKABLE or sys.platform != "linux":
         return None
     try:
         load = library(config.engine)
