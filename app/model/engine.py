@@ -15,20 +15,10 @@ import numpy.typing as npt
 from app.errors import InferenceFailed, StartupError
 from app.model import golden
 from app.model.bundle import Bundle
+from app.model.network import Network
 from app.settings import Device, EngineName
 
 Scores = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float32]
-
-
-class Network(Protocol):
-    """A network that a library has loaded."""
-
-    def __call__(self, planes: Floats) -> Scores:
-        """Return the network's output (N, classes) for (N, 3, H, W)."""
-
-    def outputs(self, planes: Floats) -> Sequence[Floats]:
-        """Return all outputs, if the graph has more than one; `__call__` returns the first."""
 
 
 class Engine:
@@ -76,6 +66,10 @@ class Engine:
         if scores.shape[0] != len(images) or not np.isfinite(scores).all():
             raise InferenceFailed
         return np.asarray(scores, np.float32)
+
+    def release(self) -> None:
+        """Free memory that the network does not need between two batches."""
+        self._network.release()
 
     def _check(self) -> int:
         """Check the network's answer to the golden picture; return its number of classes."""

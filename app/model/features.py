@@ -15,9 +15,8 @@ from app.model import golden, onnx_graph, paddle_graph
 from app.model.bundle import ONNX, Bundle
 from app.model.engine import Scores, library, softmax
 from app.model.graph import Ending, Graph, ending
+from app.model.network import Floats
 from app.settings import Device, EngineName
-
-Floats = npt.NDArray[np.float32]
 
 # A map is exact if it adds up to the logit. Rounding changes a logit by less than this share.
 _TOLERANCE = 1e-3

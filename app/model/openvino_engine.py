@@ -4,24 +4,30 @@ This engine needs no Paddle.
 """
 
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
-import openvino
+from typing import Any
 
 from app.errors import StartupError, command
 from app.model.bundle import OPENVINO, Bundle
+from app.model.network import Floats, Network
+from app.model.openvino_core import openvino
 from app.settings import Device
 
+# The key of the graph that takes batches of any size.
+_ANY_SIZE = 0
 
-class OpenvinoNetwork:
+
+class OpenvinoNetwork(Network):
     """One network that OpenVINO has loaded.
+
+    For each batch size it is compiled on its own. One graph for all sizes would take a tenth more
+    time, because OpenVINO could not plan its memory.
 
     Args:
         bundle: the bundle.
         device: "cpu".
         threads: the number of threads of one inference.
-        further: the names of values in the graph that `outputs` returns as well.
+        further: the names of values in the graph that `outputs` returns as well. There is one graph
+            for all batch sizes then.
 
     Raises:
         StartupError: the bundle has no `inference.xml`, OpenVINO cannot load it, or `device` is a
@@ -39,22 +45,46 @@ class OpenvinoNetwork:
                 f"{bundle.directory} has no {OPENVINO}: "
                 f"run `{command('weights', 'openvino', bundle.directory)}` once"
             )
+        self._file = file
+        self._options = _options(threads)
+        self._requests: dict[int, Any] = {}
         try:
-            core = openvino.Core()
-            model = core.read_model(file)
-            model.add_outputs(list(further))
-            compiled = core.compile_model(model, "CPU", _options(threads))
-            self._request = compiled.create_infer_request()
+            self._core = openvino.Core()
+            self._model = self._core.read_model(file)
+            self._model.add_outputs(list(further))
         except Exception as error:
             raise StartupError(f"OpenVINO cannot load {file}") from error
+        if further:
+            self._requests[_ANY_SIZE] = self._compiled(self._model)
 
-    def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
-        return self.outputs(planes)[0]
-
-    def outputs(self, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    def outputs(self, planes: Floats) -> list[Floats]:
         """Return all outputs for (N, 3, H, W), if the graph has more than one."""
-        return list(self._request.infer([planes], share_inputs=True).to_tuple())
+        request = self._requests.get(_ANY_SIZE) or self._request(len(planes))
+        return [*request.infer([planes], share_inputs=True).to_tuple()]
+
+    def prepare(self, sizes: Sequence[int]) -> None:
+        """Compile the network for these batch sizes, so that forks share what takes memory."""
+        for size in sizes:
+            self._request(size)
+
+    def release(self) -> None:
+        """Free the memory of the values between the layers."""
+        for request in self._requests.values():
+            request.get_compiled_model().release_memory()
+
+    def _request(self, size: int) -> Any:  # noqa: ANN401  (a class without types)
+        if size not in self._requests:
+            model = self._model.clone()
+            _, *rest = model.input().get_partial_shape()
+            model.reshape([size, *rest])
+            self._requests[size] = self._compiled(model)
+        return self._requests[size]
+
+    def _compiled(self, model: Any) -> Any:  # noqa: ANN401
+        try:
+            return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        except Exception as error:
+            raise StartupError(f"OpenVINO cannot load {self._file}") from error
 
 
 def _options(threads: int) -> dict[str, object]:
@@ -63,6 +93,6 @@ def _options(threads: int) -> dict[str, object]:
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
-        # Each worker would choose the same cores.
+        # Otherwise each worker would choose the same cores.
         "ENABLE_CPU_PINNING": False,
     }

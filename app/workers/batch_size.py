@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.model.engine import Engine
-from app.settings import Device
+from app.settings import Device, EngineName
 
 # A worker tries these batch sizes if none is set. A GPU needs far larger batches than a core. On a
 # core, batches above 8 were never better, and each photo of a batch takes some 20 MB.
-CANDIDATES: dict[Device, tuple[int, ...]] = {
+_CANDIDATES: dict[Device, tuple[int, ...]] = {
     "cpu": (1, 2, 4, 8),
     "gpu": (1, 2, 4, 8, 16, 32, 64, 128),
 }
@@ -27,6 +27,14 @@ _BATCH_OVERHEAD_S = 0.002
 
 
 Clock = Callable[[], float]
+
+
+def candidates(device: Device, engine: EngineName) -> Sequence[int]:
+    """Return the batch sizes that a worker tries if none is set, ascending."""
+    if engine == "openvino":
+        # Batches of 8 were never better here either, and each size takes memory of its own.
+        return _CANDIDATES[device][:3]
+    return _CANDIDATES[device]
 
 
 def clock(device: Device, threads: int) -> Clock:

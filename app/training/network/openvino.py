@@ -21,9 +21,9 @@ def add_openvino(directory: Path) -> Path:
 
 def _convert(bundle: Bundle, file: Path) -> None:
     try:
-        import openvino  # noqa: PLC0415  (this package is optional)
-
-        from app.training.network.translation import translated  # noqa: PLC0415  (needs it)
+        # The package is optional.
+        from app.model.openvino_core import openvino  # noqa: PLC0415
+        from app.training.network.translation import translated  # noqa: PLC0415
     except ImportError as error:
         raise StartupError("openvino is not installed: run `make .venv/openvino`") from error
     try:

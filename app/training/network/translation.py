@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
-from openvino.passes import ConstantFolding, Manager
 
 from app.model import paddle_graph
+from app.model.openvino_core import openvino as ov
 from app.training.network.parameters import read_parameters
+
+ops = ov.opset13
 
 _Inputs = Sequence[ov.Node]
 _Attributes = Mapping[str, Any]
@@ -50,10 +50,17 @@ def translated(graph: Path, parameters: Path) -> ov.Model:
         values[op.outputs[0]] = node
         node.output(0).set_names({op.outputs[0]})
     model = ov.Model(outputs, inputs, "network")
-    passes = Manager()
-    passes.register_pass(ConstantFolding())
-    passes.run_passes(model)
+    _fold_constants(model)
     return model
+
+
+def _fold_constants(model: ov.Model) -> None:
+    # An import at the top would come before that of `openvino_core`, and with the telemetry.
+    from openvino.passes import ConstantFolding, Manager  # noqa: PLC0415
+
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(model)
 
 
 def _conv2d(inputs: _Inputs, attributes: _Attributes) -> ov.Node:
