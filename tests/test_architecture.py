@@ -44,6 +44,7 @@ WINGS = {
     },
     "bench": {
         "efficiency": "load_test rounds sweep report measure load",
+        "engines": "report measure load",
         "load_test": "rounds sweep report measure load",
         "report": "sweep measure load",
         "rounds": "measure",

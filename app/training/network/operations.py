@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from app.model.openvino_core import openvino as ov
 
-# Paddle has values that are lists of tensors.
-Value = ov.Output | list[ov.Output]
-Given = Sequence[Any]
+# OpenVINO has no types: a value is an `ov.Output`, or a list of them, which Paddle has as well.
+Value = Any
+Given = Sequence[Value]
 Attributes = Mapping[str, Any]
 # A tuple has the values of several outputs.
 Translation = Callable[[Given, Attributes], ov.Node | tuple[Value, ...]]
@@ -142,10 +143,9 @@ def _vector(value: Value) -> ov.Output:
     return _ops.concat(elements, 0).output(0)
 
 
-def _numbers(value: ov.Output) -> np.ndarray[Any, np.dtype[Any]]:
+def _numbers(value: ov.Output) -> npt.NDArray[Any]:
     """Return the elements of a constant."""
-    data = value.get_node().get_data()
-    return np.asarray(data)
+    return np.asarray(value.get_node().get_data())
 
 
 def _rank(value: ov.Output) -> int:
