@@ -163,4 +163,4 @@ def test_the_server_process_loads_no_engine() -> None:
     program = "import sys, app.main, app.model.offline; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
     assert "app.model.engine" in loaded
-    assert {"paddle", "onnxruntime", "pillow_heif"}.isdisjoint(loaded)
+    assert {"paddle", "onnxruntime", "openvino", "pillow_heif"}.isdisjoint(loaded)

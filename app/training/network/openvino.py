@@ -31,6 +31,10 @@ def _convert(bundle: Bundle, file: Path) -> None:
             model = translated(bundle.graph, bundle.parameters)
         else:
             model = openvino.Core().read_model(bundle.graph, bundle.parameters)
+            # OpenVINO names the values that are computed, but not the parameters.
+            for op in model.get_ops():
+                if op.get_type_name() == "Constant":
+                    op.output(0).add_names({op.get_friendly_name()})
         openvino.save_model(model, file, compress_to_fp16=False)
     except Exception as error:
         raise StartupError(f"OpenVINO cannot take {bundle.directory}: {error}") from error

@@ -162,6 +162,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "depthwise_conv2d": _conv2d,
     "divide": lambda given, _: _ops.divide(*given),
     "dropout": _dropout,
+    "elementwise_pow": lambda given, _: _ops.power(*given),
     "expand": _expand,
     "flatten": _flatten,
     "full": lambda _, of: _ops.constant(np.full(of["shape"], of["value"], of["dtype"])),
