@@ -25,5 +25,5 @@ def test_they_are_those_that_paddle_reads(small_bundle: Path) -> None:
 def test_a_file_that_is_cut_off_is_an_error(small_bundle: Path, tmp_path: Path, lost: int) -> None:
     file = tmp_path / PARAMETERS
     file.write_bytes((small_bundle / PARAMETERS).read_bytes()[:-lost])
-    with pytest.raises(ValueError, match="unknown form|buffer"):
+    with pytest.raises(ValueError, match=r"unknown form|buffer"):
         read_parameters(file)
