@@ -4,8 +4,7 @@
 Some are special:
 
 - `otel.txt` contains all of `heif.txt`, because an image that sends traces reads HEIC too.
-- `serve-onnx.txt` and `serve-openvino.txt` are for serving with one of these, so they leave out
-  Paddle.
+- `*-onnx.txt` and `*-openvino.txt` are for serving with one of these, so they leave out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
 - `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
@@ -46,8 +45,14 @@ lock("train", *same, "--extra", "weights", "--extra", "train")
 lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "visualdl")
 extras = ("weights", "onnx", "openvino", "heif", "otel", "train", "visualdl", "dev")
 lock("dev", *same, *(f"--extra={extra}" for extra in extras))
-lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
-lock("serve-openvino", *same, "--no-emit-package", "paddlepaddle", source="openvino\n")
+# Paddle, and what only Paddle needs.
+paddle = ("paddlepaddle", "networkx", "opt-einsum", "safetensors", "setuptools")
+without_paddle = [f"--no-emit-package={package}" for package in paddle]
+for engine in ("onnxruntime", "openvino"):
+    for name, extras in {"serve": (), "heif": ("heif",), "otel": ("heif", "otel")}.items():
+        chosen = [f"--extra={extra}" for extra in extras]
+        lean = f"{name}-{engine.removesuffix('runtime')}"
+        lock(lean, *same, *without_paddle, *chosen, source=f"{engine}\n")
 paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
 lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
