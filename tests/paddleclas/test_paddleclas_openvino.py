@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from networks import randomise, small_card, transform_ops
+from networks import SIDE, randomise, small_card, transform_ops
 from paddle import nn
 from paddle.utils import unique_name
 from paddleclas.ppcls.arch import backbone
@@ -49,13 +49,17 @@ def exported(name: str, side: int, directory: Path) -> nn.Layer:
     # Without the guard, PaddleClas can build some networks only once per process.
     with unique_name.guard():
         network: nn.Layer = getattr(backbone, name)(class_num=3)
-    randomise(network)
-    export(network, small_card(transform_ops(crop=side)), directory)
+    if side == SIDE:
+        # The weights that PaddleClas draws for the others give different scores already.
+        randomise(network)
+    ops = transform_ops({"resize_short": side}, side)
+    export(network, small_card(ops), directory)
     return network
 
 
 @pytest.mark.parametrize(
-    ("name", "side"), [*((name, 64) for name in NETWORKS), *((name, 224) for name in TRANSFORMERS)]
+    ("name", "side"),
+    [*((name, SIDE) for name in NETWORKS), *((name, 224) for name in TRANSFORMERS)],
 )
 def test_its_answers_are_those_of_the_network(name: str, side: int, tmp_path: Path) -> None:
     network = exported(name, side, tmp_path / "bundle")
@@ -72,5 +76,5 @@ def test_its_answers_are_those_of_the_network(name: str, side: int, tmp_path: Pa
 def test_swin_transformer_is_refused_in_one_line(tmp_path: Path) -> None:
     name = "SwinTransformer_tiny_patch4_window7_224"
     exported(name, 224, tmp_path / "bundle")
-    with pytest.raises(StartupError, match="the operation .* has no translation"):
+    with pytest.raises(StartupError, match=r"the operation \w+ has no translation"):
         add_openvino(tmp_path / "bundle")
