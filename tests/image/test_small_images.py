@@ -78,9 +78,14 @@ def test_it_needs_little_memory(container: Container) -> None:
     with ThreadPoolExecutor(8) as crowd:
         assert set(crowd.map(send, range(100))) == {200}
     assert httpx.get(f"{container.url}/health").json()["workers_up"] == 2
-    held = int(container.execute("sh", "-c", PSS)) * 1024
-    print(f"\n{held / 1e6:.0f} MB with two workers")
-    assert held < 350_000_000
+    print(f"\n{_megabytes(container)} MB with two workers just after a load")
+    # Workers that are idle for two seconds give memory back.
+    until(lambda: _megabytes(container) < 350)
+    print(f"{_megabytes(container)} MB later")
+
+
+def _megabytes(container: Container) -> int:
+    return int(container.execute("sh", "-c", PSS)) * 1024 // 10**6
 
 
 def test_it_has_one_engine_only(container: Container, engine: str) -> None:
