@@ -88,6 +88,28 @@ def _megabytes(container: Container) -> int:
     return int(container.execute("sh", "-c", PSS)) * 1024 // 10**6
 
 
+def test_without_a_bundle_it_serves_one_that_is_mounted(image: str, engine: str) -> None:
+    """So it is built where Paddle has no wheel, as on Arm."""
+    bare = f"{image}-bare"
+    build = f"BUILD=--build-arg ENGINE={engine} --build-arg MODEL="
+    run("make", "--directory", ROOT, "image", f"IMAGE={bare}", build)
+    assert inspect(bare, ".Size") < inspect(image, ".Size") - 10_000_000
+    volume = "/srv/weights/MobileNetV2_x1_0_keras"
+    script = f"import shutil; shutil.copytree('{volume}', '/bundle', dirs_exist_ok=True)"
+    # A new volume belongs to root.
+    name = f"{engine}-bundle"
+    mounted = ("--volume", f"{name}:/bundle", "--user", "0", "--entrypoint", "python")
+    run("docker", "run", "--rm", *mounted, image, "-c", script)
+    container = Container(bare, "--volume", f"{name}:/srv/weights:ro")
+    try:
+        until(lambda: _ready(container.url))
+        answer = httpx.post(f"{container.url}/predict", files={"file": CAT}, timeout=30).json()
+        assert answer["predictions"][0]["label"] == "tiger cat"
+    finally:
+        container.remove()
+        run("docker", "volume", "rm", name)
+
+
 def test_it_has_one_engine_only(container: Container, engine: str) -> None:
     script = IMPORTABLE.format(names=("paddle", "networkx", "h5py", *ENGINES))
     assert container.execute("python", "-c", script) == engine
