@@ -26,19 +26,40 @@ ENV PIP_INDEX_URL=$PIP_INDEX_URL \
 # these and the one for gRPC, and REQUIREMENTS=serve leaves out the package for HEIC, which has parts
 # under the LGPL and the GPL.
 ARG REQUIREMENTS=heif
-COPY requirements/$REQUIREMENTS.txt requirements/
-RUN python3 -m venv /opt/venv \
-    && pip install --quiet --require-hashes --requirement "requirements/$REQUIREMENTS.txt"
+# With ENGINE=openvino or ENGINE=onnxruntime the image has no Paddle.
+ARG ENGINE=paddle
+COPY requirements requirements
+RUN case "$ENGINE" in \
+        openvino) file=$REQUIREMENTS-openvino ;; \
+        onnxruntime) file=$REQUIREMENTS-onnx ;; \
+        *) file=$REQUIREMENTS ;; \
+    esac \
+    && python3 -m venv /opt/venv \
+    && pip install --quiet --require-hashes --requirement "requirements/$file.txt"
 
 FROM locked AS weights
 ARG MODEL=MobileNetV2_x1_0_keras
-COPY requirements/weights.txt requirements/
-RUN pip install --quiet --require-hashes --requirement requirements/weights.txt
+# Paddle builds the bundle for each engine. An empty MODEL builds none.
+RUN case "$ENGINE" in \
+        openvino) file=openvino ;; \
+        onnxruntime) file=onnx ;; \
+        *) file=weights ;; \
+    esac \
+    && if [ -n "$MODEL" ]; then \
+        pip install --quiet --require-hashes --requirement "requirements/$file.txt"; \
+    fi
 COPY app app
 COPY weights weights
-RUN python -m app weights build "$MODEL"
+RUN if [ -n "$MODEL" ]; then \
+        python -m app weights build "$MODEL" \
+        && case "$ENGINE" in \
+            openvino) python -m app weights openvino "weights/$MODEL" ;; \
+            onnxruntime) python -m app weights onnx "weights/$MODEL" ;; \
+        esac; \
+    fi
 
 FROM locked AS serving
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils
 ARG PADDLE_PACKAGE=paddlepaddle
 ARG PADDLE_INDEX_URL
 RUN version=$(pip show paddlepaddle | awk '/^Version:/ {print $2}') \
@@ -47,10 +68,21 @@ RUN version=$(pip show paddlepaddle | awk '/^Version:/ {print $2}') \
         && pip install --quiet ${PADDLE_INDEX_URL:+--extra-index-url "$PADDLE_INDEX_URL"} \
             "$PADDLE_PACKAGE==$version"; \
     fi
-# Serving loads no headers, no OpenVINO plugin, no tests and no pip, so the image leaves them out.
+# Serving loads no headers, no OpenVINO inside Paddle, no readers of other graphs and no plugins for
+# other devices inside OpenVINO, no tools of ONNX Runtime, no symbols, no tests and no pip, so the
+# image leaves them out. All of Paddle, which GPUs need, imports setuptools.
 RUN cd /opt/venv/lib/python3*/site-packages \
     && rm -rf paddle/include paddle/libs/libopenvino_intel_cpu_plugin.so pip pip-* \
-        /opt/venv/bin/pip* \
+        /opt/venv/bin/pip* numpy/f2py numpy/distutils openvino/include openvino/libs/cache.json \
+        onnxruntime/tools onnxruntime/transformers onnxruntime/quantization \
+    && if [ ! -d paddle ]; then \
+        rm -rf setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth; \
+    fi \
+    && if [ -d openvino ]; then \
+        find openvino -name 'libopenvino_*_plugin.so' ! -name '*_cpu_*' -delete; \
+        find openvino -name '*_frontend*.so*' ! -name '*_ir_*' -delete; \
+    fi \
+    && find uvloop httptools yaml -name '*.so' -exec strip --strip-unneeded {} + \
     && find . -type d -name tests -prune -exec rm -rf {} +
 COPY app app
 # The image's user must be able to read the code, also if it was cloned under a strict umask.
@@ -59,16 +91,18 @@ RUN rm -rf app/training app/bench \
 
 FROM runtime
 ARG MODEL=MobileNetV2_x1_0_keras
+ARG ENGINE=paddle
 COPY --from=serving /opt/venv /opt/venv
 COPY --from=weights /srv/weights/$MODEL weights/$MODEL
 COPY --from=serving /srv/app app
 # Python compiles its modules now, because it cannot keep compiled files on a read-only root. Base
 # images come with a standard library that is not compiled.
-RUN python -c "import app.main, app.delivery.pull, app.workers.child, app.workers.decoder_child, app.workers.forkserver, http.client; app.model.engine.library('paddle')"
+RUN python -c "import app.main, app.delivery.pull, app.workers.child, app.workers.decoder_child, app.workers.forkserver, http.client; app.model.engine.library('$ENGINE')"
 ENV HOME=/tmp \
     CLASSIFIER_HOST=0.0.0.0 \
     CLASSIFIER_PORT=8000 \
-    CLASSIFIER_MODEL_DIR=weights/$MODEL
+    CLASSIFIER_MODEL_DIR=weights/$MODEL \
+    CLASSIFIER_ENGINE=$ENGINE
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

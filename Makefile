@@ -6,7 +6,7 @@ MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
 PORT := $(or $(PORT),$(CLASSIFIER_PORT),8000)
-BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx)
+BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
 PEERS = bentoml litserve mosec ray
@@ -24,7 +24,7 @@ serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 
 serve: export CLASSIFIER_TRACES := $(TRACES)
 
-serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(if $(findstring grpc,$(CLASSIFIER_DIALECTS)),.venv/grpc) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (PORT=9999 MODEL_DIR=... ENGINE=onnxruntime TRACES=true)
+serve: .venv/weights $(if $(filter-out false False 0,$(TRACES)),.venv/otel) $(if $(findstring grpc,$(CLASSIFIER_DIALECTS)),.venv/grpc) $(BUNDLE) ## Set everything up and serve on http://127.0.0.1:8000 (PORT=9999 MODEL_DIR=... ENGINE=openvino TRACES=true)
 	@echo "Starting the server with the model in $(MODEL_DIR)"
 	@exec .venv/bin/python -m app serve --model-dir "$(MODEL_DIR)" --port "$(PORT)"
 
@@ -99,6 +99,11 @@ weights/%/inference.yml: | .venv/weights
 %/inference.onnx: | %/inference.yml .venv/onnx
 	@echo "Writing the network of $* for ONNX Runtime"
 	@.venv/bin/python -m app weights onnx $*
+
+# The bundle's network for ENGINE=openvino.
+%/inference.xml: | %/inference.yml .venv/openvino
+	@echo "Writing the network of $* for OpenVINO"
+	@.venv/bin/python -m app weights openvino $*
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" && $(PYTHON) $(SUPPORTED) || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }

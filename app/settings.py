@@ -4,8 +4,9 @@ import difflib
 import os
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +14,9 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -30,7 +34,14 @@ _MIN_KEY_LENGTH = 16
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 
 Device = Literal["cpu", "gpu"]
-EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime"]
+EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime", "openvino"]
+# The engines that compute in float32, the quickest first, and the file of the bundle that each one
+# needs beside Paddle's own.
+FLOAT32: dict[EngineName, str] = {
+    "openvino": "inference.xml",
+    "onnxruntime": "inference.onnx",
+    "paddle": "",
+}
 LogLevel = Literal["debug", "info", "warning", "error"]
 Dialect = Literal["huggingface", "oip", "oip-grpc", "paddlex", "torchserve"]
 LogFormat = Literal["auto", "json", "text"]
@@ -70,6 +81,10 @@ def _checked_origin(origin: str) -> str:
 Origin = Annotated[str, AfterValidator(_checked_origin)]
 
 
+# A field of this kind takes "auto" as well, in place of a name.
+_Choosable = WithJsonSchema({"type": "string", "enum": ["auto", *get_args(EngineName)]})
+
+
 class Settings(BaseSettings):
     """The settings of the service. Names end with the unit, and every value is checked."""
 
@@ -88,12 +103,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free port")
-    engine: EngineName = Field(
-        "paddle",
-        description="Library that runs the network, and its arithmetic: "
-        "paddle, paddle-bfloat16 or onnxruntime",
-    )
     device: Device = Field("cpu", description="Device that runs the network: cpu or gpu")
+    engine: Annotated[EngineName, _Choosable] = Field(
+        "paddle",
+        description="Library that runs the network, and its arithmetic; auto takes the quickest "
+        "float32 engine that is installed and whose file the bundle has",
+    )
     workers: Count | None = Field(
         None,
         description="Processes that each run a model; by default one for each core, on GPU one",
@@ -216,6 +231,19 @@ class Settings(BaseSettings):
     traces: bool = Field(
         False, description="Send traces by OpenTelemetry, to the address in its OTEL_ variables"
     )
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _quickest(cls, engine: object, others: ValidationInfo) -> object:
+        """Choose an engine if none is named. On a GPU, only Paddle runs."""
+        directory = others.data.get("model_dir")
+        if engine != "auto":
+            return engine
+        if others.data.get("device") == "cpu" and directory:
+            for name, file in FLOAT32.items():
+                if file and find_spec(name) and (directory / file).is_file():
+                    return name
+        return "paddle"
 
     @model_validator(mode="after")
     def _largest_upload_fits(self) -> Self:

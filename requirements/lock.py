@@ -5,13 +5,13 @@ Some are special:
 
 - `otel.txt` contains all of `heif.txt`, because an image that sends traces reads HEIC too.
   `grpc.txt` contains all of `otel.txt`, because an image that speaks gRPC may send traces.
-- `serve-onnx.txt` is for serving with ONNX Runtime, so it leaves out Paddle.
+- `*-onnx.txt` and `*-openvino.txt` are for serving with one of these, so they leave out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
 - `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
 - `peers/*.txt` are for the servers that this one is compared with, each in its own environment.
 
-A test checks that all sets have the same versions of Paddle, ONNX Runtime, NumPy and Pillow.
+A test checks that all sets have the same versions of the engines' libraries, NumPy and Pillow.
 """
 
 import subprocess
@@ -35,22 +35,39 @@ def lock(name: str, *arguments: str, source: str = "", project: bool = True) -> 
     print(file)
 
 
+# What an image serves with, and the extras that belong to it.
+_SERVING = {
+    "serve": (),
+    "heif": ("heif",),
+    "otel": ("heif", "otel"),
+    "grpc": ("heif", "otel", "grpc"),
+}
+
 lock("serve", "--universal")
 same = ("--universal", "--constraint", "requirements/serve.txt")
 lock("weights", *same, "--extra", "weights")
 lock("onnx", *same, "--extra", "weights", "--extra", "onnx")
+lock("openvino", *same, "--extra", "weights", "--extra", "openvino")
 lock("heif", *same, "--extra", "heif")
 lock("otel", *same, "--extra", "heif", "--extra", "otel")
 with_otel = ("--universal", "--constraint", "requirements/otel.txt")
 lock("grpc", *with_otel, "--extra", "heif", "--extra", "otel", "--extra", "grpc")
 lock("train", *same, "--extra", "weights", "--extra", "train")
 lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "visualdl")
-extras = ("weights", "onnx", "heif", "otel", "grpc", "train", "visualdl", "dev")
+extras = ("weights", "onnx", "openvino", "heif", "otel", "grpc", "train", "visualdl", "dev")
 lock("dev", *same, *(f"--extra={extra}" for extra in extras))
-lock("serve-onnx", *same, "--no-emit-package", "paddlepaddle", source="onnxruntime\n")
-paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
+# Paddle, and what only Paddle needs.
+paddle = ("paddlepaddle", "networkx", "opt-einsum", "safetensors", "setuptools")
+without_paddle = [f"--no-emit-package={package}" for package in paddle]
+for engine in ("onnxruntime", "openvino"):
+    for name, extras in _SERVING.items():
+        chosen = [f"--extra={extra}" for extra in extras]
+        lean = f"{name}-{engine.removesuffix('runtime')}"
+        lock(lean, *same, *without_paddle, *chosen, source=f"{engine}\n")
+extras = ("weights", "openvino", "paddleclas")
+paddleclas = ("--python-platform", "linux", *(f"--extra={extra}" for extra in extras))
 lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
-    source = f"{peer}\nonnxruntime\n"
+    source = f"{peer}\nonnxruntime\nopenvino\n"
     lock(f"peers/{peer.removesuffix('[serve]')}", "--python-platform", "linux", source=source)
 lock("contract", "--universal", source="mypy\nopenapi-python-client\n", project=False)

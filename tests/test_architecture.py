@@ -45,6 +45,7 @@ WINGS = {
     },
     "bench": {
         "efficiency": "load_test rounds sweep report measure load",
+        "engines": "report measure load",
         "load_test": "rounds sweep report measure load",
         "report": "sweep measure load",
         "rounds": "measure",
@@ -170,6 +171,6 @@ def test_the_server_process_loads_no_engine() -> None:
     program = "import sys, app.main, app.model.offline; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
     assert "app.model.engine" in loaded
-    assert {"paddle", "onnxruntime", "pillow_heif"}.isdisjoint(loaded)
+    assert {"paddle", "onnxruntime", "openvino", "pillow_heif"}.isdisjoint(loaded)
     # gRPC is imported only for the dialect that needs it.
     assert "grpc" not in loaded

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli.bench import bench_efficiency, load_server
+from app.cli.bench import bench_efficiency, engines, load_server
 from app.cli.data import dataset, evaluate
 from app.cli.options import examples
 from app.cli.serving import predict, serve
@@ -30,6 +30,7 @@ app.command(epilog=examples(f"evaluate {BUNDLE} photos"))(evaluate)
 app.command(epilog=examples("summary", "summary --scale 0.5 --classes 17"))(summary)
 app.command(name="bench", epilog=examples("bench", "bench --sweep --p99-ms 500"))(load_server)
 app.command(epilog=examples("bench-efficiency", "bench-efficiency --rounds 1"))(bench_efficiency)
+app.command(epilog=examples("engines", f"engines {BUNDLE} --photos photos"))(engines)
 app.add_typer(dataset, name="dataset")
 app.add_typer(weights, name="weights")
 

@@ -1,4 +1,4 @@
-"""`bench` and `bench-efficiency`."""
+"""`bench`, `bench-efficiency` and `engines`."""
 
 import json
 import sys
@@ -102,3 +102,29 @@ def bench_efficiency(
     document = measure_efficiency(settings, options, Console())
     print(json.dumps(document))
     sys.exit(document["wrong"] > 0)
+
+
+def engines(
+    model_dir: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="Directory of the model bundle; by default CLASSIFIER_MODEL_DIR",
+        ),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of photos; by default those of scikit-image"),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=100, help="Number of rounds; the result is their median")
+    ] = 3,
+) -> None:
+    """Compare the engines that run a bundle on this machine, and recommend one.
+
+    The last line is a JSON document.
+    """
+    from app.bench.engines import Options, compare_engines
+
+    settings = read_settings(model_dir=model_dir)
+    print(json.dumps(compare_engines(settings, Options(photos, rounds), Console())))

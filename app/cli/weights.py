@@ -1,4 +1,4 @@
-"""`weights list|build|import|adopt|onnx|pack|pull` and `summary`."""
+"""`weights list|build|import|adopt|onnx|openvino|pack|pull` and `summary`."""
 
 import sys
 from pathlib import Path
@@ -27,6 +27,10 @@ Labels = Annotated[
 ]
 Output = Annotated[
     Path | None, typer.Option(help="Directory of the new bundle; by default below weights/")
+]
+ModelDir = Annotated[
+    Path | None,
+    typer.Argument(help="Directory of the model bundle; by default CLASSIFIER_MODEL_DIR"),
 ]
 
 
@@ -128,16 +132,19 @@ def adopt(
 
 
 @weights.command(epilog=examples("weights onnx", "weights onnx runs/photos-1/bundle"))
-def onnx(
-    model_dir: Annotated[
-        Path | None,
-        typer.Argument(help="Directory of the model bundle; by default CLASSIFIER_MODEL_DIR"),
-    ] = None,
-) -> None:
+def onnx(model_dir: ModelDir = None) -> None:
     """Add inference.onnx for ONNX Runtime to a bundle, and compare its answers with Paddle's."""
     from app.training.network.onnx import add_onnx
 
     print(f"built {add_onnx(read_settings(model_dir=model_dir).model_dir)}")
+
+
+@weights.command(epilog=examples("weights openvino", "weights openvino runs/photos-1/bundle"))
+def openvino(model_dir: ModelDir = None) -> None:
+    """Add inference.xml for OpenVINO to a bundle, and compare its answers with Paddle's."""
+    from app.training.network.openvino import add_openvino
+
+    print(f"built {add_openvino(read_settings(model_dir=model_dir).model_dir)}")
 
 
 def summary(

@@ -3,8 +3,8 @@
 `inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network, and
 `inference.yml` holds its preprocessing and labels. Our own records are in the same yml under
 `Provenance`, and `PreProcess.colours` may ask for sRGB; the other readers ignore both keys. The
-directory may also have `inference.onnx`, the
-same network for ONNX Runtime.
+directory may also have the same network for other engines: `inference.onnx` for ONNX Runtime, and
+`inference.xml` with `inference.bin` for OpenVINO.
 """
 
 import hashlib
@@ -25,6 +25,9 @@ CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
 GRAPHS = ("inference.json", "inference.pdmodel")
 ONNX = "inference.onnx"
+# OpenVINO keeps a network's structure and its weights in two files.
+OPENVINO = "inference.xml"
+OPENVINO_WEIGHTS = "inference.bin"
 SRGB = "sRGB"
 
 
@@ -124,8 +127,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     provenance = section(config, "Provenance")
-    files = (graph, directory / PARAMETERS, directory / ONNX)
-    hashes = {path.name: sha256(path) for path in files if path.is_file()}
+    files = (graph.name, PARAMETERS, ONNX, OPENVINO, OPENVINO_WEIGHTS)
+    hashes = {name: sha256(file) for name in files if (file := directory / name).is_file()}
     for name, expected in section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
             raise BundleError(f"{name} is not the file recorded here: its SHA-256 differs")

@@ -1,7 +1,8 @@
 """The engine: one loaded model, with the same interface for each library.
 
-It lives in a worker process, never in the server's process. `paddle_engine` and `onnx_engine` only
-run the network. For both, this file makes the network's input from photos and checks its output.
+It lives in a worker process, never in the server's process. `paddle_engine`, `onnx_engine` and
+`openvino_engine` only run the network. For all of them, this file makes the network's input from
+photos and checks its output.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,10 @@ import numpy.typing as npt
 from app.errors import InferenceFailed, StartupError
 from app.model import golden
 from app.model.bundle import Bundle
+from app.model.network import Network
 from app.settings import Device, EngineName
 
 Scores = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float32]
 
 _ROUNDING = 1e-3
 _NO_POST_PROCESS = (
@@ -25,16 +26,6 @@ _NO_POST_PROCESS = (
     "makes probabilities of them, which is wrong unless each photo has exactly one class. Name "
     "what is right in inference.yml: PostProcess.Topk or PostProcess.MultiLabelThreshOutput"
 )
-
-
-class Network(Protocol):
-    """A network that a library has loaded."""
-
-    def __call__(self, planes: Floats) -> Scores:
-        """Return the network's output (N, classes) for (N, 3, H, W)."""
-
-    def outputs(self, planes: Floats) -> Sequence[Floats]:
-        """Return all outputs, if the graph has more than one; `__call__` returns the first."""
 
 
 class Engine:
@@ -93,6 +84,10 @@ class Engine:
         elif self._thresholded and not _are_shares(scores):
             raise InferenceFailed
         return np.asarray(scores, np.float32)
+
+    def release(self) -> None:
+        """Free memory that the network does not need between two batches."""
+        self._network.release()
 
     @property
     def _thresholded(self) -> bool:
@@ -178,6 +173,10 @@ def library(engine: EngineName) -> Load:
             from app.model.onnx_engine import OnnxNetwork  # noqa: PLC0415
 
             return OnnxNetwork
+        if engine == "openvino":
+            from app.model.openvino_engine import OpenvinoNetwork  # noqa: PLC0415
+
+            return OpenvinoNetwork
         from app.model.paddle_engine import PaddleNetwork  # noqa: PLC0415
     except ImportError as error:
         raise StartupError(f"the engine is {engine}, but it is not installed: {error}") from error

@@ -15,9 +15,8 @@ from app.model import golden, onnx_graph, paddle_graph
 from app.model.bundle import ONNX, Bundle
 from app.model.engine import Scores, library, softmax
 from app.model.graph import Ending, Graph, ending
+from app.model.network import Floats
 from app.settings import Device, EngineName
-
-Floats = npt.NDArray[np.float32]
 
 # A map is exact if it adds up to the logit. Rounding changes a logit by less than this share.
 _TOLERANCE = 1e-3
@@ -88,7 +87,7 @@ class FeatureNetwork:
         self.bundle = bundle
         end = _ending(bundle, engine)
         names = [end.weights, end.vectors, end.logits, *([end.features] if end.features else [])]
-        exact: EngineName = "onnxruntime" if engine == "onnxruntime" else "paddle"
+        exact: EngineName = "paddle" if engine == "paddle-bfloat16" else engine
         self._network = library(exact)(bundle, device, threads, names)
         self._check()
 
@@ -156,4 +155,5 @@ def _ending(bundle: Bundle, engine: EngineName) -> Ending:
 def _graph(bundle: Bundle, engine: EngineName) -> Graph:
     if engine == "onnxruntime":
         return onnx_graph.read(bundle.directory / ONNX)
+    # In OpenVINO's file the values have the names that they have in Paddle's graph.
     return paddle_graph.read(bundle.graph)

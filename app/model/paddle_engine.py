@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from app.errors import StartupError
 from app.model.bfloat16 import rounded
+from app.model.network import Floats, Network
 from app.model.paddle_core import import_paddle, load_core
 from app.model.paddle_graph import with_outputs
 from app.settings import Device
@@ -42,7 +42,7 @@ class NetworkFiles(Protocol):
     def parameters(self) -> Path: ...  # noqa: D102
 
 
-class PaddleNetwork:
+class PaddleNetwork(Network):
     """One network that Paddle Inference has loaded.
 
     Args:
@@ -89,17 +89,17 @@ class PaddleNetwork:
         names = self._predictor.get_output_names()
         self._outputs = [self._predictor.get_output_handle(name) for name in names]
 
-    def __call__(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def __call__(self, planes: Floats) -> Floats:
         """Return the network's output for (N, 3, H, W); (N, classes) if it is a classifier."""
         self._run(planes)
         return np.asarray(self._outputs[0].copy_to_cpu())
 
-    def outputs(self, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    def outputs(self, planes: Floats) -> list[Floats]:
         """Return all outputs for (N, 3, H, W), if the graph has more than one."""
         self._run(planes)
         return [np.asarray(output.copy_to_cpu()) for output in self._outputs]
 
-    def _run(self, planes: npt.NDArray[np.float32]) -> None:
+    def _run(self, planes: Floats) -> None:
         # `copy_from_cpu` is the same with a check, and comes with all of Paddle.
         self._input._copy_from_cpu_bind(planes)  # noqa: SLF001
         self._predictor.run()

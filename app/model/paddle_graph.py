@@ -6,9 +6,9 @@ in Paddle's `framework.proto`.
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.model.graph import Graph, Node, ending
 from app.model.wire import Message, field, messages, parsed, texts
@@ -18,6 +18,37 @@ _BLOCKS = 1
 _VARS, _OPS = 3, 4
 _INPUTS, _OUTPUTS, _TYPE, _ATTRIBUTES = 1, 2, 3, 4
 _ARGUMENTS = 2
+
+
+class Operation(NamedTuple):
+    """One operation of a newer graph.
+
+    Attributes:
+        name: without its dialect; "p" stands for a parameter.
+        inputs: the names of the values that it gets.
+        outputs: the names of the values that it computes.
+        attributes: as plain data; a parameter has the attribute `name`.
+    """
+
+    name: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any]
+
+
+def operations(file: Path) -> list[Operation]:
+    """Return the operations of the graph in `file`, an `inference.json`, in their order.
+
+    Raises:
+        ValueError: the file does not have the known form.
+    """
+    try:
+        return [
+            Operation(_name(op), _inputs(op), [str(made["%"]) for made in _made(op)], _plain(op))
+            for op in _ops(json.loads(file.read_bytes()))
+        ]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} has an unknown form") from error
 
 
 def read(file: Path) -> Graph:
@@ -83,12 +114,30 @@ def _made(op: dict[str, Any]) -> list[dict[str, Any]]:
     return [made] if isinstance(made, dict) else made
 
 
+def _inputs(op: dict[str, Any]) -> list[str]:
+    return [str(given["%"]) for given in op.get("I", ())]
+
+
+def _plain(op: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an operation; those of a parameter have no names in the file."""
+    if _name(op) == "p":
+        return {"name": op["A"][3]}
+    return {attribute["N"]: _value(attribute["AT"]) for attribute in op["A"]}
+
+
+def _value(written: dict[str, Any]) -> Any:  # noqa: ANN401  (any attribute)
+    value = written.get("D")
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return [_value(item) for item in value]
+    return value
+
+
 def _read_json(ops: Sequence[dict[str, Any]]) -> Graph:
     nodes: dict[str, Node] = {}
     widths: dict[str, int] = {}
     output = ""
     for op in ops:
-        inputs = [str(given["%"]) for given in op.get("I", ())]
+        inputs = _inputs(op)
         if _name(op) == "fetch":
             output = output or inputs[0]
         elif _name(op) != "p":

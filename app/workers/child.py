@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from app import host
 from app.errors import InferenceFailed, StartupError
-from app.model.engine import Engine, Network, library
+from app.model.engine import Engine, library
+from app.model.network import Network
 from app.workers import batch_size
 from app.workers.inspector import Inspector
 from app.workers.messages import Answered, Inspect, Ready, WorkerConfig
@@ -67,7 +68,7 @@ def work(
     while True:
         if not connection.poll(_IDLE_S):
             # Batches leave as much free memory behind as the network holds.
-            host.trim()
+            _free(engine)
         try:
             indices: list[int] | Inspect = connection.recv()
         except EOFError:
@@ -78,27 +79,34 @@ def work(
         count = len(indices)
         np.take(slots, indices, axis=0, out=images[:count])
         connection.send(_answer(engine, images[: config.bucket(count)], count, clock))
-        memory_use.note(config.bucket(count))
+        if memory_use.ends(config.bucket(count)):
+            _free(engine)
 
 
 class _MemoryUse:
-    """Gives memory back that only larger batches than those of late have needed."""
+    """Tells when there is memory to give back that only larger batches have needed."""
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._recent: list[int] = []
 
-    def note(self, size: int) -> None:
-        """Note that a batch of `size` rows has ended."""
+    def ends(self, size: int) -> bool:
+        """Note that a batch of `size` rows has ended; return whether to give memory back now."""
         if size >= self._largest:
             self._largest = size
             self._recent.clear()
-            return
+            return False
         self._recent.append(size)
-        if len(self._recent) == _SMALLER_BATCHES:
-            host.trim()
-            self._largest = max(self._recent)
-            self._recent.clear()
+        if len(self._recent) < _SMALLER_BATCHES:
+            return False
+        self._largest = max(self._recent)
+        self._recent.clear()
+        return True
+
+
+def _free(engine: Engine) -> None:
+    engine.release()
+    host.trim()
 
 
 def _answer(

@@ -1,6 +1,7 @@
 """Messages between the server's process and a worker process."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,7 +40,7 @@ class WorkerConfig:
     log_format: LogFormat
 
     @property
-    def buckets(self) -> tuple[int, ...]:
+    def buckets(self) -> Sequence[int]:
         """The batch sizes that the worker warms up, ascending; a batch is padded to one of them."""
         if self.max_batch_size is None:
             return batch_size.CANDIDATES[self.device]

@@ -2,7 +2,8 @@
 
 Forks share all memory to which none of them writes: Paddle's tables, the network's weights, Python.
 Threads do not survive a fork. Therefore the zygote never runs the network, because Paddle starts
-its threads with the first run.
+its threads with the first run. OpenVINO has threads then, but a worker that runs the network in one
+thread does not need them.
 """
 
 import gc
@@ -18,7 +19,8 @@ from multiprocessing.heap import BufferWrapper
 
 from app import host
 from app.errors import StartupError
-from app.model.engine import Network, library
+from app.model.engine import library
+from app.model.network import Network
 from app.telemetry.logs import configure_logging
 from app.workers.child import ignore_signals, work
 from app.workers.messages import WorkerConfig
@@ -83,25 +85,31 @@ def _serve(
 def _loaded(config: WorkerConfig) -> Network | None:
     """Load what survives a fork: the network, or only its library, or nothing.
 
-    Paddle starts threads when it loads a network for several threads. CUDA, ONNX Runtime and
-    macOS's libraries do not survive a fork at all.
+    Paddle and OpenVINO start threads for a network that runs in several threads. CUDA, ONNX Runtime
+    and macOS's libraries do not survive a fork at all.
     """
     if config.device != "cpu" or config.engine == "onnxruntime" or sys.platform != "linux":
         return None
-    try:
+    network = None
+    # If this fails, the worker will try it again and tell the server why.
+    with suppress(StartupError):
         load = library(config.engine)
-        return load(config.bundle, config.device, 1) if config.threads == 1 else None
-    except StartupError:
-        # The worker will try it again and tell the server why it fails.
-        return None
-    finally:
-        # Paddle has just installed its own signal handlers.
-        ignore_signals()
-        host.trim()
-        host.forget_code()
-        # The garbage collector would write to objects that all forks share.
-        gc.collect()
-        gc.freeze()
+        if config.threads == 1:
+            network = load(config.bundle, config.device, 1)
+            network.prepare(config.buckets)
+    _settle()
+    return network
+
+
+def _settle() -> None:
+    """Put the process in order after a library has been loaded."""
+    # Paddle has just installed its own signal handlers.
+    ignore_signals()
+    host.trim()
+    host.forget_code()
+    # The garbage collector would write to objects that all forks share.
+    gc.collect()
+    gc.freeze()
 
 
 def _wait_for_workers() -> None:

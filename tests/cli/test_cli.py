@@ -233,9 +233,15 @@ def test_with_an_unknown_setting_nothing_is_served(small_bundle: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_its_file_onnx_runtime_serves_nothing(small_bundle: Path) -> None:
-    message = f"{small_bundle} has no inference.onnx: run `.venv/bin/python -m app weights onnx"
-    assert_not_served(message, str(small_bundle), {"CLASSIFIER_ENGINE": "onnxruntime"})
+@pytest.mark.parametrize(
+    ("engine", "file", "what"),
+    [("onnxruntime", "inference.onnx", "onnx"), ("openvino", "inference.xml", "openvino")],
+)
+def test_without_its_file_an_engine_serves_nothing(
+    small_bundle: Path, engine: str, file: str, what: str
+) -> None:
+    message = f"{small_bundle} has no {file}: run `.venv/bin/python -m app weights {what}"
+    assert_not_served(message, str(small_bundle), {"CLASSIFIER_ENGINE": engine})
 
 
 def assert_not_served(message: str, model_dir: str, env: dict[str, str] | None = None) -> None:

@@ -36,6 +36,7 @@ from app.training.network.export import export
 from app.training.network.folding import folded
 from app.training.network.freezing import SEGMENTS, trunk
 from app.training.network.mobilenetv2 import MobileNetV2
+from app.training.network.openvino import add_openvino
 
 TESTS = Path(__file__).parents[1]
 PHOTOS = Path(skimage.__file__).parent / "data"
@@ -139,6 +140,9 @@ def test_the_older_graph_file_has_them_too(tmp_path: Path) -> None:
     assert bundle.graph.suffix == ".pdmodel"
     assert_same(FeatureNetwork(bundle), bundle, network, (network.pool, network.out))
     assert paddle_graph.vector_length(bundle.graph) == network.feature_size
+    add_openvino(bundle.directory)
+    found = FeatureNetwork(load_bundle(bundle.directory), engine="openvino")
+    assert_same(found, bundle, network, (network.pool, network.out))
 
 
 def with_onnx(bundle: Path, directory: Path) -> Bundle:
@@ -153,6 +157,14 @@ def with_onnx(bundle: Path, directory: Path) -> Bundle:
 def test_onnx_runtime_has_them_too(small_bundle: Path, tmp_path: Path) -> None:
     network, bundle = small_network(), with_onnx(small_bundle, tmp_path / "bundle")
     found = FeatureNetwork(bundle, engine="onnxruntime")
+    assert_same(found, bundle, network, (network.pool, network.out))
+
+
+def test_openvino_has_them_too(small_bundle: Path, tmp_path: Path) -> None:
+    add_openvino(shutil.copytree(small_bundle, tmp_path / "bundle"))
+    network, bundle = small_network(), load_bundle(tmp_path / "bundle")
+    found = FeatureNetwork(bundle, engine="openvino")
+    assert found.explainable
     assert_same(found, bundle, network, (network.pool, network.out))
 
 

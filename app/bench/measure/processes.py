@@ -6,6 +6,7 @@ The source is /proc of Linux. On other systems, no process is found.
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +74,21 @@ def usage(roots: Iterable[int]) -> Usage | None:
 def descendants(root: int) -> set[int]:
     """Return the ids of a process and of all its living descendants, in any session."""
     return {member.pid for member in _tree({root}, _stats())}
+
+
+def worker_memory() -> dict[int, int]:
+    """Return the bytes that each worker of this process, and each one's zygote, holds of its own.
+
+    What several processes share counts in each one by its share (PSS).
+    """
+    found = {}
+    for pid in descendants(os.getpid()):
+        # The process may just have ended.
+        with suppress(OSError):
+            if (PROC / str(pid) / "comm").read_text().strip() in {"worker", "zygote"}:
+                text = (PROC / str(pid) / "smaps_rollup").read_text()
+                found[pid] = 1024 * int(text.split("\nPss:")[1].split()[0])
+    return found
 
 
 def machine_cpu_s() -> float | None:

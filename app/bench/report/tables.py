@@ -146,3 +146,25 @@ def _listed(counts: Mapping[str, int]) -> str:
 def _milliseconds(latency: Latency) -> Iterator[str]:
     for value in (latency.p50, latency.p90, latency.p99, latency.p99_9, latency.max):
         yield f"{value:.1f}"
+
+
+def engine_table(document: Mapping[str, Any]) -> Table:
+    """Return a table of the engines, with a line for each that cannot run here."""
+    sizes = list(next(iter(document["engines"].values()))["cpu_ms"])
+    table = Table(title="milliseconds of CPU for each photo, by batch size", title_justify="left")
+    table.add_column("engine", no_wrap=True)
+    for column in (*sizes, "same class", "difference", "MB", "start s"):
+        table.add_column(str(column), justify="right")
+    for engine, row in document["engines"].items():
+        table.add_row(
+            engine,
+            *(f"{row['cpu_ms'][size]:.1f}" for size in sizes),
+            "" if row["same_class"] is None else f"{row['same_class']:.1%}",
+            "" if row["difference"] is None else f"{row['difference']:.0e}",
+            "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}",
+            f"{row['start_s']:.1f}",
+        )
+    notes = [f"{engine}: {reason}" for engine, reason in document["missing"].items()]
+    notes += [f"recommended: CLASSIFIER_ENGINE={document['recommended']}"]
+    table.caption, table.caption_justify = Text("\n".join(notes)), "left"
+    return table

@@ -1,0 +1,98 @@
+"""The engine OpenVINO. `engine.library` imports this file only if the engine is set to it.
+
+This engine needs no Paddle.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.errors import StartupError, command
+from app.model.bundle import OPENVINO, Bundle
+from app.model.network import Floats, Network
+from app.model.openvino_core import openvino
+from app.settings import Device
+
+# The key of the graph that takes batches of any size.
+_ANY_SIZE = 0
+
+
+class OpenvinoNetwork(Network):
+    """One network that OpenVINO has loaded.
+
+    For each batch size it is compiled on its own. One graph for all sizes would take a tenth more
+    time, because OpenVINO could not plan its memory.
+
+    Args:
+        bundle: the bundle.
+        device: "cpu".
+        threads: the number of threads of one inference.
+        further: the names of values in the graph that `outputs` returns as well. There is one graph
+            for all batch sizes then.
+
+    Raises:
+        StartupError: the bundle has no `inference.xml`, OpenVINO cannot load it, or `device` is a
+            GPU.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: Device, threads: int, further: Sequence[str] = ()
+    ) -> None:
+        if device != "cpu":
+            raise StartupError("the engine openvino runs on the CPU only, but device is gpu")
+        file = bundle.directory / OPENVINO
+        if not file.is_file():
+            raise StartupError(
+                f"{bundle.directory} has no {OPENVINO}: "
+                f"run `{command('weights', 'openvino', bundle.directory)}` once"
+            )
+        self._file = file
+        self._options = _options(threads)
+        self._requests: dict[int, Any] = {}
+        try:
+            self._core = openvino.Core()
+            self._model = self._core.read_model(file)
+            self._model.add_outputs(list(further))
+        except Exception as error:
+            raise StartupError(f"OpenVINO cannot load {file}") from error
+        if further:
+            self._requests[_ANY_SIZE] = self._compiled(self._model)
+
+    def outputs(self, planes: Floats) -> list[Floats]:
+        """Return all outputs for (N, 3, H, W), if the graph has more than one."""
+        request = self._requests.get(_ANY_SIZE) or self._request(len(planes))
+        return [*request.infer([planes], share_inputs=True).to_tuple()]
+
+    def prepare(self, sizes: Sequence[int]) -> None:
+        """Compile the network for these batch sizes, so that forks share what takes memory."""
+        for size in sizes:
+            self._request(size)
+
+    def release(self) -> None:
+        """Free the memory of the values between the layers."""
+        for request in self._requests.values():
+            request.get_compiled_model().release_memory()
+
+    def _request(self, size: int) -> Any:  # noqa: ANN401  (a class without types)
+        if size not in self._requests:
+            model = self._model.clone()
+            _, *rest = model.input().get_partial_shape()
+            model.reshape([size, *rest])
+            self._requests[size] = self._compiled(model)
+        return self._requests[size]
+
+    def _compiled(self, model: Any) -> Any:  # noqa: ANN401
+        try:
+            return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        except Exception as error:
+            raise StartupError(f"OpenVINO cannot load {self._file}") from error
+
+
+def _options(threads: int) -> dict[str, object]:
+    return {
+        # Where a processor has bfloat16, OpenVINO would compute in it by itself.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        # Otherwise each worker would choose the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
