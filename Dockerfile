@@ -54,6 +54,7 @@ RUN python -m app weights build "$MODEL" \
     esac
 
 FROM locked AS serving
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils
 ARG PADDLE_PACKAGE=paddlepaddle
 ARG PADDLE_INDEX_URL
 RUN version=$(pip show paddlepaddle | awk '/^Version:/ {print $2}') \
@@ -63,14 +64,20 @@ RUN version=$(pip show paddlepaddle | awk '/^Version:/ {print $2}') \
             "$PADDLE_PACKAGE==$version"; \
     fi
 # Serving loads no headers, no OpenVINO inside Paddle, no readers of other graphs and no plugins for
-# other devices inside OpenVINO, no tools of ONNX Runtime, no tests and no pip, so the image leaves
-# them out.
+# other devices inside OpenVINO, no tools of ONNX Runtime, no symbols, no tests and no pip, so the
+# image leaves them out. All of Paddle, which GPUs need, imports setuptools.
 RUN cd /opt/venv/lib/python3*/site-packages \
     && rm -rf paddle/include paddle/libs/libopenvino_intel_cpu_plugin.so pip pip-* \
-        /opt/venv/bin/pip* openvino/include openvino/libs/cache.json \
-        openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
+        /opt/venv/bin/pip* numpy/f2py numpy/distutils openvino/include openvino/libs/cache.json \
         onnxruntime/tools onnxruntime/transformers onnxruntime/quantization \
-    && find . -name 'libopenvino_*_frontend.so*' ! -name '*_ir_*' -delete \
+    && if [ ! -d paddle ]; then \
+        rm -rf setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth; \
+    fi \
+    && if [ -d openvino ]; then \
+        find openvino -name 'libopenvino_*_plugin.so' ! -name '*_cpu_*' -delete; \
+        find openvino -name '*_frontend*.so*' ! -name '*_ir_*' -delete; \
+    fi \
+    && find uvloop httptools yaml -name '*.so' -exec strip --strip-unneeded {} + \
     && find . -type d -name tests -prune -exec rm -rf {} +
 COPY app app
 # The image's user must be able to read the code, also if it was cloned under a strict umask.

@@ -10,7 +10,7 @@ Some are special:
 - `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
 - `peers/*.txt` are for the servers that this one is compared with, each in its own environment.
 
-A test checks that all sets have the same versions of Paddle, ONNX Runtime, NumPy and Pillow.
+A test checks that all sets have the same versions of the engines' libraries, NumPy and Pillow.
 """
 
 import subprocess
@@ -53,9 +53,10 @@ for engine in ("onnxruntime", "openvino"):
         chosen = [f"--extra={extra}" for extra in extras]
         lean = f"{name}-{engine.removesuffix('runtime')}"
         lock(lean, *same, *without_paddle, *chosen, source=f"{engine}\n")
-paddleclas = ("--python-platform", "linux", "--extra", "weights", "--extra", "paddleclas")
+extras = ("weights", "openvino", "paddleclas")
+paddleclas = ("--python-platform", "linux", *(f"--extra={extra}" for extra in extras))
 lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
-    source = f"{peer}\nonnxruntime\n"
+    source = f"{peer}\nonnxruntime\nopenvino\n"
     lock(f"peers/{peer.removesuffix('[serve]')}", "--python-platform", "linux", source=source)
 lock("contract", "--universal", source="mypy\nopenapi-python-client\n", project=False)

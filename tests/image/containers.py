@@ -64,9 +64,9 @@ def best_label(url: str) -> str:
 class Container:
     """A container of the image, which runs in the background with a published port."""
 
-    def __init__(self) -> None:
+    def __init__(self, image: str = IMAGE) -> None:
         options = (*LIMITS, *SETTINGS, "--publish", "127.0.0.1::8000")
-        self.id = run("docker", "run", "--detach", *options, IMAGE)
+        self.id = run("docker", "run", "--detach", *options, image)
         self.url = f"http://{run('docker', 'port', self.id, '8000')}"
 
     @property

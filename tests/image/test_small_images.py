@@ -1,0 +1,88 @@
+"""The images without Paddle: they are small, start quickly and give the same answers."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from containers import CAT, IMAGE, ROOT, Container, inspect, run
+from running import until
+
+ENGINES = ("openvino", "onnxruntime")
+# On a machine that does nothing else, a service is ready after no more than its seconds of CPU.
+READY_CPU_S = 3.0
+# The clock ticks, a hundredth of a second each, of all processes and of those that have ended.
+TICKS = "cat /proc/[0-9]*/stat | awk '{ticks += $14 + $15 + $16 + $17} END {print ticks}'"
+# The sum of what each process holds, with what several share divided among them.
+PSS = "cat /proc/[0-9]*/smaps_rollup 2>/dev/null | awk '/^Pss:/ {kib += $2} END {print kib}'"
+IMPORTABLE = "import importlib.util as u; print(*(n for n in {names} if u.find_spec(n)))"
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def image(engine: str) -> str:
+    """The engine's image, built as docs/operate.md says."""
+    name = f"{IMAGE}-{engine}"
+    build = f"BUILD=--build-arg ENGINE={engine}"
+    run("make", "--directory", ROOT, "image", f"IMAGE={name}", build)
+    return name
+
+
+@pytest.fixture(scope="module")
+def container(image: str) -> Iterator[Container]:
+    started = time.monotonic()
+    running = Container(image)
+    try:
+        until(lambda: _ready(running.url))
+        seconds = time.monotonic() - started
+        cpu_s = int(running.execute("sh", "-c", TICKS)) / 100
+        print(f"\n{image}: ready after {seconds:.1f} s and {cpu_s:.1f} s of CPU")
+        assert cpu_s < READY_CPU_S
+        yield running
+    finally:
+        running.remove()
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready").is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_it_is_small(image: str) -> None:
+    size = inspect(image, ".Size")
+    print(f"\n{image}: {size / 1e6:.0f} MB")
+    assert size < 400_000_000
+
+
+def test_it_names_the_cat_as_paddle_does(container: Container, engine: str) -> None:
+    answer = httpx.post(f"{container.url}/predict", files={"file": CAT}, timeout=30).json()
+    best = answer["predictions"][0]
+    assert best["label"] == "tiger cat"
+    # Paddle's answer.
+    assert best["score"] == pytest.approx(0.395, abs=1e-3)
+    assert httpx.get(f"{container.url}/health").json()["engine"] == engine
+
+
+def test_it_needs_little_memory(container: Container) -> None:
+    def send(_: int) -> int:
+        answer = httpx.post(f"{container.url}/predict", files={"file": CAT}, timeout=30)
+        return answer.status_code
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert set(crowd.map(send, range(100))) == {200}
+    assert httpx.get(f"{container.url}/health").json()["workers_up"] == 2
+    held = int(container.execute("sh", "-c", PSS)) * 1024
+    print(f"\n{held / 1e6:.0f} MB with two workers")
+    assert held < 350_000_000
+
+
+def test_it_has_one_engine_only(container: Container, engine: str) -> None:
+    script = IMPORTABLE.format(names=("paddle", "networkx", "h5py", *ENGINES))
+    assert container.execute("python", "-c", script) == engine
