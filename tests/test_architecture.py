@@ -38,6 +38,7 @@ WINGS = {
         "run": "evaluation weights network data options",
         "weights": "network data options",
         "evaluation": "data",
+        "quantization": "network data",
         "network": "",
         "data": "",
         "options": "",

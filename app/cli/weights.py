@@ -1,4 +1,4 @@
-"""`weights list|build|import|onnx|openvino` and `summary`."""
+"""`weights list|build|import|onnx|openvino|quantize` and `summary`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -94,6 +94,38 @@ def openvino(model_dir: ModelDir = None) -> None:
     from app.training.network.openvino import add_openvino
 
     print(f"built {add_openvino(read_settings(model_dir=model_dir).model_dir)}")
+
+
+@weights.command(
+    epilog=examples(
+        "weights quantize --photos photos",
+        "weights quantize runs/photos-1/bundle --photos photos/train --test photos/test",
+    )
+)
+def quantize(
+    model_dir: ModelDir = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of 50 photos or more like those that will be served; labels do not matter",
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Labelled photos, none of them in --photos, on which to measure what 8 bits cost; "
+            "by default, two halves of --photos test each other",
+        ),
+    ] = None,
+) -> None:
+    """Add a network of 8 bits for OpenVINO to a bundle, and say what it costs."""
+    from app.training.quantization.quantize import quantize
+
+    settings = read_settings(model_dir=model_dir)
+    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels)
+    print(f"built {file}: {cost}")
 
 
 def summary(

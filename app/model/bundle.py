@@ -4,7 +4,8 @@
 `inference.yml` holds its preprocessing and labels. Our own records are in the same yml under
 `Provenance`, and `PreProcess.colours` may ask for sRGB; the other readers ignore both keys. The
 directory may also have the same network for other engines: `inference.onnx` for ONNX Runtime, and
-`inference.xml` with `inference.bin` for OpenVINO.
+`inference.xml` with `inference.bin` for OpenVINO, and `inference_int8.xml` with
+`inference_int8.bin` for OpenVINO in 8 bits.
 """
 
 import hashlib
@@ -30,6 +31,8 @@ ONNX = "inference.onnx"
 # OpenVINO keeps a network's structure and its weights in two files.
 OPENVINO = "inference.xml"
 OPENVINO_WEIGHTS = "inference.bin"
+INT8 = "inference_int8.xml"
+INT8_WEIGHTS = "inference_int8.bin"
 SRGB = "sRGB"
 
 
@@ -53,6 +56,7 @@ class Bundle:
         preprocessing: the steps from an upload to the network's input.
         labels: the classes' names in the order of the network's output; empty if the yml has none.
         golden: answers that the network must give for a drawn picture; None if none are recorded.
+        int8_golden: the same for the network in 8 bits.
         provenance: origin, licence, hashes and accuracy as recorded when the bundle was built.
     """
 
@@ -63,6 +67,7 @@ class Bundle:
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     golden: Golden | None
+    int8_golden: Golden | None
     provenance: Mapping[str, Any]
 
     @property
@@ -149,7 +154,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     provenance = _section(config, "Provenance")
-    files = (graph.name, PARAMETERS, ONNX, OPENVINO, OPENVINO_WEIGHTS)
+    files = (graph.name, PARAMETERS, ONNX, OPENVINO, OPENVINO_WEIGHTS, INT8, INT8_WEIGHTS)
     hashes = {name: sha256(file) for name in files if (file := directory / name).is_file()}
     for name, expected in _section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
@@ -159,6 +164,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
         raise BundleError("PreProcess.transform_ops is missing")
     golden = provenance.get("golden")
+    int8_golden = _section(provenance, "int8").get("golden")
     return Bundle(
         directory=directory,
         graph=graph,
@@ -167,6 +173,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
         preprocessing=read_transform_ops(ops, _srgb(preprocess)),
         labels=_labels(_section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
+        int8_golden=Golden.parse(int8_golden) if int8_golden else None,
         provenance=provenance,
     )
 

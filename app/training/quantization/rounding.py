@@ -94,7 +94,9 @@ def _in_order(weights: Doubles, covariance: Doubles, partners: Indices) -> Doubl
             low = np.maximum(-_HIGHEST, -_HIGHEST_SUM - np.minimum(other, 0))
             integers[:, :, i] = np.clip(np.round(left[:, :, i]), low, high)
             error = (left[:, :, i] - integers[:, :, i]) / shares[:, i, i, np.newaxis]
-            left[:, :, i + 1 : end] -= error[:, :, np.newaxis] * shares[:, np.newaxis, i, i + 1 : end]
+            left[:, :, i + 1 : end] -= (
+                error[:, :, np.newaxis] * shares[:, np.newaxis, i, i + 1 : end]
+            )
             errors[:, :, i - start] = error
         left[:, :, end:] -= errors @ shares[:, start:end, end:]
     return integers

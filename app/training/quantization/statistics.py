@@ -43,7 +43,9 @@ class Range:
 
     def add(self, given: Floats) -> None:
         """Take the input for one photo into account."""
-        channels = np.moveaxis(given, self._layer.axis, 0).reshape(given.shape[self._layer.axis], -1)
+        channels = np.moveaxis(given, self._layer.axis, 0).reshape(
+            given.shape[self._layer.axis], -1
+        )
         self.low = np.minimum(self.low, channels.min(axis=1))
         self.high = np.maximum(self.high, channels.max(axis=1))
 

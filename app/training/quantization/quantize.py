@@ -1,0 +1,135 @@
+"""`weights quantize`: a network of 8 bits added to a bundle, with a record of what it costs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import StartupError
+from app.host import granted_cores
+from app.images.files import find_photos
+from app.images.preprocessing import Preprocessing
+from app.model import golden
+from app.model.bundle import INT8, INT8_WEIGHTS, OPENVINO, Bundle, load_bundle
+from app.model.engine import Engine, Scores
+from app.model.golden import Golden
+from app.settings import EngineName
+from app.training.data.dataset import held_out, read_dataset
+from app.training.data.loader import PhotoReader, View
+from app.training.network.converted import changed_copy, record
+from app.training.network.openvino import add_openvino
+from app.training.quantization.cost import Cost
+
+LEAST_PHOTOS = 50
+# More photos than these do not make it better, but take longer.
+_MOST_PHOTOS = 400
+_METHOD = "GPTQ with corrected biases; inputs and weights of all layers in 8 bits, sums in float32"
+
+Images = npt.NDArray[np.uint8]
+
+
+def quantize(
+    directory: Path, photos: Path | None, test: Path | None, max_pixels: int
+) -> tuple[Path, Cost]:
+    """Add a network of 8 bits for OpenVINO to the bundle in `directory`.
+
+    The bundle records how the network was made, what it costs, and its own golden answers. Without
+    `test`, the cost is that of two networks, each made of one half of the photos and tested on the
+    other half; the network in the bundle is made of all photos, and so is rather better.
+
+    Args:
+        directory: the bundle's path. It gets the network in float32 for OpenVINO, too, if it does
+            not have it yet.
+        photos: folder of photos like those that will be served. They need no labels.
+        test: labelled photos, none of them among `photos`, on which the cost is measured.
+        max_pixels: larger photos are refused.
+
+    Returns:
+        The path of `inference_int8.xml`, and the cost.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        StartupError: OpenVINO is not installed or cannot run the network, or there are too few
+            photos, or one cannot be read.
+    """
+    bundle = load_bundle(directory)
+    reader = PhotoReader(bundle.preprocessing, max_pixels, None)
+    images = _read(reader, _chosen(photos))
+    if not (directory / OPENVINO).is_file():
+        add_openvino(directory)
+    with changed_copy(directory) as built:
+        made = load_bundle(built)
+        if test:
+            samples = read_dataset(held_out(test), bundle.labels or None).samples
+            _write(made, images)
+            tested = _read(reader, [sample.path for sample in samples])
+            cost = Cost.measure(
+                _scores(built, "openvino", tested),
+                _scores(built, "openvino-int8", tested),
+                [sample.class_id for sample in samples],
+            )
+        else:
+            cost = _cross_tested(made, images)
+            _write(made, images)
+        record(built, [INT8, INT8_WEIGHTS], {"int8": _provenance(made, len(images), cost)})
+        # The engine compares its answers with the golden ones.
+        Engine(load_bundle(built), engine="openvino-int8")
+    return directory / INT8, cost
+
+
+def _chosen(photos: Path | None) -> list[Path]:
+    """Return the photos in the folder, or at most some evenly spaced ones of them."""
+    found = find_photos([photos]) if photos else []
+    if len(found) < LEAST_PHOTOS:
+        raise StartupError(
+            f"8 bits need at least {LEAST_PHOTOS} photos like those that will be served, without "
+            f"labels, but there are {len(found)}: name their folder with --photos DIR"
+        )
+    count = min(len(found), _MOST_PHOTOS)
+    return [found[i * len(found) // count] for i in range(count)]
+
+
+def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
+    return reader.read([View(path) for path in paths])
+
+
+def _write(bundle: Bundle, images: Images) -> None:
+    """Make a network of 8 bits with these photos, and write it into the bundle."""
+    # The package is optional.
+    from app.model.openvino_core import openvino  # noqa: PLC0415
+    from app.training.quantization.network import quantized  # noqa: PLC0415
+
+    model = openvino.Core().read_model(bundle.directory / OPENVINO)
+    made = quantized(model, _planes(bundle.preprocessing, images))
+    openvino.save_model(made, bundle.directory / INT8, compress_to_fp16=False)
+
+
+def _planes(spec: Preprocessing, images: Images) -> list[npt.NDArray[np.float32]]:
+    return [spec.normalized(image[np.newaxis]) for image in images]
+
+
+def _scores(directory: Path, engine: EngineName, images: Images) -> Scores:
+    network = Engine(load_bundle(directory), threads=granted_cores(), engine=engine)
+    return np.concatenate([network.infer(image[np.newaxis]) for image in images])
+
+
+def _cross_tested(bundle: Bundle, images: Images) -> Cost:
+    """Return what 8 bits cost on each half of the photos, if the other half makes the network."""
+    scores = np.empty_like(exact := _scores(bundle.directory, "openvino", images))
+    for half in (0, 1):
+        _write(bundle, images[1 - half :: 2])
+        scores[half::2] = _scores(bundle.directory, "openvino-int8", images[half::2])
+    return Cost.measure(exact, scores)
+
+
+def _provenance(bundle: Bundle, photos: int, cost: Cost) -> dict[str, Any]:
+    picture = golden.drawn_picture(*bundle.preprocessing.crop)[np.newaxis]
+    scores = _scores(bundle.directory, "openvino-int8", picture)[0]
+    return {
+        "method": _METHOD,
+        "photos": photos,
+        "cost": cost.document(),
+        "golden": Golden.record(scores).as_list(),
+    }
