@@ -31,8 +31,8 @@ class OpenvinoNetwork(Network):
         int8: whether the network in 8 bits is loaded instead of the one in float32.
 
     Raises:
-        StartupError: the bundle does not have the network, OpenVINO cannot load it, or `device` is a
-            GPU.
+        StartupError: the bundle does not have the network, OpenVINO cannot load it, or `device` is
+            a GPU.
     """
 
     def __init__(

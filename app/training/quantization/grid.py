@@ -45,7 +45,8 @@ class Grid:
         width = (high - low) / (LEVELS - 1)
         widest = _positive(width.max())
         step = np.sqrt(np.maximum(width, _LEAST_STEP * widest) * widest)
-        return cls((low + high) / 2 - step * (LEVELS - 1) / 2, step, 0)
+        offset = (low + high) / 2 - step * (LEVELS - 1) / 2
+        return cls(offset.astype(np.float32), step, 0)
 
     def integers(self, layer: Layer, windows: Floats) -> Floats:
         """Return windows (groups, places, inputs) as integers on the grid."""

@@ -110,7 +110,8 @@ def read_layer(operation: Any) -> Layer | None:  # noqa: ANN401  (a class withou
     grouped = weights[np.newaxis] if kind == "Convolution" else weights
     if grouped.ndim != 5 or attributes["auto_pad"] not in {"explicit", "notset"}:
         return None
-    pads = zip(attributes["pads_begin"], attributes["pads_end"], strict=True)
+    top, left = attributes["pads_begin"]
+    bottom, right = attributes["pads_end"]
     return Layer(
         name,
         grouped.reshape(*grouped.shape[:2], -1),
@@ -118,5 +119,5 @@ def read_layer(operation: Any) -> Layer | None:  # noqa: ANN401  (a class withou
         (weights.shape[-2], weights.shape[-1]),
         strides=tuple(attributes["strides"]),
         dilations=tuple(attributes["dilations"]),
-        pads=tuple(pads),
+        pads=((top, bottom), (left, right)),
     )

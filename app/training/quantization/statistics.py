@@ -97,11 +97,11 @@ def moments(model: ov.Model, layers: Sequence[Layer], photos: Sequence[Floats]) 
     inputs = Inputs(model, layers)
     ranges = [Range(layer) for layer in layers]
     for photo in photos:
-        for one, given in zip(ranges, inputs(photo), strict=True):
-            one.add(given)
+        for span, given in zip(ranges, inputs(photo), strict=True):
+            span.add(given)
     found = [
-        Moments(layer, Grid.fit(layer, one.low, one.high))
-        for layer, one in zip(layers, ranges, strict=True)
+        Moments(layer, Grid.fit(layer, span.low, span.high))
+        for layer, span in zip(layers, ranges, strict=True)
     ]
     rng = np.random.default_rng(0)
     for photo in photos:
