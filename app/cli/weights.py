@@ -119,12 +119,20 @@ def quantize(
             "by default, two halves of --photos test each other",
         ),
     ] = None,
+    float32: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Leave the Nth convolution from the input in float32; repeatable",
+        ),
+    ] = None,
 ) -> None:
     """Add a network of 8 bits for OpenVINO to a bundle, and say what it costs."""
     from app.training.quantization.quantize import quantize
 
     settings = read_settings(model_dir=model_dir)
-    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels)
+    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, float32 or ())
     print(f"built {file}: {cost}")
 
 

@@ -1,5 +1,6 @@
 """A network whose convolutions and matrix products compute with integers of 8 bits."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from app.training.quantization.statistics import Moments, moments
 _ops = ov.opset13
 
 
-def quantized(model: ov.Model, photos: list[Floats]) -> ov.Model:
+def quantized(model: ov.Model, photos: list[Floats], exact: Collection[int] = ()) -> ov.Model:
     """Return a copy of the network that OpenVINO runs with integers.
 
     A layer's input is put on a grid, its weights are rounded, and a constant for each channel is
@@ -24,8 +25,10 @@ def quantized(model: ov.Model, photos: list[Floats]) -> ov.Model:
     Args:
         model: the network in float32.
         photos: planes as the network gets them, each (1, 3, H, W).
+        exact: layers that stay in float32, counted from 1 at the input.
     """
-    layers = [layer for op in model.get_ordered_ops() if (layer := read_layer(op))]
+    found = [layer for op in model.get_ordered_ops() if (layer := read_layer(op))]
+    layers = [layer for number, layer in enumerate(found, 1) if number not in exact]
     seen = moments(model, layers, photos)
     copy = model.clone()
     operations = {op.get_friendly_name(): op for op in copy.get_ops()}

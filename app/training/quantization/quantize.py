@@ -25,13 +25,17 @@ from app.training.quantization.cost import Cost
 LEAST_PHOTOS = 50
 # More photos than these do not make it better, but take longer.
 _MOST_PHOTOS = 400
-_METHOD = "GPTQ with corrected biases; inputs and weights of all layers in 8 bits, sums in float32"
+_METHOD = "GPTQ with corrected biases; inputs and weights of layers in 8 bits, additions in float32"
 
 Images = npt.NDArray[np.uint8]
 
 
 def quantize(
-    directory: Path, photos: Path | None, test: Path | None, max_pixels: int
+    directory: Path,
+    photos: Path | None,
+    test: Path | None,
+    max_pixels: int,
+    exact: Sequence[int] = (),
 ) -> tuple[Path, Cost]:
     """Add a network of 8 bits for OpenVINO to the bundle in `directory`.
 
@@ -45,6 +49,7 @@ def quantize(
         photos: folder of photos like those that will be served. They need no labels.
         test: labelled photos, none of them among `photos`, on which the cost is measured.
         max_pixels: larger photos are refused.
+        exact: layers that stay in float32, counted from 1 at the input.
 
     Returns:
         The path of `inference_int8.xml`, and the cost.
@@ -63,7 +68,7 @@ def quantize(
         made = load_bundle(built)
         if test:
             samples = read_dataset(held_out(test), bundle.labels or None).samples
-            _write(made, images)
+            _write(made, images, exact)
             tested = _read(reader, [sample.path for sample in samples])
             cost = Cost.measure(
                 _scores(built, "openvino", tested),
@@ -71,9 +76,10 @@ def quantize(
                 [sample.class_id for sample in samples],
             )
         else:
-            cost = _cross_tested(made, images)
-            _write(made, images)
-        record(built, [INT8, INT8_WEIGHTS], {"int8": _provenance(made, len(images), cost)})
+            cost = _cross_tested(made, images, exact)
+            _write(made, images, exact)
+        origin = {"method": _METHOD, "float32_layers": [*exact], "photos": len(images)}
+        record(built, [INT8, INT8_WEIGHTS], {"int8": origin | _answers(made, cost)})
         # The engine compares its answers with the golden ones.
         Engine(load_bundle(built), engine="openvino-int8")
     return directory / INT8, cost
@@ -95,14 +101,14 @@ def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
     return reader.read([View(path) for path in paths])
 
 
-def _write(bundle: Bundle, images: Images) -> None:
+def _write(bundle: Bundle, images: Images, exact: Sequence[int]) -> None:
     """Make a network of 8 bits with these photos, and write it into the bundle."""
     # The package is optional.
     from app.model.openvino_core import openvino  # noqa: PLC0415
     from app.training.quantization.network import quantized  # noqa: PLC0415
 
     model = openvino.Core().read_model(bundle.directory / OPENVINO)
-    made = quantized(model, _planes(bundle.preprocessing, images))
+    made = quantized(model, _planes(bundle.preprocessing, images), exact)
     openvino.save_model(made, bundle.directory / INT8, compress_to_fp16=False)
 
 
@@ -115,21 +121,16 @@ def _scores(directory: Path, engine: EngineName, images: Images) -> Scores:
     return np.concatenate([network.infer(image[np.newaxis]) for image in images])
 
 
-def _cross_tested(bundle: Bundle, images: Images) -> Cost:
+def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int]) -> Cost:
     """Return what 8 bits cost on each half of the photos, if the other half makes the network."""
-    scores = np.empty_like(exact := _scores(bundle.directory, "openvino", images))
+    scores = np.empty_like(expected := _scores(bundle.directory, "openvino", images))
     for half in (0, 1):
-        _write(bundle, images[1 - half :: 2])
+        _write(bundle, images[1 - half :: 2], exact)
         scores[half::2] = _scores(bundle.directory, "openvino-int8", images[half::2])
-    return Cost.measure(exact, scores)
+    return Cost.measure(expected, scores)
 
 
-def _provenance(bundle: Bundle, photos: int, cost: Cost) -> dict[str, Any]:
+def _answers(bundle: Bundle, cost: Cost) -> dict[str, Any]:
     picture = golden.drawn_picture(*bundle.preprocessing.crop)[np.newaxis]
     scores = _scores(bundle.directory, "openvino-int8", picture)[0]
-    return {
-        "method": _METHOD,
-        "photos": photos,
-        "cost": cost.document(),
-        "golden": Golden.record(scores).as_list(),
-    }
+    return {"cost": cost.document(), "golden": Golden.record(scores).as_list()}
