@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.errors import StartupError
 from app.model.openvino_core import openvino as ov
 from app.training.quantization.grid import LEVELS, Grid
 from app.training.quantization.layers import Floats, Layer, read_layer
@@ -26,8 +27,13 @@ def quantized(model: ov.Model, photos: list[Floats], exact: Collection[int] = ()
         model: the network in float32.
         photos: planes as the network gets them, each (1, 3, H, W).
         exact: layers that stay in float32, counted from 1 at the input.
+
+    Raises:
+        StartupError: there is no layer of such a number.
     """
     found = [layer for op in model.get_ordered_ops() if (layer := read_layer(op))]
+    if max(exact, default=0) > len(found):
+        raise StartupError(f"there is no layer {max(exact)}: the network has {len(found)} layers")
     layers = [layer for number, layer in enumerate(found, 1) if number not in exact]
     seen = moments(model, layers, photos)
     copy = model.clone()

@@ -16,7 +16,7 @@ from app.model.bundle import INT8, INT8_WEIGHTS, OPENVINO, Bundle, load_bundle
 from app.model.engine import Engine, Scores
 from app.model.golden import Golden
 from app.settings import EngineName
-from app.training.data.dataset import held_out, read_dataset
+from app.training.data.dataset import Sample, held_out, read_dataset
 from app.training.data.loader import PhotoReader, View
 from app.training.network.converted import changed_copy, record
 from app.training.network.openvino import add_openvino
@@ -56,25 +56,21 @@ def quantize(
 
     Raises:
         BundleError: the bundle cannot be used.
-        StartupError: OpenVINO is not installed or cannot run the network, or there are too few
-            photos, or one cannot be read.
+        StartupError: OpenVINO is not installed or cannot run the network, there are too few
+            photos, one cannot be read or is also in `test`, or there is no layer of a number.
     """
     bundle = load_bundle(directory)
     reader = PhotoReader(bundle.preprocessing, max_pixels, None)
-    images = _read(reader, _chosen(photos))
+    chosen = _chosen(photos)
+    samples = _samples(test, bundle, chosen) if test else ()
+    images = _read(reader, chosen)
     if not (directory / OPENVINO).is_file():
         add_openvino(directory)
     with changed_copy(directory) as built:
         made = load_bundle(built)
-        if test:
-            samples = read_dataset(held_out(test), bundle.labels or None).samples
+        if samples:
             _write(made, images, exact)
-            tested = _read(reader, [sample.path for sample in samples])
-            cost = Cost.measure(
-                _scores(built, "openvino", tested),
-                _scores(built, "openvino-int8", tested),
-                [sample.class_id for sample in samples],
-            )
+            cost = _tested(made, samples, reader)
         else:
             cost = _cross_tested(made, images, exact)
             _write(made, images, exact)
@@ -95,6 +91,17 @@ def _chosen(photos: Path | None) -> list[Path]:
         )
     count = min(len(found), _MOST_PHOTOS)
     return [found[i * len(found) // count] for i in range(count)]
+
+
+def _samples(test: Path, bundle: Bundle, chosen: Sequence[Path]) -> Sequence[Sample]:
+    """Return the labelled photos."""
+    samples = read_dataset(held_out(test), bundle.labels or None).samples
+    if both := {path.resolve() for path in chosen} & {sample.path.resolve() for sample in samples}:
+        raise StartupError(
+            f"{min(both)} is among --photos and among --test, but photos that made the network "
+            "cannot test it"
+        )
+    return samples
 
 
 def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
@@ -121,6 +128,15 @@ def _planes(spec: Preprocessing, images: Images) -> list[npt.NDArray[np.float32]
 def _scores(directory: Path, engine: EngineName, images: Images) -> Scores:
     network = Engine(load_bundle(directory), threads=granted_cores(), engine=engine)
     return np.concatenate([network.infer(image[np.newaxis]) for image in images])
+
+
+def _tested(bundle: Bundle, samples: Sequence[Sample], reader: PhotoReader) -> Cost:
+    images = _read(reader, [sample.path for sample in samples])
+    return Cost.measure(
+        _scores(bundle.directory, "openvino", images),
+        _scores(bundle.directory, "openvino-int8", images),
+        [sample.class_id for sample in samples],
+    )
 
 
 def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int]) -> Cost:

@@ -216,6 +216,21 @@ def test_the_command_measures_on_labelled_photos(
     assert {"top1", "top1_float32"} < set(cost)
 
 
+def test_photos_that_made_it_cannot_test_it(small_bundle: Path, photos: Path, run: Run) -> None:
+    ended = run("weights", "quantize", small_bundle, "--photos", photos, "--test", photos)
+    assert ended.code == 1
+    assert "0.png is among --photos and among --test" in ended.err
+
+
+def test_a_layer_that_does_not_exist_is_named(bundle: Path, photos: Path, run: Run) -> None:
+    before = sha256(bundle / INT8)
+    ended = run("weights", "quantize", bundle, "--photos", photos, "--float32", "99")
+    assert ended.code == 1
+    assert "there is no layer 99: the network has 5" in ended.err
+    assert sha256(bundle / INT8) == before
+    load_bundle(bundle)
+
+
 @pytest.mark.slow
 def test_real_photos_keep_their_classes(default_bundle: Path, tmp_path: Path) -> None:
     directory = shutil.copytree(default_bundle, tmp_path / "bundle")
