@@ -38,20 +38,24 @@ RUN case "$ENGINE" in \
 
 FROM locked AS weights
 ARG MODEL=MobileNetV2_x1_0_keras
-# Paddle builds the bundle for each engine.
+# Paddle builds the bundle for each engine. An empty MODEL builds none.
 RUN case "$ENGINE" in \
         openvino) file=openvino ;; \
         onnxruntime) file=onnx ;; \
         *) file=weights ;; \
     esac \
-    && pip install --quiet --require-hashes --requirement "requirements/$file.txt"
+    && if [ -n "$MODEL" ]; then \
+        pip install --quiet --require-hashes --requirement "requirements/$file.txt"; \
+    fi
 COPY app app
 COPY weights weights
-RUN python -m app weights build "$MODEL" \
-    && case "$ENGINE" in \
-        openvino) python -m app weights openvino "weights/$MODEL" ;; \
-        onnxruntime) python -m app weights onnx "weights/$MODEL" ;; \
-    esac
+RUN if [ -n "$MODEL" ]; then \
+        python -m app weights build "$MODEL" \
+        && case "$ENGINE" in \
+            openvino) python -m app weights openvino "weights/$MODEL" ;; \
+            onnxruntime) python -m app weights onnx "weights/$MODEL" ;; \
+        esac; \
+    fi
 
 FROM locked AS serving
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils

@@ -64,8 +64,8 @@ def best_label(url: str) -> str:
 class Container:
     """A container of the image, which runs in the background with a published port."""
 
-    def __init__(self, image: str = IMAGE) -> None:
-        options = (*LIMITS, *SETTINGS, "--publish", "127.0.0.1::8000")
+    def __init__(self, image: str = IMAGE, *further: str) -> None:
+        options = (*LIMITS, *SETTINGS, "--publish", "127.0.0.1::8000", *further)
         self.id = run("docker", "run", "--detach", *options, image)
         self.url = f"http://{run('docker', 'port', self.id, '8000')}"
 

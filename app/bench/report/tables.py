@@ -160,7 +160,7 @@ def engine_table(document: Mapping[str, Any]) -> Table:
             engine,
             *(f"{row['cpu_ms'][size]:.1f}" for size in sizes),
             "" if row["same_class"] is None else f"{row['same_class']:.1%}",
-            "" if row["difference"] is None else f"{row['difference']:.1e}",
+            "" if row["difference"] is None else f"{row['difference']:.0e}",
             "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}",
             f"{row['start_s']:.1f}",
         )
