@@ -99,7 +99,7 @@ def openvino(model_dir: ModelDir = None) -> None:
 @weights.command(
     epilog=examples(
         "weights quantize --photos photos",
-        "weights quantize runs/photos-1/bundle --photos photos/train --test photos/test",
+        "weights quantize --photos photos --float32 2",
     )
 )
 def quantize(
