@@ -6,7 +6,7 @@ MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
 PORT := $(or $(PORT),$(CLASSIFIER_PORT),8000)
-BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml)
+BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml) $(if $(filter openvino-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.xml)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
 PEERS = bentoml litserve mosec ray
@@ -104,6 +104,11 @@ weights/%/inference.yml: | .venv/weights
 %/inference.xml: | %/inference.yml .venv/openvino
 	@echo "Writing the network of $* for OpenVINO"
 	@.venv/bin/python -m app weights openvino $*
+
+# The bundle's network for ENGINE=openvino-int8, made from the photos in the folder PHOTOS.
+%/inference_int8.xml: | %/inference.yml .venv/openvino
+	@echo "Writing the network of $* in 8 bits for OpenVINO"
+	@.venv/bin/python -m app weights quantize $* $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" && $(PYTHON) $(SUPPORTED) || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }

@@ -39,6 +39,7 @@ WINGS = {
         "run": "evaluation weights network data options",
         "weights": "network data options",
         "evaluation": "data",
+        "quantization": "network data",
         "network": "",
         "data": "",
         "options": "",

@@ -1,4 +1,4 @@
-"""`weights list|build|import|adopt|onnx|openvino|pack|pull` and `summary`."""
+"""`weights list|build|import|adopt|onnx|openvino|quantize|pack|pull` and `summary`."""
 
 import sys
 from pathlib import Path
@@ -145,6 +145,46 @@ def openvino(model_dir: ModelDir = None) -> None:
     from app.training.network.openvino import add_openvino
 
     print(f"built {add_openvino(read_settings(model_dir=model_dir).model_dir)}")
+
+
+@weights.command(
+    epilog=examples(
+        "weights quantize --photos photos",
+        "weights quantize --photos photos --float32 2",
+    )
+)
+def quantize(
+    model_dir: ModelDir = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of 50 photos or more like those that will be served; labels do not matter",
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Labelled photos, none of them in --photos, on which to measure what 8 bits cost; "
+            "by default, two halves of --photos test each other",
+        ),
+    ] = None,
+    float32: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Leave the Nth convolution from the input in float32; repeatable",
+        ),
+    ] = None,
+) -> None:
+    """Add a network of 8 bits for OpenVINO to a bundle, and say what it costs."""
+    from app.training.quantization.quantize import quantize
+
+    settings = read_settings(model_dir=model_dir)
+    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, float32 or ())
+    print(f"built {file}: {cost}")
 
 
 def summary(

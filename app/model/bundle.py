@@ -4,7 +4,8 @@
 `inference.yml` holds its preprocessing and labels. Our own records are in the same yml under
 `Provenance`, and `PreProcess.colours` may ask for sRGB; the other readers ignore both keys. The
 directory may also have the same network for other engines: `inference.onnx` for ONNX Runtime, and
-`inference.xml` with `inference.bin` for OpenVINO.
+`inference.xml` with `inference.bin` for OpenVINO, and `inference_int8.xml` with
+`inference_int8.bin` for OpenVINO in 8 bits.
 """
 
 import hashlib
@@ -28,6 +29,8 @@ ONNX = "inference.onnx"
 # OpenVINO keeps a network's structure and its weights in two files.
 OPENVINO = "inference.xml"
 OPENVINO_WEIGHTS = "inference.bin"
+INT8 = "inference_int8.xml"
+INT8_WEIGHTS = "inference_int8.bin"
 SRGB = "sRGB"
 
 
@@ -43,6 +46,7 @@ class Bundle:
         preprocessing: the steps from an upload to the network's input.
         post_process: how the network's scores become the classes of an answer, and their names.
         golden: answers that the network must give for a drawn picture; None if none are recorded.
+        int8_golden: the same for the network in 8 bits.
         provenance: origin, licence, hashes and accuracy as recorded when the bundle was built.
     """
 
@@ -53,6 +57,7 @@ class Bundle:
     preprocessing: Preprocessing
     post_process: PostProcess
     golden: Golden | None
+    int8_golden: Golden | None
     provenance: Mapping[str, Any]
 
     @property
@@ -127,7 +132,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     provenance = section(config, "Provenance")
-    files = (graph.name, PARAMETERS, ONNX, OPENVINO, OPENVINO_WEIGHTS)
+    files = (graph.name, PARAMETERS, ONNX, OPENVINO, OPENVINO_WEIGHTS, INT8, INT8_WEIGHTS)
     hashes = {name: sha256(file) for name in files if (file := directory / name).is_file()}
     for name, expected in section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
@@ -137,6 +142,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
         raise BundleError("PreProcess.transform_ops is missing")
     golden = provenance.get("golden")
+    int8_golden = section(provenance, "int8").get("golden")
     return Bundle(
         directory=directory,
         graph=graph,
@@ -145,6 +151,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
         preprocessing=read_transform_ops(ops, _srgb(preprocess)),
         post_process=read_post_process(section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
+        int8_golden=Golden.parse(int8_golden) if int8_golden else None,
         provenance=provenance,
     )
 

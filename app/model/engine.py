@@ -117,7 +117,9 @@ class Engine:
         self._check_values(scores)
         if self._logits:
             scores = softmax(scores)
-        if self._bundle.golden and not self._bundle.golden.agrees(scores[0], self._engine):
+        int8 = self._engine == "openvino-int8"
+        answers = self._bundle.int8_golden if int8 else self._bundle.golden
+        if answers and not answers.agrees(scores[0], self._engine):
             raise StartupError(
                 f"the network of {self._bundle.directory} does not give the bundle's golden answers"
             )
@@ -173,10 +175,10 @@ def library(engine: EngineName) -> Load:
             from app.model.onnx_engine import OnnxNetwork  # noqa: PLC0415
 
             return OnnxNetwork
-        if engine == "openvino":
+        if engine in {"openvino", "openvino-int8"}:
             from app.model.openvino_engine import OpenvinoNetwork  # noqa: PLC0415
 
-            return OpenvinoNetwork
+            return partial(OpenvinoNetwork, int8=engine == "openvino-int8")
         from app.model.paddle_engine import PaddleNetwork  # noqa: PLC0415
     except ImportError as error:
         raise StartupError(f"the engine is {engine}, but it is not installed: {error}") from error

@@ -18,6 +18,8 @@ from app.model.graph import Ending, Graph, ending
 from app.model.network import Floats
 from app.settings import Device, EngineName
 
+# The engines that compute more coarsely, and those that see a network's features in their place.
+_EXACT: dict[EngineName, EngineName] = {"paddle-bfloat16": "paddle", "openvino-int8": "openvino"}
 # A map is exact if it adds up to the logit. Rounding changes a logit by less than this share.
 _TOLERANCE = 1e-3
 
@@ -87,7 +89,7 @@ class FeatureNetwork:
         self.bundle = bundle
         end = _ending(bundle, engine)
         names = [end.weights, end.vectors, end.logits, *([end.features] if end.features else [])]
-        exact: EngineName = "paddle" if engine == "paddle-bfloat16" else engine
+        exact = _EXACT.get(engine, engine)
         self._network = library(exact)(bundle, device, threads, names)
         self._check()
 

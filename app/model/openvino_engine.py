@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.errors import StartupError, command
-from app.model.bundle import OPENVINO, Bundle
+from app.model.bundle import INT8, OPENVINO, Bundle
 from app.model.network import Floats, Network
 from app.model.openvino_core import openvino
 from app.settings import Device
@@ -28,23 +28,29 @@ class OpenvinoNetwork(Network):
         threads: the number of threads of one inference.
         further: the names of values in the graph that `outputs` returns as well. There is one graph
             for all batch sizes then.
+        int8: whether the network in 8 bits is loaded instead of the one in float32.
 
     Raises:
-        StartupError: the bundle has no `inference.xml`, OpenVINO cannot load it, or `device` is a
-            GPU.
+        StartupError: the bundle does not have the network, OpenVINO cannot load it, or `device` is
+            a GPU.
     """
 
     def __init__(
-        self, bundle: Bundle, device: Device, threads: int, further: Sequence[str] = ()
+        self,
+        bundle: Bundle,
+        device: Device,
+        threads: int,
+        further: Sequence[str] = (),
+        *,
+        int8: bool = False,
     ) -> None:
         if device != "cpu":
             raise StartupError("the engine openvino runs on the CPU only, but device is gpu")
-        file = bundle.directory / OPENVINO
+        file = bundle.directory / (INT8 if int8 else OPENVINO)
         if not file.is_file():
-            raise StartupError(
-                f"{bundle.directory} has no {OPENVINO}: "
-                f"run `{command('weights', 'openvino', bundle.directory)}` once"
-            )
+            made_by = "quantize --photos DIR" if int8 else "openvino"
+            words = command("weights", *made_by.split(), bundle.directory)
+            raise StartupError(f"{bundle.directory} has no {file.name}: run `{words}` once")
         self._file = file
         self._options = _options(threads)
         self._requests: dict[int, Any] = {}

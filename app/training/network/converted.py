@@ -2,8 +2,10 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -38,24 +40,41 @@ def add_files(directory: Path, names: Sequence[str], engine: EngineName, convert
         StartupError: the network cannot be converted, or with `engine` it gives other scores.
     """
     bundle = load_bundle(directory)
-    target = directory.resolve()
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as temporary:
-        built = shutil.copytree(target, Path(temporary) / target.name)
+    with changed_copy(directory) as built:
         for name in names:
             (built / name).unlink(missing_ok=True)
         convert(bundle, built / names[0])
-        _record(built, names)
+        record(built, names)
         _check(bundle, load_bundle(built), engine)
-        replace(target, built)
     return directory / names[0]
 
 
-def _record(directory: Path, names: Sequence[str]) -> None:
-    """Write the SHA-256 of the files to the config file, where `load_bundle` checks them."""
+@contextmanager
+def changed_copy(directory: Path) -> Iterator[Path]:
+    """Let the caller change a copy of a bundle, which then replaces the bundle.
+
+    If the caller raises an error, nothing is replaced.
+    """
+    target = directory.resolve()
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as temporary:
+        built = shutil.copytree(target, Path(temporary) / target.name)
+        yield built
+        replace(target, built)
+
+
+def record(directory: Path, names: Sequence[str], further: Mapping[str, Any] | None = None) -> None:
+    """Write the SHA-256 of files to the config file, where `load_bundle` checks them.
+
+    Args:
+        directory: the bundle's path.
+        names: the files.
+        further: records that are added to the provenance.
+    """
     file = directory / CONFIG
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    hashes = config.setdefault("Provenance", {}).setdefault("sha256", {})
-    hashes |= {name: sha256(directory / name) for name in names}
+    provenance = config.setdefault("Provenance", {})
+    provenance.setdefault("sha256", {}).update({name: sha256(directory / name) for name in names})
+    provenance.update(further or {})
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     file.write_text(text, encoding="utf-8")
 

@@ -1,0 +1,154 @@
+"""`weights quantize`: a network of 8 bits added to a bundle, with a record of what it costs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import StartupError
+from app.host import granted_cores
+from app.images.files import find_photos
+from app.images.preprocessing import Preprocessing
+from app.model import golden
+from app.model.bundle import INT8, INT8_WEIGHTS, OPENVINO, Bundle, load_bundle
+from app.model.engine import Engine, Scores
+from app.model.golden import Golden
+from app.settings import EngineName
+from app.training.data.dataset import Sample, held_out, read_dataset
+from app.training.data.loader import PhotoReader, View
+from app.training.network.converted import changed_copy, record
+from app.training.network.openvino import add_openvino
+from app.training.quantization.cost import Cost
+
+LEAST_PHOTOS = 50
+# More photos than these do not make it better, but take longer.
+_MOST_PHOTOS = 400
+_METHOD = "GPTQ with corrected biases; inputs and weights of layers in 8 bits, additions in float32"
+
+Images = npt.NDArray[np.uint8]
+
+
+def quantize(
+    directory: Path,
+    photos: Path | None,
+    test: Path | None,
+    max_pixels: int,
+    exact: Sequence[int] = (),
+) -> tuple[Path, Cost]:
+    """Add a network of 8 bits for OpenVINO to the bundle in `directory`.
+
+    The bundle records how the network was made, what it costs, and its own golden answers. Without
+    `test`, the cost is that of two networks, each made of one half of the photos and tested on the
+    other half; the network in the bundle is made of all photos, and so is rather better.
+
+    Args:
+        directory: the bundle's path. It gets the network in float32 for OpenVINO, too, if it does
+            not have it yet.
+        photos: folder of photos like those that will be served. They need no labels.
+        test: labelled photos, none of them among `photos`, on which the cost is measured.
+        max_pixels: larger photos are refused.
+        exact: layers that stay in float32, counted from 1 at the input.
+
+    Returns:
+        The path of `inference_int8.xml`, and the cost.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        StartupError: OpenVINO is not installed or cannot run the network, there are too few
+            photos, one cannot be read or is also in `test`, or there is no layer of a number.
+    """
+    bundle = load_bundle(directory)
+    reader = PhotoReader(bundle.preprocessing, max_pixels, None)
+    chosen = _chosen(photos)
+    samples = _samples(test, bundle, chosen) if test else ()
+    images = _read(reader, chosen)
+    if not (directory / OPENVINO).is_file():
+        add_openvino(directory)
+    with changed_copy(directory) as built:
+        made = load_bundle(built)
+        if samples:
+            _write(made, images, exact)
+            cost = _tested(made, samples, reader)
+        else:
+            cost = _cross_tested(made, images, exact)
+            _write(made, images, exact)
+        origin = {"method": _METHOD, "float32_layers": [*exact], "photos": len(images)}
+        record(built, [INT8, INT8_WEIGHTS], {"int8": origin | _answers(made, cost)})
+        # The engine compares its answers with the golden ones.
+        Engine(load_bundle(built), engine="openvino-int8")
+    return directory / INT8, cost
+
+
+def _chosen(photos: Path | None) -> list[Path]:
+    """Return the photos in the folder, or at most some evenly spaced ones of them."""
+    found = find_photos([photos]) if photos else []
+    if len(found) < LEAST_PHOTOS:
+        raise StartupError(
+            f"8 bits need at least {LEAST_PHOTOS} photos like those that will be served, without "
+            f"labels, but there are {len(found)}: name their folder with --photos DIR"
+        )
+    count = min(len(found), _MOST_PHOTOS)
+    return [found[i * len(found) // count] for i in range(count)]
+
+
+def _samples(test: Path, bundle: Bundle, chosen: Sequence[Path]) -> Sequence[Sample]:
+    """Return the labelled photos."""
+    samples = read_dataset(held_out(test), bundle.labels or None).samples
+    if both := {path.resolve() for path in chosen} & {sample.path.resolve() for sample in samples}:
+        raise StartupError(
+            f"{min(both)} is among --photos and among --test, but photos that made the network "
+            "cannot test it"
+        )
+    return samples
+
+
+def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
+    return reader.read([View(path) for path in paths])
+
+
+def _write(bundle: Bundle, images: Images, exact: Sequence[int]) -> None:
+    """Make a network of 8 bits with these photos, and write it into the bundle."""
+    # The package is optional.
+    from app.model.openvino_core import openvino  # noqa: PLC0415
+    from app.training.quantization.network import quantized  # noqa: PLC0415
+
+    model = openvino.Core().read_model(bundle.directory / OPENVINO)
+    made = quantized(model, _planes(bundle.preprocessing, images), exact)
+    openvino.save_model(made, bundle.directory / INT8, compress_to_fp16=False)
+    # An older network's golden answers do not hold for this one.
+    record(bundle.directory, [INT8, INT8_WEIGHTS], {"int8": {}})
+
+
+def _planes(spec: Preprocessing, images: Images) -> list[npt.NDArray[np.float32]]:
+    return [spec.normalized(image[np.newaxis]) for image in images]
+
+
+def _scores(directory: Path, engine: EngineName, images: Images) -> Scores:
+    network = Engine(load_bundle(directory), threads=granted_cores(), engine=engine)
+    return np.concatenate([network.infer(image[np.newaxis]) for image in images])
+
+
+def _tested(bundle: Bundle, samples: Sequence[Sample], reader: PhotoReader) -> Cost:
+    images = _read(reader, [sample.path for sample in samples])
+    return Cost.measure(
+        _scores(bundle.directory, "openvino", images),
+        _scores(bundle.directory, "openvino-int8", images),
+        [sample.class_id for sample in samples],
+    )
+
+
+def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int]) -> Cost:
+    """Return what 8 bits cost on each half of the photos, if the other half makes the network."""
+    scores = np.empty_like(expected := _scores(bundle.directory, "openvino", images))
+    for half in (0, 1):
+        _write(bundle, images[1 - half :: 2], exact)
+        scores[half::2] = _scores(bundle.directory, "openvino-int8", images[half::2])
+    return Cost.measure(expected, scores)
+
+
+def _answers(bundle: Bundle, cost: Cost) -> dict[str, Any]:
+    picture = golden.drawn_picture(*bundle.preprocessing.crop)[np.newaxis]
+    scores = _scores(bundle.directory, "openvino-int8", picture)[0]
+    return {"cost": cost.document(), "golden": Golden.record(scores).as_list()}
