@@ -1,0 +1,43 @@
+"""A dashboard: named rows of panels, with its menus."""
+
+from collections.abc import Mapping, Sequence
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import (
+    Dashboard,
+    DashboardCursorSync,
+    Panel,
+    VariableOption,
+    VariableRefresh,
+)
+from panels import SOURCE
+
+Rows = Mapping[str, Sequence[Builder[Panel]]]
+
+
+def board(title: str, uid: str, rows: Rows) -> Dashboard:
+    """Return a dashboard: named rows of panels, with menus for the data source and the pods."""
+    built = dashboard.Dashboard(title).uid(uid).tags(["photo-classifier"])
+    built.time("now-3h", "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
+    built.variables([_data_source(), _instances()])
+    for name, panels in rows.items():
+        built.with_row(dashboard.Row(name))
+        for panel in panels:
+            built.with_panel(panel)
+    whole = built.build()
+    for panel_id, built_panel in enumerate(whole.panels or (), start=1):
+        built_panel.id_val = panel_id
+    return whole
+
+
+def _data_source() -> dashboard.DatasourceVariable:
+    return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+
+
+def _instances() -> dashboard.QueryVariable:
+    variable = dashboard.QueryVariable("instance").label("Pod").datasource(SOURCE)
+    variable.query("label_values(classifier_ready, instance)")
+    variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).multi(True)
+    everything = VariableOption(selected=True, text="All", value="$__all")
+    return variable.include_all(True).all_value(".*").current(everything)

@@ -1,0 +1,122 @@
+"""The dashboards do not mislead: colours at 0, at usual and at bad values, and a word on each panel.
+
+The colours are worked out from the files as Grafana does it: a mapping first, then the thresholds.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "k8s/monitoring/grafana/dashboards"
+GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
+
+
+class Shown(NamedTuple):
+    """A value of a number's panel, and the colour in which it must appear."""
+
+    title: str
+    value: float
+    colour: str
+
+
+SHOWN = (
+    Shown("Pods that are ready", 0, RED),
+    Shown("Pods that are ready", 1, YELLOW),
+    Shown("Pods that are ready", 2, GREEN),
+    Shown("Pods that are ready", 10, GREEN),
+    Shown("Photos received", 0, GREY),
+    Shown("Photos received", 80, BLUE),
+    Shown("Photos received", 2000, BLUE),
+    Shown("Photos failed (5xx)", 0, GREEN),
+    Shown("Photos failed (5xx)", 0.0005, GREEN),
+    Shown("Photos failed (5xx)", 0.002, YELLOW),
+    Shown("Photos failed (5xx)", 1, RED),
+    Shown("Photos refused (429)", 0, GREEN),
+    Shown("Photos refused (429)", 0.02, YELLOW),
+    Shown("Photos refused (429)", 1, RED),
+    Shown("99 % answered within", 0, GREEN),
+    Shown("99 % answered within", 0.05, GREEN),
+    Shown("99 % answered within", 0.45, YELLOW),
+    Shown("99 % answered within", 2, RED),
+    Shown("Version", 0, BLUE),
+    Shown("Version", 10, BLUE),
+    Shown("Model", 0, BLUE),
+    Shown("Model", 10, BLUE),
+    Shown("Golden answers", 0, RED),
+    Shown("Golden answers", 1, GREEN),
+    Shown("Median of the best score", 0, RED),
+    Shown("Median of the best score", 0.3, YELLOW),
+    Shown("Median of the best score", 0.6, GREEN),
+    Shown("Median of the entropy", 0, GREEN),
+    Shown("Median of the entropy", 0.2, GREEN),
+    Shown("Median of the entropy", 0.5, YELLOW),
+    Shown("Median of the entropy", 0.9, RED),
+    Shown("Photos answered", 0, GREY),
+    Shown("Photos answered", 80, BLUE),
+)
+
+
+def panels(*kinds: str) -> list[dict[str, Any]]:
+    """Return the panels of both dashboards, of some kinds or all but the rows."""
+    boards = [json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]
+    found = [panel for board in boards for panel in board["panels"]]
+    return [p for p in found if p["type"] in kinds or (not kinds and p["type"] != "row")]
+
+
+def colour_of(defaults: dict[str, Any], value: float) -> str:
+    """Return the colour that Grafana gives a value."""
+    for mapping in defaults["mappings"]:
+        options = mapping["options"]
+        if mapping["type"] == "special":
+            assert options["match"] == "null+nan"
+            if math.isnan(value):
+                return str(options["result"]["color"])
+        elif result := options.get(f"{value:g}"):
+            return str(result["color"])
+    steps = defaults["thresholds"]["steps"]
+    assert steps[0]["value"] is None
+    return str([s["color"] for s in steps if s["value"] is None or s["value"] <= value][-1])
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: f"{shown.title}: {shown.value}")
+def test_a_value_has_the_colour_that_it_deserves(shown: Shown) -> None:
+    (panel,) = (panel for panel in panels("stat") if panel["title"] == shown.title)
+    assert colour_of(panel["fieldConfig"]["defaults"], shown.value) == shown.colour
+
+
+def test_each_number_is_tried_at_0_and_at_other_values() -> None:
+    for panel in panels("stat"):
+        tried = [shown.value for shown in SHOWN if shown.title == panel["title"]]
+        assert 0 in tried, panel["title"]
+        assert len(tried) > 1, panel["title"]
+
+
+@pytest.mark.parametrize("panel", panels("stat"), ids=lambda panel: str(panel["title"]))
+def test_a_number_says_in_grey_that_there_is_none(panel: dict[str, Any]) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+    assert defaults["noValue"]
+    assert defaults["mappings"][0]["options"]["result"]["text"] == defaults["noValue"]
+    assert colour_of(defaults, math.nan) == GREY
+    values = [step["value"] for step in defaults["thresholds"]["steps"][1:]]
+    assert values == sorted(values)
+    assert panel["options"]["colorMode"] == "value"
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: str(panel["title"]))
+def test_each_panel_says_what_it_is_what_is_usual_and_what_to_do(panel: dict[str, Any]) -> None:
+    what, usual, act = panel["description"].split("\n\n")
+    assert what.endswith(".")
+    assert usual.startswith("**Usual:** ")
+    assert act.startswith("**Otherwise:** ")
+    assert min(map(len, (what, usual, act))) > len("**Otherwise:** ")
+
+
+def test_no_line_panel_keeps_the_thresholds_that_grafana_would_add() -> None:
+    """Without steps of our own, Grafana draws one at 80."""
+    for panel in panels("timeseries"):
+        defaults = panel["fieldConfig"]["defaults"]
+        drawn = defaults["custom"].get("thresholdsStyle", {}).get("mode")
+        assert (drawn == "dashed") == ("thresholds" in defaults), panel["title"]
