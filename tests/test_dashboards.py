@@ -1,4 +1,4 @@
-"""The dashboards do not mislead: colours at 0, at usual and at bad values, and a word on each panel.
+"""The dashboards do not mislead: colours at 0, at usual and at bad values, and descriptions.
 
 The colours are worked out from the files as Grafana does it: a mapping first, then the thresholds.
 """
@@ -111,7 +111,7 @@ def test_each_panel_says_what_it_is_what_is_usual_and_what_to_do(panel: dict[str
     assert what.endswith(".")
     assert usual.startswith("**Usual:** ")
     assert act.startswith("**Otherwise:** ")
-    assert min(map(len, (what, usual, act))) > len("**Otherwise:** ")
+    assert min(len(what), len(usual), len(act)) > len("**Otherwise:** ")
 
 
 def test_no_line_panel_keeps_the_thresholds_that_grafana_would_add() -> None:

@@ -76,7 +76,7 @@ def stopped_worker(server: RunningServer) -> Iterator[None]:
 
 def wait_for(server: RunningServer, in_flight: int) -> None:
     """Wait until `in_flight` photos are decoded, the worker has the first, and the others wait."""
-    waiting = f"classifier_queue_depth {in_flight - 1:.1f}\n"
+    waiting = f"classifier_queued_photos {in_flight - 1:.1f}\n"
     until(
         lambda: (
             server.health()["in_flight"] == in_flight

@@ -128,7 +128,7 @@ def _metrics(settings: Settings) -> str:
     # Several names in one call would come in an order that changes from start to start.
     shown = (
         metrics.registry.restricted_registry([f"classifier_{name}"])
-        for name in ("ready", "workers", "capacity", "build_info")
+        for name in ("ready", "workers", "capacity_photos", "build_info")
     )
     return "".join(generate_latest(one).decode() for one in shown)
 

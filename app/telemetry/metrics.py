@@ -57,12 +57,12 @@ class Metrics:
         )
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}
         self.top1_score = self._histogram(
-            "top1_score",
+            "top1_score_ratio",
             "Highest score of an answer. Its distribution changes if clients send other photos.",
             _SHARES,
         )
         self.entropy = self._histogram(
-            "entropy",
+            "entropy_ratio",
             "Entropy of an answer's scores: 0 if one class is certain, 1 if all are equal.",
             _SHARES,
         )
@@ -72,21 +72,22 @@ class Metrics:
             _LAG_S,
         )
         self.batch_size = self._histogram(
-            "batch_size", "Photos in a batch that a worker computes.", _BATCH_SIZES
+            "batch_photos", "Photos in a batch that a worker computes.", _BATCH_SIZES
         )
         self.batch_padding = self._counter(
-            "batch_padding_total",
+            "padding_rows_total",
             "Empty rows that workers compute, because a batch is padded to a warmed-up size.",
         )
-        self.queue_depth = self._gauge("queue_depth", "Decoded photos that wait for a worker.")
+        self.queue_depth = self._gauge("queued_photos", "Decoded photos that wait for a worker.")
         self.in_flight = self._gauge(
-            "in_flight", "Photos that hold a permit, from the end of the upload to the answer."
+            "in_flight_photos",
+            "Photos that hold a permit, from the end of the upload to the answer.",
         )
         self.waiting = self._gauge(
-            "waiting", "Requests that wait at the door, unread, for their turn."
+            "waiting_requests", "Requests that wait at the door, unread, for their turn."
         )
         self.capacity = self._gauge(
-            "capacity", "Permits: photos that may be in flight at the same time."
+            "capacity_photos", "Permits: photos that may be in flight at the same time."
         )
         self.in_flight_bytes = self._gauge("in_flight_bytes", "Bytes of all uploads in memory.")
         self.capacity_bytes = self._gauge(
@@ -116,7 +117,7 @@ class Metrics:
             "reason",
         )
         self.worker_resident_bytes = self._gauge(
-            "worker_resident_bytes", "Resident memory of a worker's process.", "worker"
+            "worker_resident_memory_bytes", "Resident memory of a worker's process.", "worker"
         )
         self.canaries = self._counter(
             "canaries_total",
@@ -133,7 +134,7 @@ class Metrics:
             "size",
         )
         self.max_batch_size = self._gauge(
-            "max_batch_size", "Largest number of photos in a batch, now."
+            "max_batch_photos", "Largest number of photos in a batch, now."
         )
         self.model = Info(
             "classifier_model", "The bundle that the service runs.", registry=registry

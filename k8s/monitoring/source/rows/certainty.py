@@ -4,9 +4,9 @@ from levels import Levels, Look, amount, falling, rising, switch
 from panels import About, heat, lines, name, number
 from queries import mean, quantile, rate, series
 
-SCORE, ENTROPY = "top1_score", "entropy"
+SCORE, ENTROPY = "top1_score_ratio", "entropy_ratio"
 # rules.yml records this series.
-DISTRIBUTION = "classifier:top1_score:cdf1h"
+DISTRIBUTION = "classifier:top1_score_ratio:cdf1h"
 DEVIATION = f"max by (job) (abs({DISTRIBUTION} - {DISTRIBUTION} offset 1d))"
 
 MODEL = (

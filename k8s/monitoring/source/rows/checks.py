@@ -22,7 +22,7 @@ CHECKS = (
         {"{{instance}}": series("golden_ok")},
         About(
             "Whether each pod computes the golden answers of its bundle.",
-            "1.",
+            "1 on every pod.",
             "0 on one pod is its node's fault: cordon the node.",
         ),
     ),

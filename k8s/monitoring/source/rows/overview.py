@@ -45,7 +45,7 @@ AT_A_GLANCE = (
         share("429"),
         About(
             "The share of requests with photos that were refused because the service was full.",
-            "0 %.",
+            "0 %, also at the busiest hour.",
             "there are too few pods; see the row Saturation and the runbook of ClassifierRefuses.",
         ),
         Look(rising(doubtful=0.01, bad=0.05), "no photos"),

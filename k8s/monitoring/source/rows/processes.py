@@ -49,7 +49,7 @@ PROCESSES = (
         "bytes",
         {
             "server, {{instance}}": process("resident_memory_bytes"),
-            "worker {{worker}}, {{instance}}": series("worker_resident_bytes"),
+            "worker {{worker}}, {{instance}}": series("worker_resident_memory_bytes"),
         },
         About(
             "The memory of the server and of each worker; workers share a part of theirs.",

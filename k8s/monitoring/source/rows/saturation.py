@@ -9,10 +9,10 @@ SATURATION = (
         "Photos in flight",
         "none",
         {
-            "in flight, {{instance}}": series("in_flight"),
-            "waiting at the door, {{instance}}": series("waiting"),
-            "of these in the queue, {{instance}}": series("queue_depth"),
-            "permits of a pod": f"max({series('capacity')})",
+            "in flight, {{instance}}": series("in_flight_photos"),
+            "waiting at the door, {{instance}}": series("waiting_requests"),
+            "of these in the queue, {{instance}}": series("queued_photos"),
+            "permits of a pod": f"max({series('capacity_photos')})",
         },
         About(
             "The photos that each pod holds, and the requests that wait unread at its door.",
@@ -25,7 +25,7 @@ SATURATION = (
         "Share of the capacity in use",
         "percentunit",
         {
-            "photos, {{instance}}": f"{series('in_flight')} / {series('capacity')}",
+            "photos, {{instance}}": f"{series('in_flight_photos')} / {series('capacity_photos')}",
             "bytes, {{instance}}": f"{series('in_flight_bytes')} / {series('capacity_bytes')}",
         },
         About(
@@ -53,7 +53,7 @@ BATCHES = (
     heat(
         "Distribution of the batch size",
         "none",
-        "batch_size",
+        "batch_photos",
         About(
             "How many photos the workers compute at once; darker is more.",
             "1 while the load is low, more under load.",
@@ -63,7 +63,7 @@ BATCHES = (
     lines(
         "Mean and largest allowed batch size",
         "none",
-        {"mean": mean("batch_size"), "largest": f"max({series('max_batch_size')})"},
+        {"mean": mean("batch_photos"), "largest": f"max({series('max_batch_photos')})"},
         About(
             "The mean size of a batch, and the largest one that the service allows itself.",
             "the mean is near 1 on quiet days. The largest follows from measured times.",
@@ -73,7 +73,7 @@ BATCHES = (
     lines(
         "Padding: empty rows computed per photo",
         "percentunit",
-        {"padding": f"{rate('batch_padding_total')} / {rate('batch_size_sum')}"},
+        {"padding": f"{rate('padding_rows_total')} / {rate('batch_photos_sum')}"},
         About(
             "The share of work for nothing: a batch is filled up to a size that is warmed up.",
             "0 to 30 %.",
