@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
-from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from app import __version__
@@ -26,6 +25,7 @@ from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle, Prediction
 from app.model.paddle_graph import vector_length
 from app.settings import Settings
+from app.telemetry import exposition
 from app.telemetry.metrics import Metrics
 
 _REQUEST_ID = {
@@ -130,7 +130,7 @@ def _metrics(settings: Settings) -> str:
         metrics.registry.restricted_registry([f"classifier_{name}"])
         for name in ("ready", "workers", "capacity_photos", "build_info")
     )
-    return "".join(generate_latest(one).decode() for one in shown)
+    return "".join(exposition.text(one).decode() for one in shown)
 
 
 def _health(settings: Settings, bundle: Bundle) -> Health:
