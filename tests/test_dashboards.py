@@ -5,8 +5,10 @@ The colours are worked out from the files as Grafana does it: a mapping first, t
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -41,6 +43,14 @@ SHOWN = (
     Shown("99 % answered within", 0.05, GREEN),
     Shown("99 % answered within", 0.45, YELLOW),
     Shown("99 % answered within", 2, RED),
+    Shown("Error budget left: failures", 0, RED),
+    Shown("Error budget left: failures", -0.5, RED),
+    Shown("Error budget left: failures", 0.3, YELLOW),
+    Shown("Error budget left: failures", 0.9, GREEN),
+    Shown("Error budget left: slow answers", 0, RED),
+    Shown("Error budget left: slow answers", -2, RED),
+    Shown("Error budget left: slow answers", 0.3, YELLOW),
+    Shown("Error budget left: slow answers", 1, GREEN),
     Shown("Version", 0, BLUE),
     Shown("Version", 10, BLUE),
     Shown("Model", 0, BLUE),
@@ -59,10 +69,14 @@ SHOWN = (
 )
 
 
+def boards() -> list[dict[str, Any]]:
+    """Return both dashboards."""
+    return [json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]
+
+
 def panels(*kinds: str) -> list[dict[str, Any]]:
     """Return the panels of both dashboards, of some kinds or all but the rows."""
-    boards = [json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]
-    found = [panel for board in boards for panel in board["panels"]]
+    found = [panel for board in boards() for panel in board["panels"]]
     return [p for p in found if p["type"] in kinds or (not kinds and p["type"] != "row")]
 
 
@@ -112,6 +126,58 @@ def test_each_panel_says_what_it_is_what_is_usual_and_what_to_do(panel: dict[str
     assert usual.startswith("**Usual:** ")
     assert act.startswith("**Otherwise:** ")
     assert min(len(what), len(usual), len(act)) > len("**Otherwise:** ")
+
+
+def test_each_alert_in_a_description_leads_to_its_runbook() -> None:
+    rules = (FOLDER.parents[1] / "prometheus/rules.yml").read_text()
+    pages = dict(re.findall(r"- alert: (\w+)(?:.|\n)+?runbook_url: (\S+)", rules))
+    named = 0
+    for panel in panels():
+        text = panel["description"]
+        for name, page in re.findall(r"\[(Classifier\w+)\]\((\S+?)\)", text):
+            assert pages[name] == page
+            named += 1
+        assert not re.search(r"(?<!\[)\bClassifier[A-Z]", text), panel["title"]
+    assert named > 10
+
+
+@pytest.mark.parametrize("board", boards(), ids=lambda board: str(board["uid"]))
+def test_each_dashboard_leads_to_the_other_to_logs_traces_and_runbooks(
+    board: dict[str, Any],
+) -> None:
+    links = {link["title"]: link for link in board["links"]}
+    assert links["Dashboards"]["tags"] == board["tags"]
+    assert links["Dashboards"]["keepTime"]
+    assert links["Dashboards"]["includeVars"]
+    assert links["Runbooks"]["url"].startswith("https://")
+    kinds = {one["name"]: one["query"] for one in board["templating"]["list"]}
+    assert (kinds["logs"], kinds["traces"]) == ("loki", "tempo")
+    for title, source in (("Logs", "${logs}"), ("Traces", "${traces}")):
+        pane = explored(links[title]["url"])
+        assert pane["datasource"] == source
+        assert pane["range"] == {"from": "${__from}", "to": "${__to}"}
+        (query,) = pane["queries"]
+        assert "classifier" in query.get("expr", query.get("query"))
+
+
+def test_panels_lead_to_logs_and_traces() -> None:
+    by_title = {panel["title"]: panel for panel in panels("timeseries")}
+    (to_logs,) = by_title["Photos by outcome"]["fieldConfig"]["defaults"]["links"]
+    (query,) = explored(to_logs["url"])["queries"]
+    assert 'outcome="${__field.labels.reason:percentencode}"' in query["expr"]
+    (to_traces,) = by_title["From the upload's end to the answer"]["fieldConfig"]["defaults"][
+        "links"
+    ]
+    (query,) = explored(to_traces["url"])["queries"]
+    assert query["query"].endswith("&& duration > 500ms}")
+    assert [t["exemplar"] for p in panels() for t in p.get("targets", ()) if t.get("exemplar")]
+
+
+def explored(address: str) -> dict[str, Any]:
+    """Return the only pane of an address of Grafana's Explore."""
+    parameters = parse_qs(urlsplit(address).query)
+    (pane,) = json.loads(parameters["panes"][0]).values()
+    return dict(pane)
 
 
 def test_no_line_panel_keeps_the_thresholds_that_grafana_would_add() -> None:

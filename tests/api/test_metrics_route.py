@@ -84,7 +84,8 @@ def test_prometheus_gets_open_metrics(client: TestClient) -> None:
     )
     response = client.get("/metrics", headers={"Accept": accept})
     assert response.headers["content-type"].startswith("application/openmetrics-text")
-    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    parsed = text_string_to_metric_families(response.text)  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parsed}
     assert families["classifier_answered_photos"].type == "counter"
     assert response.text.endswith("# EOF\n")
     # Without traces, nothing leads from a measured time to its trace.

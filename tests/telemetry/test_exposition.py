@@ -65,7 +65,7 @@ def test_odd_labels_and_values_are_written_as_the_library_does() -> None:
 def test_an_exemplar_has_both_ids() -> None:
     registry = CollectorRegistry()
     Counter("seen", "Seen.", registry=registry).inc(2, EXEMPLAR)
-    (family,) = text_string_to_metric_families(open_metrics(registry).decode())
+    (family,) = text_string_to_metric_families(open_metrics(registry).decode())  # type: ignore[no-untyped-call]
     (sample,) = family.samples
     assert sample.exemplar is not None
     assert (sample.exemplar.labels, sample.exemplar.value) == (EXEMPLAR, 2)

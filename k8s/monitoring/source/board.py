@@ -1,4 +1,4 @@
-"""A dashboard: named rows of panels, with its menus."""
+"""A dashboard: named rows of panels, with its menus, links and marks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +11,8 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableOption,
     VariableRefresh,
 )
+from links import TAG, dashboards, sources
+from marks import MARKS
 from panels import SOURCE
 
 Rows = Mapping[str, Sequence[Builder[Panel]]]
@@ -18,9 +20,10 @@ Rows = Mapping[str, Sequence[Builder[Panel]]]
 
 def board(title: str, uid: str, rows: Rows) -> Dashboard:
     """Return a dashboard: named rows of panels, with menus for the data source and the pods."""
-    built = dashboard.Dashboard(title).uid(uid).tags(["photo-classifier"])
+    built = dashboard.Dashboard(title).uid(uid).tags([TAG])
     built.time("now-3h", "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
-    built.variables([_data_source(), _instances()])
+    built.variables([_data_source(), _instances(), *sources()])
+    built.links([*dashboards()]).annotations([*MARKS])
     for name, panels in rows.items():
         built.with_row(dashboard.Row(name))
         for panel in panels:

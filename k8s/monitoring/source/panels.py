@@ -1,10 +1,10 @@
-"""The panels of the dashboards: lines, a number, a heat map."""
+"""The panels of the dashboards: lines, a number, a heat map, a list of alerts."""
 
 from collections.abc import Mapping
 from string import ascii_uppercase
 from typing import NamedTuple
 
-from grafana_foundation_sdk.builders import common, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import common, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
@@ -13,10 +13,11 @@ from grafana_foundation_sdk.models.common import (
     LegendDisplayMode,
     LegendPlacement,
 )
-from grafana_foundation_sdk.models.dashboard import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import DataSourceRef, DataTransformerConfig
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from levels import Levels, Look
+from links import RUNBOOKS, link, with_runbooks
 from queries import increase
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -36,7 +37,8 @@ class About(NamedTuple):
     act: str
 
     def __str__(self) -> str:
-        return f"{self.what}\n\n**Usual:** {self.usual}\n\n**Otherwise:** {self.act}"
+        act = with_runbooks(self.act)
+        return f"{self.what}\n\n**Usual:** {self.usual}\n\n**Otherwise:** {act}"
 
 
 def lines(
@@ -65,6 +67,12 @@ def lines(
     for letter, (name, expression) in zip(ascii_uppercase, queries.items(), strict=False):
         panel.with_target(query(expression, name).ref_id(letter))
     return panel
+
+
+def traced(title: str, unit: str, expression: str, legend: str, about: About) -> timeseries.Panel:
+    """Return a panel with lines, and with a dot for each exemplar, which leads to its trace."""
+    panel = lines(title, unit, {}, about)
+    return panel.with_target(query(expression, legend).exemplar(True).ref_id("A"))
 
 
 def number(title: str, unit: str, expression: str, about: About, look: Look) -> stat.Panel:
@@ -98,6 +106,20 @@ def heat(title: str, unit: str, histogram: str, about: About, labels: str = "") 
     panel.calculate(False).color(colour).y_axis(heatmap.YAxisConfig().unit(unit))
     target = query(increase(f"{histogram}_bucket", labels, "le"), "{{le}}")
     return panel.with_target(target.format(PromQueryFormat.HEATMAP).ref_id("A"))
+
+
+def alerts(title: str, about: About) -> table.Panel:
+    """Return a list of the alerts that fire."""
+    panel = table.Panel().title(title).description(str(about)).datasource(SOURCE)
+    panel.span(8).height(8).no_value("no alert fires")
+    hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "job", "namespace"), True)
+    panel.with_transformation(
+        DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
+    )
+    panel.data_links([link("What to do", f"{RUNBOOKS}#alerts")])
+    firing = 'ALERTS{alertname=~"Classifier.+", alertstate="firing"}'
+    target = query(firing, "").instant().format(PromQueryFormat.TABLE)
+    return panel.with_target(target.ref_id("A"))
 
 
 def query(expression: str, legend: str) -> prometheus.Dataquery:

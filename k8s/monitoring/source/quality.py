@@ -3,7 +3,7 @@
 from board import board
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from rows.certainty import DOUBT, MODEL, SURENESS
-from rows.checks import CHECKS
+from rows.checks import CHECKS, CLASSES
 
 
 def quality() -> Dashboard:
@@ -12,6 +12,7 @@ def quality() -> Dashboard:
         "Model": MODEL,
         "How certain the model is": SURENESS,
         "How undecided the model is": DOUBT,
+        "What it answers": CLASSES,
         "Checks": CHECKS,
     }
     return board("Photo classifier: model quality", "photo-classifier-quality", rows)

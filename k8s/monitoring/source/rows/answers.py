@@ -1,8 +1,13 @@
 """What becomes of the photos, and how long it takes."""
 
 from levels import rising
-from panels import About, heat, lines
+from links import link, logs, traces
+from panels import About, heat, lines, traced
 from queries import REQUESTS, STAGES, TOTAL, quantile, rate, share
+
+# Probes and Prometheus ask these routes.
+QUIET = "/health.*|/metrics|unmatched"
+OUTCOME = 'outcome="${__field.labels.reason:percentencode}"'
 
 ANSWERS = (
     lines(
@@ -15,7 +20,7 @@ ANSWERS = (
             "docs/http.md explains each code, and the runbook of ClassifierFailsFast those that "
             "are the service's fault.",
         ),
-    ),
+    ).data_links([link("Log lines with this outcome", logs(OUTCOME))]),
     lines(
         "Requests by route and status",
         "reqps",
@@ -40,6 +45,18 @@ ANSWERS = (
     ),
 )
 LATENCY = (
+    traced(
+        "99 % of whole requests, with traces",
+        "s",
+        quantile(0.99, "http_request_duration_seconds", f'route!~"{QUIET}"', "route"),
+        "{{route}}",
+        About(
+            "The time from the first byte of a request to its answer, with the upload and the wait "
+            "at the door. With CLASSIFIER_TRACES, each dot is one request and leads to its trace.",
+            "little above the next panel; slow networks add the time of the upload.",
+            "click on a high dot and see which span is long.",
+        ),
+    ).span(6),
     lines(
         "From the upload's end to the answer",
         "s",
@@ -50,7 +67,9 @@ LATENCY = (
             "above 0.5 s the promise is broken; the next panel shows the slow stage.",
         ),
         rising(doubtful=0.4, bad=0.5),
-    ),
+    )
+    .span(6)
+    .data_links([link("Traces of slow requests", traces("duration > 500ms"))]),
     lines(
         "95 % of each stage",
         "s",
@@ -61,7 +80,7 @@ LATENCY = (
             "queue: add pods. inference: the CPU is throttled or shared, see the row Processes. "
             "decode: the photos are larger than before.",
         ),
-    ),
+    ).span(6),
     heat(
         "Distribution of the time to an answer",
         "s",
@@ -72,5 +91,5 @@ LATENCY = (
             "a second band is another kind of photo, or a slow pod: choose pods in the menu above.",
         ),
         TOTAL,
-    ),
+    ).span(6),
 )

@@ -5,6 +5,30 @@ from queries import increase, rate, series
 
 UNREADABLE = "unsupported_image|broken_image|too_many_pixels|file_too_large|empty_file"
 
+CLASSES = (
+    lines(
+        "Answers by class",
+        "reqps",
+        {"{{class}}": rate("answers_total", by="class")},
+        About(
+            "Answers per second by their best class. A class has a line of its own once it has one "
+            "of a hundred answers; at most 50 have, and “others” are all the rest.",
+            "your photos' own mix.",
+            "one class that takes over is a camera that shows always the same, or a broken model: "
+            "look at some of the photos.",
+        ),
+    ).span(16),
+    lines(
+        "Reloads of the model by result",
+        "none",
+        {"{{result}}": increase("reloads_total", by="result")},
+        About(
+            "Reloads by SIGHUP or `POST /models/reload`; the purple marks show when they ended.",
+            "none, or one ok on each pod for a new model.",
+            "refused: the old model serves on, and the log says what is wrong with the new one.",
+        ),
+    ),
+)
 CHECKS = (
     lines(
         "Canary checks by result",

@@ -1,8 +1,20 @@
-"""The first row of the service's dashboard: is anything wrong now?"""
+"""The first rows of the service's dashboard: is anything wrong now, and are promises kept?"""
 
 from levels import Levels, Look, amount, falling, rising
-from panels import About, name, number
+from panels import About, alerts, lines, name, number
 from queries import PHOTOS, REQUESTS, STAGES, TOTAL, quantile, rate, series, share
+
+# The promises of rules.yml, which also records the shares that they are compared with.
+FAILED, FAILED_ALLOWED = "classifier:failed:ratio_rate", 0.001
+SLOW, SLOW_ALLOWED = "classifier:slow:ratio_rate", 0.01
+# A month's budget lasts for two days at the highest of these rates, and for five at the next.
+BURNS = Levels("green", ((1, "yellow"), (6, "orange"), (14.4, "red")))
+
+
+def left(recorded: str, allowed: float) -> str:
+    """Return the share of the error budget of 30 days that is left; negative if it is overdrawn."""
+    return f"min(1 - {recorded}30d / {allowed})"
+
 
 AT_A_GLANCE = (
     number(
@@ -72,5 +84,55 @@ AT_A_GLANCE = (
             "if two stay, the rollout has stopped: kubectl rollout status tells why.",
         ),
         Look(Levels("blue"), "no pods"),
+    ),
+)
+PROMISES = (
+    number(
+        "Error budget left: failures",
+        "percentunit",
+        left(FAILED, FAILED_ALLOWED),
+        About(
+            "99.9 % of the photos of 30 days get no 5xx. So much of the allowed failures is left.",
+            "50 to 100 %.",
+            "near 0 %, make no risky change. Below 0 % the promise is broken; see "
+            "ClassifierFailsFast.",
+        ),
+        Look(falling(bad_below=0.1, doubtful_below=0.5), "not known yet"),
+    ).height(8),
+    number(
+        "Error budget left: slow answers",
+        "percentunit",
+        left(SLOW, SLOW_ALLOWED),
+        About(
+            "99 % of the answers of 30 days take at most 0.5 s. So much of the slow ones is left.",
+            "50 to 100 %.",
+            "near 0 %, add pods. Below 0 % the promise is broken; see ClassifierSlowFast.",
+        ),
+        Look(falling(bad_below=0.1, doubtful_below=0.5), "not known yet"),
+    ).height(8),
+    lines(
+        "How fast the error budgets are used up",
+        "none",
+        {
+            "failures, 1 hour": f"max({FAILED}1h / {FAILED_ALLOWED})",
+            "failures, 6 hours": f"max({FAILED}6h / {FAILED_ALLOWED})",
+            "slow answers, 1 hour": f"max({SLOW}1h / {SLOW_ALLOWED})",
+            "slow answers, 6 hours": f"max({SLOW}6h / {SLOW_ALLOWED})",
+        },
+        About(
+            "The burn rate: at 1 a budget lasts for 30 days, at 6 for five, at 14.4 for two.",
+            "below 1.",
+            "above 14.4 for an hour, or 6 for six hours, ClassifierFailsFast or ClassifierSlowFast "
+            "fires.",
+        ),
+        BURNS,
+    ),
+    alerts(
+        "Alerts that fire",
+        About(
+            "The alerts that fire now, with the pod if the alert is about one.",
+            "none.",
+            "the link of each line leads to the runbooks.",
+        ),
     ),
 )

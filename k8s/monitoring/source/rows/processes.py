@@ -2,7 +2,11 @@
 
 from levels import rising
 from panels import About, lines
-from queries import increase, process, quantile, series
+from queries import increase, process, quantile, rate, series
+
+SERVER_CPU = f"rate({process('cpu_seconds_total')}[$__rate_interval])"
+# Without a limit there are no periods.
+PERIODS = f"clamp_min({rate('cfs_periods_total', by='instance')}, 1e-9)"
 
 WORKERS = (
     lines(
@@ -61,7 +65,7 @@ PROCESSES = (
     lines(
         "Cores that the server's process uses",
         "none",
-        {"{{instance}}": f"rate({process('cpu_seconds_total')}[$__rate_interval])"},
+        {"{{instance}}": SERVER_CPU},
         About(
             "The CPU of the process that speaks HTTP. It has one thread, so 1 is its limit.",
             "about 0.001 for each photo a second.",
@@ -79,5 +83,46 @@ PROCESSES = (
             "above 0.25 s see the runbook of ClassifierEventLoopStalls: the CPU is throttled.",
         ),
         rising(doubtful=0.1, bad=0.25),
+    ),
+    lines(
+        "Cores that all processes use, by task",
+        "none",
+        {
+            "servers": f"sum({SERVER_CPU})",
+            "{{process}}s": rate("child_cpu_seconds_total", by="process"),
+        },
+        About(
+            "The CPU of all chosen pods: servers, workers, which compute the network, and "
+            "decoders, which read the files.",
+            "workers most of it, decoders a fifth of them, servers a tenth.",
+            "together near the pods' limits: add pods. Decoders near the workers: the photos are "
+            "large.",
+        ),
+    ),
+    lines(
+        "Time at the CPU limit",
+        "percentunit",
+        {
+            "{{instance}}": f"{rate('cfs_throttled_periods_total', by='instance')} / {PERIODS}",
+        },
+        About(
+            "The share of the periods, of 0.1 s each, in which the kernel stopped a pod because it "
+            "had used up its CPU limit.",
+            "below 5 %.",
+            "every answer waits for such stops: raise the CPU limit, or set CLASSIFIER_WORKERS to "
+            "the whole cores of the limit. See ClassifierSlowFast.",
+        ),
+        rising(doubtful=0.05, bad=0.25),
+    ),
+    lines(
+        "Decoders replaced, by reason",
+        "none",
+        {"{{reason}}": increase("decoder_restarts_total", by="reason")},
+        About(
+            "Decoder processes that ended and got a successor.",
+            "none, or a few for broken or huge files.",
+            "many of time, memory or crash: one client sends files that attack the decoder; find "
+            "it by “Photos by API key” and by the log.",
+        ),
     ),
 )
