@@ -63,6 +63,8 @@ def _line(sample: Sample) -> str:
     return f"{series} {_number(sample.value)}\n"
 
 
+# Most series do not change between two scrapes.
+@lru_cache(_MAX_SERIES)
 def _number(value: float) -> str:
     written: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # it has no types
     return written
