@@ -6,13 +6,12 @@ The colours are worked out from the files as Grafana does it: a mapping first, t
 import json
 import math
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from dashboards import FOLDER, boards, colour_of, panels
 
-FOLDER = Path(__file__).parents[1] / "k8s/monitoring/grafana/dashboards"
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
 
 
@@ -67,32 +66,6 @@ SHOWN = (
     Shown("Photos answered", 0, GREY),
     Shown("Photos answered", 80, BLUE),
 )
-
-
-def boards() -> list[dict[str, Any]]:
-    """Return both dashboards."""
-    return [json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]
-
-
-def panels(*kinds: str) -> list[dict[str, Any]]:
-    """Return the panels of both dashboards, of some kinds or all but the rows."""
-    found = [panel for board in boards() for panel in board["panels"]]
-    return [p for p in found if p["type"] in kinds or (not kinds and p["type"] != "row")]
-
-
-def colour_of(defaults: dict[str, Any], value: float) -> str:
-    """Return the colour that Grafana gives a value."""
-    for mapping in defaults["mappings"]:
-        options = mapping["options"]
-        if mapping["type"] == "special":
-            assert options["match"] == "null+nan"
-            if math.isnan(value):
-                return str(options["result"]["color"])
-        elif result := options.get(f"{value:g}"):
-            return str(result["color"])
-    steps = defaults["thresholds"]["steps"]
-    assert steps[0]["value"] is None
-    return str([s["color"] for s in steps if s["value"] is None or s["value"] <= value][-1])
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: f"{shown.title}: {shown.value}")

@@ -44,5 +44,6 @@ class AnswersByClass:
         return self._own[class_id]
 
     def _named(self, class_id: int) -> Series:
-        # Two classes of ImageNet may have the same name.
-        return self._series.labels(f"{class_id} {self._label(class_id)}")
+        # A label of ImageNet lists several names, and two of its classes share their first name.
+        name = self._label(class_id).partition(",")[0]
+        return self._series.labels(f"{class_id} {name}")

@@ -18,7 +18,7 @@ class RunningPrometheus:
 
     def __init__(self, folder: Path, target_port: int) -> None:
         address = f"127.0.0.1:{free_port()}"
-        target = {"targets": [f"127.0.0.1:{target_port}"]}
+        target = {"targets": [f"127.0.0.1:{target_port}"], "labels": {"instance": "pod-a"}}
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(folder / "rules.yml")],
