@@ -75,7 +75,7 @@ likenesses: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Draw the d
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
 
-contract: .venv/dev .venv-contract/ready weights/MobileNetV2_x1_0_keras/inference.yml ## Generate clients from /openapi.json and try them (needs Node 20 and npm)
+contract: .venv/dev .venv-contract/ready weights/MobileNetV2_x1_0_keras/inference.yml ## Try clients generated from /openapi.json, and the dashboards' types (needs Node 20 and npm)
 	.venv/bin/python -m pytest tests/contract $(ARGS)
 
 image: ## Build the container image (IMAGE=... BUILD="--build-arg ...")

@@ -56,7 +56,8 @@ def draw(board: dict[str, Any], data: Data, file: Path) -> None:
     top = rows + 1.2
     figure.text(0.008, 1 - 0.5 / top, board["title"], size=11, weight="bold", va="center")
     marks = [
-        (mark["iconColor"], data.lately(mark["expr"])) for mark in board["annotations"]["list"]
+        (mark["iconColor"], data.lately(mark["target"]["expr"]))
+        for mark in board["annotations"]["list"]
     ]
     for panel in panels:
         place = panel["gridPos"]

@@ -39,7 +39,7 @@ def panels() -> list[Expression]:
 def marks() -> list[Expression]:
     """Return the expressions of the marks on the time axes, once each."""
     found = {
-        Expression(mark["name"], filled(mark["expr"]))
+        Expression(mark["name"], filled(mark["target"]["expr"]))
         for file in sorted(MONITORING.glob("grafana/dashboards/*.json"))
         for mark in json.loads(file.read_text())["annotations"]["list"]
     }

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableOption,
     VariableRefresh,
 )
+from grafana_foundation_sdk.models.table import Options as TableOptions
 from links import TAG, dashboards, sources
 from marks import MARKS
 from panels import SOURCE
@@ -31,7 +32,17 @@ def board(title: str, uid: str, rows: Rows) -> Dashboard:
     whole = built.build()
     for panel_id, built_panel in enumerate(whole.panels or (), start=1):
         built_panel.id_val = panel_id
+    _leave_out_old_fields(whole)
     return whole
+
+
+def _leave_out_old_fields(whole: Dashboard) -> None:
+    """Leave out what the SDK, made for Grafana 11, writes and the types of Grafana 13 forbid."""
+    for variable in (whole.templating and whole.templating.list_val) or ():
+        variable.auto = variable.auto_min = variable.auto_count = None
+    for panel in whole.panels or ():
+        if isinstance(panel, Panel) and isinstance(panel.options, TableOptions):
+            panel.options.footer = None
 
 
 def _data_source() -> dashboard.DatasourceVariable:

@@ -7,13 +7,18 @@ from queries import process, series
 
 
 class _Mark(AnnotationQuery):
-    """An annotation at the time that is the value of a series. The SDK does not know its fields."""
+    """An annotation at the time that is the value of a series.
+
+    The SDK does not know these fields, because they belong to Grafana's plugin for Prometheus.
+    """
 
     title = ""
+    expression = ""
 
     def to_json(self) -> dict[str, object]:
         """Return what Grafana reads."""
-        own = {"titleFormat": self.title, "useValueForTime": True, "step": "30s"}
+        target = {"refId": "A", "datasource": SOURCE, "expr": self.expression, "interval": "30s"}
+        own = {"target": target, "titleFormat": self.title, "useValueForTime": True}
         return super().to_json() | own
 
 
@@ -21,14 +26,9 @@ class Mark(Builder[AnnotationQuery]):
     """Builds marks at the seconds since the epoch that an expression gives."""
 
     def __init__(self, name: str, colour: str, title: str, expression: str) -> None:
-        self._mark = _Mark(
-            name=name,
-            datasource=SOURCE,
-            enable=True,
-            icon_color=colour,
-            expr=f"1000 * ({expression})",
-        )
+        self._mark = _Mark(name=name, datasource=SOURCE, enable=True, icon_color=colour)
         self._mark.title = title
+        self._mark.expression = f"1000 * ({expression})"
 
     def build(self) -> AnnotationQuery:
         """Return the marks."""

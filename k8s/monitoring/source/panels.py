@@ -111,7 +111,7 @@ def heat(title: str, unit: str, histogram: str, about: About, labels: str = "") 
 def alerts(title: str, about: About) -> table.Panel:
     """Return a list of the alerts that fire."""
     panel = table.Panel().title(title).description(str(about)).datasource(SOURCE)
-    panel.span(8).height(8).no_value("no alert fires")
+    panel.span(8).height(8).no_value("no alert fires").show_header(True)
     hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "job", "namespace"), True)
     panel.with_transformation(
         DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
