@@ -17,7 +17,7 @@ from prometheus import RunningPrometheus
 
 COLOURS = {
     "green": "#56a64b",
-    "yellow": "#d9a404",
+    "yellow": "#e8b500",
     "orange": "#f2711c",
     "red": "#e02f44",
     "blue": "#3274d9",
@@ -26,7 +26,7 @@ COLOURS = {
 }
 _COLUMNS, _DPI, _INCHES_HIGH = 24, 72, 0.24
 _MOST_LABELS = 7
-_PALETTE = 128
+_PALETTE = 256
 _BYTES = {"bytes": "B", "decbytes": "B", "Bps": "B/s"}
 _STEPS = (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")
 
