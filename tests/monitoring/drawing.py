@@ -12,7 +12,7 @@ from dashboards import colour_of, text_of
 from expressions import filled
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageColor
 from prometheus import RunningPrometheus
 
 COLOURS = {
@@ -74,7 +74,16 @@ def draw(board: dict[str, Any], data: Data, file: Path) -> None:
             _mark(figure.axes[-1], marks, data)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=_DPI, format="png")
-    Image.open(buffer).convert("RGB").quantize(_PALETTE).save(file, optimize=True)
+    _few_colours(Image.open(buffer).convert("RGB")).save(file, optimize=True)
+
+
+def _few_colours(picture: Image.Image) -> Image.Image:
+    """Return the picture with 256 colours, which makes its file small; ours stay as they are."""
+    exact = [channel for colour in COLOURS.values() for channel in ImageColor.getrgb(colour)]
+    others = picture.quantize(_PALETTE - len(COLOURS)).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(others[: 3 * _PALETTE - len(exact)] + exact)
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _lines(axes: Axes, panel: dict[str, Any], data: Data) -> None:
