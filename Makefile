@@ -15,7 +15,7 @@ INSTALL = bin/python requirements/install.py
 .DEFAULT_GOAL := help
 
 # No command of a recipe for `serve` is printed, because the recipe prints what it does.
-.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards paddleclas contract image image-check lock clean
+.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards likenesses paddleclas contract image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,10 +69,13 @@ monitoring: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Try alerts
 dashboards: .venv/dev ## Write the dashboards and the PrometheusRule anew
 	.venv/bin/python k8s/monitoring/source/generate.py
 
+likenesses: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Draw the dashboards with real data for docs/operate.md (LIKENESS_SECONDS=240; needs Debian's Prometheus)
+	PYTHONPATH=.:tests:tests/monitoring .venv/bin/python tests/monitoring/likenesses.py
+
 paddleclas: .venv-paddleclas/ready ## Compare with PaddleClas itself, in an environment of its own (Python 3.11)
 	.venv-paddleclas/bin/python -m pytest tests/paddleclas $(ARGS)
 
-contract: .venv/dev .venv-contract/ready weights/MobileNetV2_x1_0_keras/inference.yml ## Generate clients from /openapi.json and try them (needs Node 20 and npm)
+contract: .venv/dev .venv-contract/ready weights/MobileNetV2_x1_0_keras/inference.yml ## Try clients generated from /openapi.json, and the dashboards' types (needs Node 20 and npm)
 	.venv/bin/python -m pytest tests/contract $(ARGS)
 
 image: ## Build the container image (IMAGE=... BUILD="--build-arg ...")

@@ -5,8 +5,10 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 CGROUP = Path("/sys/fs/cgroup")
+_THROTTLED_V1 = ("cpu/cpu.stat", "throttled_time", 1e-9)
 
 
 def granted_cores(cgroup: Path = CGROUP) -> int:
@@ -35,6 +37,32 @@ def _quota_v1(cgroup: Path) -> float | None:
     except (OSError, ValueError):
         return None
     return quota / period if quota > 0 else None
+
+
+class Throttling(NamedTuple):
+    """What the kernel's CPU limit has done to this container since its start.
+
+    Attributes:
+        periods: the periods in which the container ran.
+        throttled: those of them in which it used up its limit.
+        seconds: how long its processes were stopped, all together.
+    """
+
+    periods: int
+    throttled: int
+    seconds: float
+
+
+def throttling(cgroup: Path = CGROUP) -> Throttling | None:
+    """Return what the cgroup (version 2 or 1) says about throttling; None if it says nothing."""
+    for file, key, unit in (("cpu.stat", "throttled_usec", 1e-6), _THROTTLED_V1):
+        try:
+            lines = (cgroup / file).read_text().splitlines()
+            found = {name: int(value) for name, value in map(str.split, lines)}
+            return Throttling(found["nr_periods"], found["nr_throttled"], found[key] * unit)
+        except (OSError, ValueError, KeyError):
+            continue
+    return None
 
 
 # These numbers are defined in glibc's malloc.h.

@@ -72,6 +72,7 @@ class FakePool:
         self.up = workers
         self.failing = False
         self.hopeless = False
+        self.pids: Sequence[int] = ()
         self.rows_missing = 0
         self.seconds = 0.002
         self.score = 1.0

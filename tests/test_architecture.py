@@ -25,7 +25,7 @@ ROOMS = {
     "workers": "model images telemetry settings errors host",
     "model": "images settings errors",
     "images": "errors",
-    "telemetry": "settings errors",
+    "telemetry": "settings errors host",
     "settings": "errors host",
     "errors": "",
     "host": "",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.host import granted_cores
+from app.host import Throttling, granted_cores, throttling
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +66,22 @@ def test_without_affinity_the_machine_counts(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert granted_cores(tmp_path) == cores
+
+
+def test_version_2_throttling(tmp_path: Path) -> None:
+    stat = "usage_usec 9\nnr_periods 10\nnr_throttled 3\nthrottled_usec 2500000\n"
+    (tmp_path / "cpu.stat").write_text(stat)
+    assert throttling(tmp_path) == Throttling(10, 3, 2.5)
+
+
+def test_version_1_throttling(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    stat = "nr_periods 10\nnr_throttled 3\nthrottled_time 2500000000\n"
+    (tmp_path / "cpu" / "cpu.stat").write_text(stat)
+    assert throttling(tmp_path) == Throttling(10, 3, 2.5)
+
+
+@pytest.mark.parametrize("content", ["", "usage_usec 9\n", "nr_periods many\n"])
+def test_without_a_limit_nothing_is_throttled(tmp_path: Path, content: str) -> None:
+    (tmp_path / "cpu.stat").write_text(content)
+    assert throttling(tmp_path) is None

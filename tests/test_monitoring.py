@@ -5,6 +5,7 @@ from pathlib import Path
 
 import generate
 import yaml
+from links import RUNBOOKS
 
 from app.telemetry.metrics import Metrics
 
@@ -27,8 +28,10 @@ def test_each_alert_has_its_entry_in_the_guide() -> None:
     for group in yaml.safe_load(RULES.read_text())["groups"]:
         for rule in group["rules"]:
             if "alert" in rule:
-                file, anchor = rule["annotations"]["runbook_url"].split("#")
-                assert (ROOT / file).read_text() == GUIDE
+                page, anchor = rule["annotations"]["runbook_url"].split("#")
+                assert page == RUNBOOKS
+                assert page.startswith("https://")
+                assert page.endswith("docs/operate.md")
                 assert anchor == rule["alert"].lower()
                 assert anchor in anchors, anchor
                 severity = rule["labels"]["severity"].capitalize()

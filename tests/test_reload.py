@@ -2,9 +2,11 @@
 
 import io
 import os
+import re
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -93,6 +95,7 @@ def test_a_swap_under_load_loses_nothing(
     for client in clients:
         client.start()
     before, workers = version(server), set(server.workers())
+    began = time.time()
     switch(link, other_bundle)
     response = reload(server)
     until(lambda: server.health()["workers_up"] == 2)
@@ -114,6 +117,9 @@ def test_a_swap_under_load_loses_nothing(
     metrics = server.client.get("/metrics").text
     assert f'version="{version(server)}"' in metrics
     assert f'version="{before}"' not in metrics
+    assert 'classifier_reloads_total{result="ok"} 0.0' not in metrics
+    (last,) = re.findall(r"^classifier_last_reload_timestamp_seconds (.+)$", metrics, re.MULTILINE)
+    assert began < float(last) < time.time()
 
 
 def test_a_signal_does_the_same(server: RunningServer, link: Path, other_bundle: Path) -> None:
@@ -150,6 +156,7 @@ def test_a_bundle_with_other_answers_is_refused_and_the_old_one_serves_on(
     switch(link, bad)
     response = reload(server)
     assert (response.status_code, response.json()["code"]) == (409, "reload_refused")
+    assert 'reloads_total{result="refused"} 0.0' not in server.client.get("/metrics").text
     assert "golden answers" in response.json()["detail"]
     assert version(server) == before
     assert server.predict(PHOTO).json()["predictions"] == scores

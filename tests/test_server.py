@@ -83,7 +83,7 @@ def test_photos_sent_at_once_get_each_its_own_answer(server: RunningServer) -> N
         float(line.split()[1])
         for name in ("count", "sum")
         for line in text.splitlines()
-        if line.startswith(f"classifier_batch_size_{name} ")
+        if line.startswith(f"classifier_batch_photos_{name} ")
     )
     # Some photos shared a batch.
     assert photos > batches

@@ -78,7 +78,7 @@ def stopped_worker(server: RunningServer) -> Iterator[None]:
 
 def wait_for(server: RunningServer, in_flight: int) -> None:
     """Wait until `in_flight` photos are decoded, the worker has the first, and the others wait."""
-    waiting = f"classifier_queue_depth {in_flight - 1:.1f}\n"
+    waiting = f"classifier_queued_photos {in_flight - 1:.1f}\n"
     until(
         lambda: (
             server.health()["in_flight"] == in_flight
@@ -423,3 +423,25 @@ def test_where_they_are_not_wanted_a_span_is_nothing() -> None:
 def test_only_a_sound_traceparent_is_logged(traceparent: str, trace_id: bool) -> None:
     expected = {"trace_id": "0af7651916cd43dd8448eb211c80319c"} if trace_id else {}
     assert trace_ids({"traceparent": traceparent}) == expected
+
+
+@pytest.mark.parametrize(("length", "has_request"), [(32, True), (128, False)])
+def test_an_exemplar_leads_to_the_trace(
+    server: RunningServer, length: int, has_request: bool
+) -> None:
+    trace_id, request_id = secrets.token_hex(16), "r" * length
+    traceparent = f"00-{trace_id}-b7ad6b7169203331-01"
+    headers = {"traceparent": traceparent, "X-Request-ID": request_id}
+    assert server.client.post("/predict", content=CAT, headers=headers).status_code == 200
+    found = server.client.get("/metrics", headers={"Accept": "application/openmetrics-text"}).text
+    (line,) = (line for line in found.splitlines() if trace_id in line)
+    assert line.startswith("classifier_http_request_duration_seconds_bucket{le=")
+    assert (request_id in line) == has_request
+
+
+def test_a_request_that_is_not_sampled_has_no_exemplar(server: RunningServer) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-00"}
+    assert server.client.post("/predict", content=CAT, headers=headers).status_code == 200
+    found = server.client.get("/metrics", headers={"Accept": "application/openmetrics-text"}).text
+    assert trace_id not in found

@@ -1,4 +1,4 @@
-"""What an `Accept` header asks for."""
+"""What the headers `Accept` and `Accept-Encoding` ask for."""
 
 import re
 
@@ -11,6 +11,11 @@ def prefers(accept: str, wanted: str, other: str) -> bool:
     A client that names neither of them, or both alike, does not prefer `wanted`.
     """
     return _quality(accept, wanted) > _quality(accept, other)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Return whether the header `Accept-Encoding` names gzip."""
+    return _quality(accept_encoding, "gzip") > 0
 
 
 def _quality(accept: str, media_type: str) -> float:

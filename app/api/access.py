@@ -35,6 +35,7 @@ class Access:
         outcome: "ok", or the code of the error.
         seconds: time from the head to the end of the answer.
         client: the client's address.
+        key: the name of the client's API key in the metrics; empty if it has none.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Access:
     outcome: str
     seconds: float
     client: str | None
+    key: str = ""
 
 
 def request_id_of(given: str) -> str:
@@ -52,13 +54,19 @@ def request_id_of(given: str) -> str:
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def count_access(access: Access, metrics: Metrics) -> None:
-    """Count a request in the metrics."""
+def count_access(
+    access: Access, metrics: Metrics, exemplar: Mapping[str, str] | None = None
+) -> None:
+    """Count a request in the metrics. `exemplar` has the ids of its trace, if it has one."""
     method = access.method if access.method in _METHODS else "OTHER"
     metrics.requests.labels(method, access.route, str(access.status), access.dialect).inc()
-    metrics.request_seconds.labels(access.route).observe(access.seconds)
+    metrics.request_seconds.labels(access.route).observe(
+        access.seconds, dict(exemplar) if exemplar else None
+    )
     if access.dialect:
         metrics.outcomes.labels(access.outcome).inc()
+        if access.key:
+            metrics.key_requests.labels(access.key).inc()
 
 
 def log_access(access: Access, ids: Mapping[str, str]) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
-from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from app import __version__
@@ -28,6 +27,7 @@ from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle
 from app.model.paddle_graph import vector_length
 from app.settings import Settings
+from app.telemetry import exposition
 from app.telemetry.metrics import Metrics
 
 _REQUEST_ID = {
@@ -130,9 +130,9 @@ def _metrics(settings: Settings) -> str:
     # Several names in one call would come in an order that changes from start to start.
     shown = (
         metrics.registry.restricted_registry([f"classifier_{name}"])
-        for name in ("ready", "workers", "capacity", "build_info")
+        for name in ("ready", "workers", "capacity_photos", "build_info")
     )
-    return "".join(generate_latest(one).decode() for one in shown)
+    return "".join(exposition.text(one).decode() for one in shown)
 
 
 def _scores(bundle: Bundle) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.api.access import UNMATCHED, Access, RefusalLog, count_access, log_access
 from app.api.framing import Head
-from app.api.keys import is_known
+from app.api.keys import name_of
 from app.api.origins import Origins, page_of
 from app.api.parameters import DEADLINE_MS
 from app.api.routes.direct import DirectRoute
@@ -48,7 +48,7 @@ class Entrance:
         route = self._route(head) if head.method in {b"POST", b"PUT"} else None
         if (head.length or 0) > self._max_body_bytes:
             return None
-        if self._keys and not is_known(_token(head), self._keys):
+        if self._keys and not name_of(_token(head), self._keys):
             return None
         return None if self._origins.refuses(*page_of(head.text)) else route
 
@@ -76,6 +76,7 @@ class Entrance:
             outcome=error.code,
             seconds=time.perf_counter() - started,
             client=None,
+            key=name_of(_token(head), self._keys),
         )
         count_access(access, self._service.metrics)
         self._refusals.add(error)

@@ -1,5 +1,6 @@
 """Bearer tokens: an API key permits sending photos, the admin key permits changing the model."""
 
+import hashlib
 import secrets
 from collections.abc import Iterable
 from typing import Annotated
@@ -12,6 +13,7 @@ from app.api.dependencies import ServiceDep
 from app.errors import NotFound, Unauthorized
 from app.settings import Settings
 
+_NAME_LENGTH = 8  # hexadecimal digits
 _Credentials = HTTPAuthorizationCredentials | None
 
 # auto_error=False, because this module itself refuses a request, with a 401 as problem+json.
@@ -25,13 +27,15 @@ _admin = HTTPBearer(
 
 
 async def check_api_key(request: Request, settings: Settings) -> None:
-    """Check that the request carries one of the API keys. Without API keys, allow every request.
+    """Check that the request carries one of the API keys, and note which one for the metrics.
+
+    Without API keys, allow every request.
 
     Raises:
         Unauthorized: the key is missing, or it is not one of the API keys.
     """
     if settings.api_keys:
-        _check(await API_KEY(request), settings.api_keys)
+        request.state.key = _checked(await API_KEY(request), settings.api_keys)
 
 
 async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_admin)]) -> None:
@@ -43,16 +47,23 @@ async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(
     """
     if service.settings.admin_key is None:
         raise NotFound
-    _check(given, (service.settings.admin_key,))
+    _checked(given, (service.settings.admin_key,))
 
 
-def is_known(token: bytes, keys: Iterable[SecretStr]) -> bool:
-    """Return whether `token` is one of the keys, in a time that tells nothing about them."""
-    return any(secrets.compare_digest(token, key.get_secret_value().encode()) for key in keys)
+def name_of(token: bytes, keys: Iterable[SecretStr]) -> str:
+    """Return the name of a token in the metrics if it is one of the keys, otherwise nothing.
+
+    The time that this takes tells nothing about the keys. The name is a short hash, and nobody can
+    compute a random key from it.
+    """
+    if any(secrets.compare_digest(token, key.get_secret_value().encode()) for key in keys):
+        return hashlib.sha256(token).hexdigest()[:_NAME_LENGTH]
+    return ""
 
 
-def _check(given: _Credentials, keys: Iterable[SecretStr]) -> None:
+def _checked(given: _Credentials, keys: Iterable[SecretStr]) -> str:
     # Starlette decodes a header as Latin-1, so this restores the bytes that the client has sent.
     token = given.credentials.encode("latin-1") if given else b""
-    if not is_known(token, keys):
+    if not (name := name_of(token, keys)):
         raise Unauthorized
+    return name

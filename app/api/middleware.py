@@ -16,7 +16,7 @@ from app.api.problems import problem_response
 from app.api.routes.direct import dialect_of
 from app.errors import Draining, ServiceError
 from app.serving.service import Service
-from app.telemetry.tracing import trace_ids
+from app.telemetry.tracing import exemplar, trace_ids
 
 log = logging.getLogger("app.access")
 
@@ -112,6 +112,7 @@ def _record(
         outcome=_outcome(request, status),
         seconds=seconds,
         client=request.client.host if request.client else None,
+        key=getattr(request.state, "key", ""),
     )
-    count_access(access, service.metrics)
+    count_access(access, service.metrics, exemplar(ids["request_id"]))
     log_access(access, ids)

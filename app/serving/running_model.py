@@ -10,6 +10,7 @@ from app.model.bundle import Bundle
 from app.model.paddle_graph import vector_length
 from app.serving.batching import Batcher
 from app.settings import Settings
+from app.telemetry.answers import AnswersByClass
 from app.telemetry.metrics import Metrics
 from app.workers.decoders import DecoderPool
 from app.workers.interfaces import Pool, PoolFactory
@@ -20,6 +21,7 @@ class RunningModel:
     """A started bundle. It counts its requests, because `stop` waits for the last of them.
 
     Attributes:
+        answers: counts the answers by class; None until the model serves.
         vector_length: the length of the vector before the classifier; None if there is none.
     """
 
@@ -35,6 +37,7 @@ class RunningModel:
         self.pool = pool
         self.decoders = decoders
         self.batcher = batcher
+        self.answers: AnswersByClass | None = None
         self.vector_length: int | None = None
         self._processes = processes
         self._requests = 0

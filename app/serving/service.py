@@ -31,6 +31,7 @@ from app.serving.batching import Answer
 from app.serving.door import Door
 from app.serving.running_model import RunningModel
 from app.settings import Settings
+from app.telemetry.answers import AnswersByClass
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Stages
 from app.workers.decoder import Decoded
@@ -134,13 +135,18 @@ class Service:
                 first = self.settings.model_copy(update={"workers": 1})
                 new = await self._started(bundle, first)
             except (BundleError, StartupError) as error:
+                self.metrics.reloads.labels("refused").inc()
                 log.error("the new bundle is refused: %s", error)  # noqa: TRY400  (no traceback)
                 raise ReloadRefused(str(error)) from error
             if self.draining:
                 await new.stop()
                 raise Draining
             old = self.running
+            # Its last answers must not bring series back that the new model has not.
+            old.answers = None
             self._take_over(new)
+            self.metrics.reloads.labels("ok").inc()
+            self.metrics.last_reload.set_to_current_time()
             await old.stop()
             new.pool.grow(self.settings.worker_count)
 
@@ -151,6 +157,8 @@ class Service:
         self.running = model
         model.pool.slots.on_free = self.admission.on_room
         self.metrics.model.info({"name": model.bundle.name, "version": model.bundle.version})
+        self.metrics.answers.clear()
+        model.answers = AnswersByClass(self.metrics.answers, model.pool.classes, model.bundle.label)
         log.info("serving %s, %s on %s", model, self.settings.engine, self.settings.device)
 
     @property
@@ -184,6 +192,13 @@ class Service:
     def ready(self) -> bool:
         """Whether photos are accepted. A service at full capacity is ready, and answers 429."""
         return self.readiness == "ready"
+
+    def observe(self) -> None:
+        """Bring those metrics up to date that are read only when Prometheus asks."""
+        cap = self.pool.batch_cap
+        self.metrics.observe_batch_sizes(cap.size, cap.seconds)
+        self.metrics.worker_cpu.read(self.pool.pids)
+        self.metrics.decoder_cpu.read(self.running.decoders.pids)
 
     async def classify(
         self,
@@ -232,9 +247,12 @@ class Service:
             "inference": answer.inference_s,
             "total": time.perf_counter() - started,
         }
+        self.metrics.observe_photo(len(data), photo.width * photo.height, photo.format)
         self.metrics.observe_answer(answer.scores, seconds, running.bundle.post_process.exclusive)
         _add_spans(stages, decoded, answer)
         predictions = running.bundle.post_process.answer(answer.scores, top_k)
+        if running.answers and predictions:
+            running.answers.count(predictions[0].class_id)
         return Classified(
             running.bundle, predictions, answer.scores, photo, pixels, seconds, answer.inspected
         )

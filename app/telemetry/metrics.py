@@ -1,6 +1,7 @@
 """The metrics for Prometheus. Each service has its own registry, so a test can build several."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from app.telemetry.cpu import CpuMeter, ThrottlingCollector
+
 # The client would export a second series, `..._created`, for each counter and histogram.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no type for it
 
@@ -22,6 +25,8 @@ _STAGES = ("decode", "queue", "inference", "total")
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _SHARES = tuple(i / 10 for i in range(1, 11))
+_UPLOAD_BYTES = (10_000, 30_000, 100_000, 300_000, 1e6, 3e6, 10e6, 30e6)
+_PIXELS = (50_000, 200_000, 500_000, 1e6, 3e6, 6e6, 12e6, 24e6, 50e6, 100e6)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -32,6 +37,7 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        registry.register(ThrottlingCollector())
         self.requests = self._counter(
             "http_requests_total",
             "HTTP requests answered. Those that bring photos name the protocol of the route.",
@@ -57,16 +63,37 @@ class Metrics:
         )
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}
         self.top1_score = self._histogram(
-            "top1_score",
+            "top1_score_ratio",
             "Highest score of an answer. Its distribution changes if clients send other photos.",
             _SHARES,
         )
         self.entropy = self._histogram(
-            "entropy",
+            "entropy_ratio",
             "Entropy of an answer's scores: 0 if one class is certain, 1 if all are equal. With "
             "several labels a photo, the mean over the classes: 0 if each is certain, 1 if each is "
             "as likely as not.",
             _SHARES,
+        )
+        self.answers = self._counter(
+            "answers_total",
+            "Answers by their best class. Rare classes of a model with many are counted as others.",
+            "class",
+        )
+        self._upload_bytes = self._histogram(
+            "upload_bytes", "Size of the file of an answered photo.", _UPLOAD_BYTES
+        )
+        self._photo_pixels = self._histogram(
+            "photo_pixels", "Pixels of an answered photo, before it is made smaller.", _PIXELS
+        )
+        formats = self._counter(
+            "answered_photos_total", "Answered photos by the format of their file.", "format"
+        )
+        # To look a series up takes longer than to count in it.
+        self._format = cache(formats.labels)
+        self.key_requests = self._counter(
+            "key_requests_total",
+            "Requests with photos by API key: the first digits of the SHA-256 of the key.",
+            "key",
         )
         self.loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds",
@@ -74,21 +101,22 @@ class Metrics:
             _LAG_S,
         )
         self.batch_size = self._histogram(
-            "batch_size", "Photos in a batch that a worker computes.", _BATCH_SIZES
+            "batch_photos", "Photos in a batch that a worker computes.", _BATCH_SIZES
         )
         self.batch_padding = self._counter(
-            "batch_padding_total",
+            "padding_rows_total",
             "Empty rows that workers compute, because a batch is padded to a warmed-up size.",
         )
-        self.queue_depth = self._gauge("queue_depth", "Decoded photos that wait for a worker.")
+        self.queue_depth = self._gauge("queued_photos", "Decoded photos that wait for a worker.")
         self.in_flight = self._gauge(
-            "in_flight", "Photos that hold a permit, from the end of the upload to the answer."
+            "in_flight_photos",
+            "Photos that hold a permit, from the end of the upload to the answer.",
         )
         self.waiting = self._gauge(
-            "waiting", "Requests that wait at the door, unread, for their turn."
+            "waiting_requests", "Requests that wait at the door, unread, for their turn."
         )
         self.capacity = self._gauge(
-            "capacity", "Permits: photos that may be in flight at the same time."
+            "capacity_photos", "Permits: photos that may be in flight at the same time."
         )
         self.in_flight_bytes = self._gauge("in_flight_bytes", "Bytes of all uploads in memory.")
         self.capacity_bytes = self._gauge(
@@ -118,7 +146,15 @@ class Metrics:
             "reason",
         )
         self.worker_resident_bytes = self._gauge(
-            "worker_resident_bytes", "Resident memory of a worker's process.", "worker"
+            "worker_resident_memory_bytes", "Resident memory of a worker's process.", "worker"
+        )
+        cpu = self._counter(
+            "child_cpu_seconds_total",
+            "CPU time of the server's child processes, by their task: worker or decoder.",
+            "process",
+        )
+        self.worker_cpu, self.decoder_cpu = (
+            CpuMeter(cpu.labels(process)) for process in ("worker", "decoder")
         )
         self.canaries = self._counter(
             "canaries_total",
@@ -135,10 +171,17 @@ class Metrics:
             "size",
         )
         self.max_batch_size = self._gauge(
-            "max_batch_size", "Largest number of photos in a batch, now."
+            "max_batch_photos", "Largest number of photos in a batch, now."
         )
         self.model = Info(
             "classifier_model", "The bundle that the service runs.", registry=registry
+        )
+        self.reloads = self._counter(
+            "reloads_total", "Reloads of the model by result: ok or refused.", "result"
+        )
+        self.last_reload = self._gauge(
+            "last_reload_timestamp_seconds",
+            "When the last reload brought a model to answer, since the epoch; 0 before the first.",
         )
         self.build = Info("classifier_build", "The version of the service.", registry=registry)
         self._begin_at_zero()
@@ -151,6 +194,8 @@ class Metrics:
             self.worker_restarts.labels(reason)
         for reason in ("crash", "hang", "memory", "slow", "time", "unwanted"):
             self.decoder_restarts.labels(reason)
+        for result in ("ok", "refused"):
+            self.reloads.labels(result)
         self.outcomes.labels("ok")
         for status in (200, 429, 500, 503, 504):
             self.requests.labels("POST", "/predict", str(status), "own")
@@ -169,6 +214,12 @@ class Metrics:
             self._stages[stage].observe(duration)
         self.top1_score.observe(float(scores.max()))
         self.entropy.observe(_entropy(scores) if exclusive else _mean_entropy(scores))
+
+    def observe_photo(self, size: int, pixels: int, form: str) -> None:
+        """Record an answered photo: the bytes of its file, its pixels, and its format."""
+        self._upload_bytes.observe(size)
+        self._photo_pixels.observe(pixels)
+        self._format(form).inc()
 
     def observe_batch_sizes(self, max_batch_size: int, batch_seconds: Mapping[int, float]) -> None:
         """Record the largest batch of the model that serves now, and the seconds by batch size."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FLUSH_S = 3.0
 _WARN_EVERY_S = 60.0
+# OpenMetrics allows 128 characters for all names and values of an exemplar.
+_MAX_REQUEST_ID = 128 - len("trace_id" + "request_id") - 32
 # Probes and Prometheus ask these paths every few seconds.
 _UNTRACED = ("/health", "/metrics", "/ping", "/v2/health")
 _TRACEPARENT = TraceContextTextMapPropagator()
@@ -74,6 +76,17 @@ def trace_ids(headers: Mapping[str, str]) -> dict[str, str]:
         return {}
     given = trace.get_current_span(_TRACEPARENT.extract(headers)).get_span_context()
     return {"trace_id": format_trace_id(given.trace_id)} if given.is_valid else {}
+
+
+def exemplar(request_id: str) -> dict[str, str] | None:
+    """Return the ids that lead from a measured time to its trace; None if there is no trace."""
+    own = trace.get_current_span().get_span_context()
+    if not own.trace_flags.sampled:
+        return None
+    ids = {"trace_id": format_trace_id(own.trace_id)}
+    if len(request_id) <= _MAX_REQUEST_ID:
+        ids["request_id"] = request_id
+    return ids
 
 
 class Stages:

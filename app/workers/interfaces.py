@@ -56,6 +56,10 @@ class Pool(Protocol):
         """The number of workers that have loaded their model."""
 
     @property
+    def pids(self) -> Sequence[int]:
+        """The process ids of the workers."""
+
+    @property
     def failing(self) -> bool:
         """Whether no worker is left and new workers repeatedly fail to start."""
 

@@ -107,6 +107,11 @@ class WorkerPool:
         return len(self._serving)
 
     @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers."""
+        return [worker.pid for worker in self._started if worker.pid]
+
+    @property
     def failing(self) -> bool:
         """Whether no worker is left and at least two starts in a row have failed."""
         return self.up == 0 and self._failed_starts > 1

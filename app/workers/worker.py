@@ -55,6 +55,11 @@ class WorkerProcess:
         )
 
     @property
+    def pid(self) -> int:
+        """The process id; 0 if it is not known yet."""
+        return self._process.pid
+
+    @property
     def lost(self) -> bool:
         """Whether the process is given up."""
         return self._process.lost

@@ -1,5 +1,6 @@
 """Keys: a request without a key gets 401 at once and no permit, and no output shows any key."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -127,6 +128,16 @@ def test_strangers_take_nobodys_place(client: TestClient) -> None:
     metrics = client.get("/metrics").text.splitlines()
     assert 'classifier_outcomes_total{reason="unauthorized"} 100.0' in metrics
     assert 'classifier_outcomes_total{reason="ok"} 1.0' in metrics
+
+
+def test_the_metrics_count_by_key_and_do_not_show_it(client: TestClient) -> None:
+    for key in (NEW, NEW, STRANGERS):
+        post(client, png(), headers=bearer(key))
+    metrics = client.get("/metrics").text
+    name = hashlib.sha256(NEW.encode()).hexdigest()[:8]
+    lines = [one for one in metrics.splitlines() if one.startswith("classifier_key_requests_")]
+    assert lines == [f'classifier_key_requests_total{{key="{name}"}} 2.0']
+    assert NEW not in metrics
 
 
 def test_a_stranger_learns_nothing_more(client: TestClient) -> None:

@@ -69,7 +69,7 @@ def test_prometheus_scrapes_the_service_and_tells_when_it_is_gone(stack: Stack) 
     # Compose starts Prometheus only when the service is healthy, so the first request is answered.
     assert best_label(stack.url) == "tiger cat"
     until(lambda: stack.health() == ["up"])
-    until(lambda: stack.ask("query?query=classifier_in_flight").get("result"))
+    until(lambda: stack.ask("query?query=classifier_in_flight_photos").get("result"))
     assert "ClassifierTargetDown" not in stack.firing()
     stack("stop", "classifier")
     until(lambda: "ClassifierTargetDown" in stack.firing(), timeout_s=90)

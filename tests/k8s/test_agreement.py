@@ -214,8 +214,8 @@ def test_the_adapter_gives_what_the_autoscaler_asks_for() -> None:
     ]
     assert asked == [rule["name"]["as"]]
     known = {family.name for family in Metrics().registry.collect()}
-    assert {"classifier_in_flight", "classifier_capacity"} <= known
-    assert "classifier_in_flight" in rule["metricsQuery"]
+    assert {"classifier_in_flight_photos", "classifier_capacity_photos"} <= known
+    assert "classifier_in_flight_photos" in rule["metricsQuery"]
 
 
 def test_keda_scales_as_the_autoscaler_does() -> None:

@@ -36,6 +36,16 @@ def panels() -> list[Expression]:
     ]
 
 
+def marks() -> list[Expression]:
+    """Return the expressions of the marks on the time axes, once each."""
+    found = {
+        Expression(mark["name"], filled(mark["target"]["expr"]))
+        for file in sorted(MONITORING.glob("grafana/dashboards/*.json"))
+        for mark in json.loads(file.read_text())["annotations"]["list"]
+    }
+    return sorted(found)
+
+
 def rules() -> list[dict[str, Any]]:
     """Return all alerts and recording rules."""
     groups = yaml.safe_load((MONITORING / "prometheus/rules.yml").read_text())["groups"]

@@ -13,6 +13,7 @@ from running import RunningServer
 
 _DATA = Path(skimage.__file__).parent / "data"
 PHOTOS = [(_DATA / name).read_bytes() for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
+KEY = "a-key-of-the-load-0123456789"
 UNREADABLE = [b"no photo", PHOTOS[0][:5000], b"", b"x" * 2_000_000]
 
 
@@ -43,7 +44,9 @@ def _again(deed: Callable[[int], object], over: threading.Event) -> None:
 
 def _send(server: RunningServer, data: bytes) -> int:
     files = {"file": ("photo", data)}
-    return httpx.post(f"{server.url}/predict", files=files, timeout=60).status_code
+    headers = {"Authorization": f"Bearer {KEY}"}
+    url = f"{server.url}/predict"
+    return httpx.post(url, files=files, headers=headers, timeout=60).status_code
 
 
 def _burst(server: RunningServer, photos: int) -> None:

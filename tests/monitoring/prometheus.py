@@ -18,18 +18,24 @@ class RunningPrometheus:
 
     def __init__(self, folder: Path, *target_ports: int) -> None:
         address = f"127.0.0.1:{free_port()}"
-        target = {"targets": [f"127.0.0.1:{port}" for port in target_ports]}
+        targets = [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": f"pod-{letter}"}}
+            for letter, port in zip("abc", target_ports, strict=False)
+        ]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(RULES)],
-            "scrape_configs": [{"job_name": "photo-classifier", "static_configs": [target]}],
+            "rule_files": [str(folder / "rules.yml")],
+            "scrape_configs": [{"job_name": "photo-classifier", "static_configs": targets}],
         }
+        # Rules that read a month of data are evaluated every few minutes: too seldom for a test.
+        (folder / "rules.yml").write_text(RULES.read_text().replace("interval: 5m", "interval: 1s"))
         (folder / "prometheus.yml").write_text(json.dumps(config))
         options = {
             "config.file": folder / "prometheus.yml",
             "storage.tsdb.path": folder / "data",
             "web.listen-address": address,
             "log.level": "error",
+            "enable-feature": "exemplar-storage",
         }
         command = ["prometheus", *(f"--{key}={value}" for key, value in options.items())]
         self.process = subprocess.Popen(command)
@@ -52,11 +58,17 @@ class RunningPrometheus:
         """Return the series of an expression from `start` to `end`, one value per second."""
         return self._ask("/query_range", query=expression, start=start, end=end, step=1)
 
+    def exemplars(self, series: str, start: float, end: float) -> list[dict[str, Any]]:
+        """Return the exemplars of a series from `start` to `end`."""
+        found = self._ask("/query_exemplars", query=series, start=start, end=end)
+        return [exemplar for one in found for exemplar in one["exemplars"]]
+
     def _ask(self, path: str, **parameters: str | float) -> list[dict[str, Any]]:
         answer = self.client.get(path, params=parameters).json()
         assert answer["status"] == "success", (parameters["query"], answer)
         assert not answer.get("warnings"), (parameters["query"], answer)
-        series: list[dict[str, Any]] = answer["data"]["result"]
+        data = answer["data"]
+        series: list[dict[str, Any]] = data if isinstance(data, list) else data["result"]
         return series
 
     def _answers(self) -> bool:

@@ -34,14 +34,14 @@ STARTED = series("process_start_time_seconds")
 READY, UP = series("classifier_ready"), series("up")
 QUICK = series("classifier_stage_duration_seconds_bucket", 'stage="total",le="0.5"')
 ANSWERED = series("classifier_stage_duration_seconds_count", 'stage="total"')
-INSIDE, INSIDE_BYTES = series("classifier_in_flight"), series("classifier_in_flight_bytes")
+INSIDE, INSIDE_BYTES = series("classifier_in_flight_photos"), series("classifier_in_flight_bytes")
 WORKERS_UP, HOPELESS = series("classifier_workers_up"), series("classifier_hopeless")
 WRONG = series("classifier_canaries_total", 'result="wrong"')
 GOLDEN = series("classifier_golden_ok")
 PROMPT = series("classifier_event_loop_lag_seconds_bucket", 'le="0.01"')
-UNSURE = series("classifier_top1_score_bucket", 'le="0.5"')
-SURE = series("classifier_top1_score_bucket", 'le="+Inf"')
-SCORES = series("classifier_top1_score_count")
+UNSURE = series("classifier_top1_score_ratio_bucket", 'le="0.5"')
+SURE = series("classifier_top1_score_ratio_bucket", 'le="+Inf"')
+SCORES = series("classifier_top1_score_ratio_count")
 
 HEALTHY: dict[str, str] = {
     READY: always(1),
@@ -54,7 +54,7 @@ HEALTHY: dict[str, str] = {
     ANSWERED: grows(600),
     INSIDE: always(4),
     INSIDE_BYTES: always(4e6),
-    series("classifier_capacity"): always(64),
+    series("classifier_capacity_photos"): always(64),
     series("classifier_capacity_bytes"): always(64e6),
     restarts("crash"): always(0),
     restarts("hang"): always(0),

@@ -4,6 +4,7 @@ The load takes half a minute: good photos, bad ones, bursts above the capacity, 
 """
 
 import math
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expressions import Expression, filled, panels, rules, selectors
-from load import provoke
+from expressions import Expression, filled, marks, panels, rules, selectors
+from load import KEY, provoke
 from prometheus import RunningPrometheus
 from running import RunningServer, until
 from test_alerts import promtool
@@ -27,6 +28,9 @@ SETTINGS = {
     "longest_wait_s": 0.1,
     "canary_interval_s": 0.5,
     "max_upload_bytes": 1_000_000,
+    "api_keys": KEY,
+    # Nobody receives the traces, but the exemplars have their ids.
+    "traces": True,
 }
 RULES = [Expression(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
 ALERTS = [Expression(rule["alert"], rule["expr"]) for rule in rules() if "alert" in rule]
@@ -61,6 +65,9 @@ def watched(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         RunningPrometheus(folder, server.port) as prometheus,
     ):
         start = time.time()
+        # Under the load, the new worker might be killed before it serves.
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: prometheus.now("classifier_last_reload_timestamp_seconds > 0"))
         provoke(server, SECONDS, CAPACITY)
         end = time.time()
         # The load may have ended with a kill. No alert fires for it once all workers are back.
@@ -83,6 +90,21 @@ def test_the_metrics_are_well_formed(watched: Watched) -> None:
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel.name)
 def test_no_panel_is_empty(watched: Watched, panel: Expression) -> None:
     assert values(watched.prometheus.lately(panel.text, watched.start, watched.end))
+
+
+@pytest.mark.parametrize("mark", marks(), ids=lambda mark: mark.name)
+def test_a_mark_is_at_a_time_of_this_day(watched: Watched, mark: Expression) -> None:
+    times = values(watched.prometheus.lately(mark.text, watched.start, watched.end))
+    assert times
+    # Grafana reads milliseconds.
+    assert all(watched.start - 300 < time / 1000 < watched.end for time in times)
+
+
+def test_exemplars_reach_prometheus(watched: Watched) -> None:
+    series = "classifier_http_request_duration_seconds_bucket"
+    found = watched.prometheus.exemplars(series, watched.start, watched.end)
+    assert found
+    assert all(set(one["labels"]) == {"trace_id", "request_id"} for one in found)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

@@ -201,7 +201,7 @@ async def test_rows_that_only_pad_a_batch_are_counted() -> None:
     metrics = Metrics()
     queue = Batcher(FakePool(max_batch_size=4), 0, metrics)
     await submit(queue, 1)
-    assert metrics.registry.get_sample_value("classifier_batch_padding_total") == 3
+    assert metrics.registry.get_sample_value("classifier_padding_rows_total") == 3
 
 
 async def test_an_answer_with_a_row_too_few_goes_to_nobody() -> None:

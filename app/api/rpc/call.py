@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from grpc import aio
 
 from app.api.access import request_id_of
-from app.api.keys import is_known
+from app.api.keys import name_of
 from app.api.parameters import DEADLINE_MS
 from app.api.reception import Received
 from app.api.rpc.arrivals import Arrivals
@@ -30,11 +30,13 @@ class Call:
     Attributes:
         service: the service that answers.
         at_door: whether the call waits for its turn, or has been refused while it waited.
+        key: the name of the client's API key in the metrics; empty if it has none.
     """
 
     def __init__(self, service: Service, context: Context, arrivals: Arrivals) -> None:
         self.service = service
         self.at_door = False
+        self.key = ""
         self._context = context
         self._arrivals = arrivals
 
@@ -64,15 +66,18 @@ class Call:
         return math.inf if remaining_s is None else remaining_s
 
     def check_key(self) -> None:
-        """Check that the call has one of the API keys. Without API keys, allow every call.
+        """Check that the call has one of the API keys, and note which one for the metrics.
+
+        Without API keys, allow every call.
 
         Raises:
             Unauthorized: the key is missing, or it is not one of the API keys.
         """
         scheme, _, token = self.metadata.get("authorization", "").partition(" ")
         keys = self.service.settings.api_keys
-        known = scheme.lower() == "bearer" and is_known(token.strip(" ").encode(), keys)
-        if keys and not known:
+        if scheme.lower() == "bearer":
+            self.key = name_of(token.strip(" ").encode(), keys)
+        if keys and not self.key:
             raise Unauthorized
 
     def time_allowed_s(self) -> float:

@@ -158,6 +158,7 @@ class Calls:
             outcome=error.code if error else "ok",
             seconds=seconds,
             client=call.client,
+            key=call.key,
         )
         count_access(access, self._service.metrics)
         if error and call.at_door:

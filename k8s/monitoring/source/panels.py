@@ -1,84 +1,128 @@
-"""The panels of the dashboards: lines, a number, a heat map."""
+"""The panels of the dashboards: lines, a number, a heat map, a list of alerts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from string import ascii_uppercase
+from typing import NamedTuple
 
-from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, timeseries
-from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.builders import common, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.models.common import (
+    BigValueColorMode,
+    BigValueGraphMode,
     BigValueTextMode,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
 )
-from grafana_foundation_sdk.models.dashboard import (
-    Dashboard,
-    DashboardCursorSync,
-    DataSourceRef,
-    Panel,
-    VariableOption,
-    VariableRefresh,
-)
+from grafana_foundation_sdk.models.dashboard import DataSourceRef, DataTransformerConfig
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from levels import Levels, Look
+from links import RUNBOOKS, link, with_runbooks
 from queries import increase
 
-_SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
-def lines(title: str, unit: str, queries: Mapping[str, str]) -> timeseries.Panel:
-    """Return a panel with a line for each series of the queries, {legend: expression}."""
+class About(NamedTuple):
+    """The description of a panel.
+
+    Attributes:
+        what: what the panel shows.
+        usual: what it shows on a usual day.
+        act: what to do if it shows something else.
+    """
+
+    what: str
+    usual: str
+    act: str
+
+    def __str__(self) -> str:
+        act = with_runbooks(self.act)
+        return f"{self.what}\n\n**Usual:** {self.usual}\n\n**Otherwise:** {act}"
+
+
+def lines(
+    title: str,
+    unit: str,
+    queries: Mapping[str, str],
+    about: About,
+    levels: Levels | None = None,
+) -> timeseries.Panel:
+    """Return a panel with a line for each series of the queries, {legend: expression}.
+
+    Args:
+        title: the title.
+        unit: Grafana's name of the unit.
+        queries: the legends and expressions.
+        about: the description.
+        levels: if given, the panel draws a dashed line at each step.
+    """
     legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST)
     legend.placement(LegendPlacement.BOTTOM).show_legend(True)
-    panel = timeseries.Panel().title(title).datasource(_SOURCE).span(8).height(8)
-    panel.unit(unit).min(0).fill_opacity(10).legend(legend)
+    panel = timeseries.Panel().title(title).description(str(about)).datasource(SOURCE)
+    panel.span(8).height(8).unit(unit).min(0).fill_opacity(10).legend(legend).no_value("no data")
+    if levels:
+        style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+        panel.thresholds(levels.thresholds()).thresholds_style(style)
     for letter, (name, expression) in zip(ascii_uppercase, queries.items(), strict=False):
-        panel.with_target(_query(expression, name).ref_id(letter))
+        panel.with_target(query(expression, name).ref_id(letter))
     return panel
 
 
-def number(title: str, unit: str, expression: str, legend: str = "") -> stat.Panel:
-    """Return a panel that shows the newest value, or the legend if there is one."""
-    panel = stat.Panel().title(title).datasource(_SOURCE).span(4).height(4).unit(unit)
-    panel.text_mode(BigValueTextMode.NAME if legend else BigValueTextMode.AUTO)
-    return panel.with_target(_query(expression, legend).instant().ref_id("A"))
+def traced(title: str, unit: str, expression: str, legend: str, about: About) -> timeseries.Panel:
+    """Return a panel with lines, and with a dot for each exemplar, which leads to its trace."""
+    panel = lines(title, unit, {}, about)
+    return panel.with_target(query(expression, legend).exemplar(True).ref_id("A"))
 
 
-def heat(title: str, unit: str, histogram: str, labels: str = "") -> heatmap.Panel:
+def number(title: str, unit: str, expression: str, about: About, look: Look) -> stat.Panel:
+    """Return a panel that shows the newest value in the colour of its level.
+
+    Args:
+        title: the title.
+        unit: Grafana's name of the unit.
+        expression: the expression, with one series.
+        about: the description.
+        look: the colours and texts.
+    """
+    panel = stat.Panel().title(title).description(str(about)).datasource(SOURCE)
+    panel.span(4).height(4).unit(unit).thresholds(look.levels.thresholds())
+    panel.mappings(look.mappings()).no_value(look.no_value).color_mode(BigValueColorMode.VALUE)
+    panel.graph_mode(BigValueGraphMode.NONE).text_mode(BigValueTextMode.VALUE)
+    return panel.with_target(query(expression, "").instant().ref_id("A"))
+
+
+def name(title: str, expression: str, legend: str, about: About, look: Look) -> stat.Panel:
+    """Return a panel that shows the legends of the series that exist now, not their values."""
+    panel = number(title, "none", expression, about, look).text_mode(BigValueTextMode.NAME)
+    return panel.targets([query(expression, legend).instant().ref_id("A")])
+
+
+def heat(title: str, unit: str, histogram: str, about: About, labels: str = "") -> heatmap.Panel:
     """Return a heat map that shows how the distribution of a histogram changes over time."""
     colour = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues")
-    panel = heatmap.Panel().title(title).datasource(_SOURCE).span(8).height(8)
+    panel = heatmap.Panel().title(title).description(str(about)).datasource(SOURCE)
+    panel.span(8).height(8).no_value("no data")
     panel.calculate(False).color(colour).y_axis(heatmap.YAxisConfig().unit(unit))
-    query = _query(increase(f"{histogram}_bucket", labels, "le"), "{{le}}")
-    return panel.with_target(query.format(PromQueryFormat.HEATMAP).ref_id("A"))
+    target = query(increase(f"{histogram}_bucket", labels, "le"), "{{le}}")
+    return panel.with_target(target.format(PromQueryFormat.HEATMAP).ref_id("A"))
 
 
-def board(title: str, uid: str, rows: Mapping[str, Sequence[Builder[Panel]]]) -> Dashboard:
-    """Return a dashboard: named rows of panels, with menus for the data source and the pods."""
-    built = dashboard.Dashboard(title).uid(uid).tags(["photo-classifier"])
-    built.time("now-3h", "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
-    built.variables([_data_source(), _instances()])
-    for name, panels in rows.items():
-        built.with_row(dashboard.Row(name))
-        for panel in panels:
-            built.with_panel(panel)
-    whole = built.build()
-    for panel_id, built_panel in enumerate(whole.panels or (), start=1):
-        built_panel.id_val = panel_id
-    return whole
+def alerts(title: str, about: About) -> table.Panel:
+    """Return a list of the alerts that fire."""
+    panel = table.Panel().title(title).description(str(about)).datasource(SOURCE)
+    panel.span(8).height(8).no_value("no alert fires").show_header(True)
+    hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "job", "namespace"), True)
+    panel.with_transformation(
+        DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
+    )
+    panel.data_links([link("What to do", f"{RUNBOOKS}#alerts")])
+    firing = 'ALERTS{alertname=~"Classifier.+", alertstate="firing"}'
+    target = query(firing, "").instant().format(PromQueryFormat.TABLE)
+    return panel.with_target(target.ref_id("A"))
 
 
-def _query(expression: str, legend: str) -> prometheus.Dataquery:
-    query = prometheus.Dataquery().expr(expression).datasource(_SOURCE)
-    return query.legend_format(legend) if legend else query
-
-
-def _data_source() -> dashboard.DatasourceVariable:
-    return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
-
-
-def _instances() -> dashboard.QueryVariable:
-    variable = dashboard.QueryVariable("instance").label("Pod").datasource(_SOURCE)
-    variable.query("label_values(classifier_ready, instance)")
-    variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).multi(True)
-    everything = VariableOption(selected=True, text="All", value="$__all")
-    return variable.include_all(True).all_value(".*").current(everything)
+def query(expression: str, legend: str) -> prometheus.Dataquery:
+    """Return a query of Prometheus."""
+    asked = prometheus.Dataquery().expr(expression).datasource(SOURCE)
+    return asked.legend_format(legend) if legend else asked

@@ -3,6 +3,10 @@
 _PODS = 'instance=~"$instance"'
 _SPAN = "[$__rate_interval]"
 
+REQUESTS, STAGES = "http_requests_total", "stage_duration_seconds"
+# Only requests that bring photos have a dialect.
+PHOTOS, TOTAL = 'dialect!=""', 'stage="total"'
+
 
 def series(name: str, labels: str = "") -> str:
     """Return the series of the metric `classifier_NAME`."""
@@ -27,6 +31,17 @@ def quantile(share: float, histogram: str, labels: str = "", by: str = "") -> st
 def mean(histogram: str) -> str:
     """Return the mean of the values in a histogram."""
     return f"{rate(f'{histogram}_sum')} / {rate(f'{histogram}_count')}"
+
+
+def share(statuses: str) -> str:
+    """Return the share of photos that get one of these statuses; 0 if no photo ever got one."""
+    these = rate(REQUESTS, f'{PHOTOS}, status=~"{statuses}"')
+    return f"({these} or vector(0)) / {rate(REQUESTS, PHOTOS)}"
+
+
+def process(name: str) -> str:
+    """Return a metric of the server's process. Other programs have it too, so the job selects."""
+    return f'process_{name}{{job="photo-classifier", instance=~"$instance"}}'
 
 
 def _sum(by: str) -> str:
