@@ -150,7 +150,7 @@ def openvino(model_dir: ModelDir = None) -> None:
 @weights.command(
     epilog=examples(
         "weights quantize --photos photos",
-        "weights quantize --photos photos --float32 2",
+        "weights quantize --photos photos --float32 0",
     )
 )
 def quantize(
@@ -174,16 +174,18 @@ def quantize(
         list[int] | None,
         typer.Option(
             metavar="N",
-            min=1,
-            help="Leave the Nth convolution from the input in float32; repeatable",
+            min=0,
+            help="Leave the Nth convolution from the input in float32; repeatable; by default the "
+            "first two, and 0 leaves none",
         ),
     ] = None,
 ) -> None:
     """Add a network of 8 bits for OpenVINO to a bundle, and say what it costs."""
-    from app.training.quantization.quantize import quantize
+    from app.training.quantization.quantize import FLOAT32_LAYERS, quantize
 
     settings = read_settings(model_dir=model_dir)
-    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, float32 or ())
+    exact = FLOAT32_LAYERS if float32 is None else [number for number in float32 if number]
+    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, exact)
     print(f"built {file}: {cost}")
 
 

@@ -101,7 +101,7 @@ def test_the_entropy_is_that_of_each_class(bundle: Bundle) -> None:
         with serving(bundle, SEVERAL, score) as client:
             post(client, png(2))
             metrics = client.get("/metrics").text
-        (line,) = [x for x in metrics.splitlines() if x.startswith("classifier_entropy_sum")]
+        (line,) = [x for x in metrics.splitlines() if x.startswith("classifier_entropy_ratio_sum")]
         assert float(line.split()[1]) == pytest.approx(entropy, abs=1e-6)
         assert f"classifier_top1_score_ratio_sum {score}" in metrics.splitlines()
 

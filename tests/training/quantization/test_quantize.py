@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.training.data.loader import PhotoReader, View
 from app.training.network.export import export
-from app.training.quantization.quantize import quantize
+from app.training.quantization.quantize import FLOAT32_LAYERS, quantize
 from app.workers.pool import WorkerPool
 
 SHIPPED = Path(skimage.__file__).parent / "data"
@@ -107,16 +107,19 @@ def test_layers_compute_with_integers(int8_bundle: Path) -> None:
     text = (int8_bundle / INT8).read_text()
     layers = text.count('type="Convolution"') + text.count('type="GroupConvolution"')
     assert layers > 50
-    assert text.count('type="FakeQuantize"') == layers + text.count('type="MatMul"')
-    assert text.count('element_type="i8"') == layers + text.count('type="MatMul"')
+    in_8_bits = layers + text.count('type="MatMul"') - len(FLOAT32_LAYERS)
+    assert text.count('type="FakeQuantize"') == in_8_bits
+    assert text.count('element_type="i8"') == in_8_bits
 
 
 def test_named_layers_stay_in_float32(bundle: Path, photos: Path, run: Run) -> None:
     before = (bundle / INT8).read_text().count('type="FakeQuantize"')
-    words = ("--photos", photos, "--float32", "2", "--float32", "4")
-    assert run("weights", "quantize", bundle, *words).code == 0
-    assert (bundle / INT8).read_text().count('type="FakeQuantize"') == before - 2
-    assert load_bundle(bundle).provenance["int8"]["float32_layers"] == [2, 4]
+    for numbers, fewer in (([2, 4, 5], 1), ([0], -2)):
+        words = [word for number in numbers for word in ("--float32", str(number))]
+        assert run("weights", "quantize", bundle, "--photos", photos, *words).code == 0
+        assert (bundle / INT8).read_text().count('type="FakeQuantize"') == before - fewer
+        exact = load_bundle(bundle).provenance["int8"]["float32_layers"]
+        assert exact == [number for number in numbers if number]
 
 
 def test_the_same_photos_give_the_same_network(
