@@ -201,19 +201,3 @@ def test_binary_data_that_lie(client: TestClient, bundle: Bundle) -> None:
         answer = client.post(url, content=head + data, headers=headers)
         assert answer.status_code == 422
         assert words in answer.json()["error"]
-
-
-def test_a_model_that_changes_during_a_request(
-    client: TestClient, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service: Any = client.app.state.service  # type: ignore[attr-defined]
-    classify, other = service.classify, Bundle(**{**vars(bundle), "version": "other"})
-
-    async def changed(data: bytes, *rest: object) -> object:
-        found = await classify(data, *rest)
-        return type(found)(**{**vars(found), "bundle": other if data == png(2) else bundle})
-
-    monkeypatch.setattr(service, "classify", changed)
-    answer = infer(client, bundle, inputs=[tensor(png(1), png(2))])
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert "replaced" in answer.json()["error"]
