@@ -201,3 +201,8 @@ def test_binary_data_that_lie(client: TestClient, bundle: Bundle) -> None:
         answer = client.post(url, content=head + data, headers=headers)
         assert answer.status_code == 422
         assert words in answer.json()["error"]
+
+
+def test_an_id_that_is_no_text_still_gets_an_answer(client: TestClient, bundle: Bundle) -> None:
+    answer = infer_binary(client, bundle, [png(1)], id="half a pair: \ud800")
+    assert (answer.status_code, answer.json()["id"]) == (200, "half a pair: ?")
