@@ -498,6 +498,21 @@ def test_what_pack_prints_pulls_the_bundle(
     assert lines[-1] == f"MODEL_URL=https://HOST/tiny.tar#sha256={sha256(file)}"
 
 
+def test_two_bundles_with_the_same_weights_have_two_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundles = [write_bundle(tmp_path / name) for name in ("first", "second")]
+    with (bundles[1] / "inference.yml").open("a") as config:
+        config.write("# another preprocessing")
+    for bundle in bundles:
+        code, out, _ = run("weights", "pack", bundle)
+        assert code == 0
+        (file,) = [tmp_path / word.strip(":") for word in out.split() if word.endswith(".tar:")]
+        assert file.name == f"tiny-{sha256(file)[:12]}.tar"
+    assert len([*tmp_path.glob("*tar*")]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
