@@ -323,6 +323,17 @@ def test_a_redirect_away_from_https_is_refused(target: str, take: Pull, origin: 
     assert "secret" not in line
 
 
+def test_no_line_controls_the_terminal(take: Pull, origin: Origin) -> None:
+    def refuse(handler: Handler) -> None:
+        handler.send_response(403, "no \x1b[2J")
+        handler.end_headers()
+
+    origin.script = [refuse]
+    assert_refused(take, f"{origin.url}: HTTP 403 no ?[2J")
+    origin.script = [lambda handler: handler.wfile.write(b"\x1b[2J\r\n\r\n")] * 3
+    assert_refused(take, f"{origin.url}: ?[2J; run the command again")
+
+
 @pytest.mark.parametrize("target", ["file:///etc/secret", "/models/tiny.tar?secret"])
 def test_a_redirect_that_urllib_does_not_follow(target: str, take: Pull, origin: Origin) -> None:
     origin.script = [lambda handler: handler.answer(302, Location=target)] * 20
