@@ -328,9 +328,12 @@ def test_no_line_controls_the_terminal(take: Pull, origin: Origin) -> None:
         handler.send_response(403, "no \x1b[2J")
         handler.end_headers()
 
+    def babble(handler: Handler) -> None:
+        handler.wfile.write(b"\x1b[2J\r\n\r\n")
+
     origin.script = [refuse]
     assert_refused(take, f"{origin.url}: HTTP 403 no ?[2J")
-    origin.script = [lambda handler: handler.wfile.write(b"\x1b[2J\r\n\r\n")] * 3
+    origin.script = [babble] * 3
     assert_refused(take, f"{origin.url}: ?[2J; run the command again")
 
 
