@@ -35,7 +35,7 @@ class MalformedRequest(ServiceError):
 
 
 class MalformedBody(ServiceError):
-    status, code, title = 400, "malformed_body", "The body is not a well-formed multipart form"
+    status, code, title = 400, "malformed_body", "The body is not well-formed"
 
 
 class UploadTimeout(ServiceError):
@@ -55,7 +55,7 @@ class MethodNotAllowed(ServiceError):
 
 
 class MissingFile(ServiceError):
-    status, code, title = 422, "missing_file", "The form has no file in its field 'file'"
+    status, code, title = 422, "missing_file", "The request has no photo"
 
 
 class EmptyFile(ServiceError):

@@ -197,8 +197,8 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_words)] = Field(
         (),
-        description="Keys of `POST /predict` and of each dialect, separated by commas or "
-        "spaces; without keys, everyone may send photos",
+        description="Keys of all paths that take photos, separated by commas or spaces, each of "
+        "at least 16 characters; without keys, everyone may send photos",
     )
     dialects: Annotated[tuple[Dialect, ...], NoDecode, BeforeValidator(split_words)] = Field(
         (),

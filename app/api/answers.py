@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.api.parameters import Wishes
 from app.api.problems import problem_of
@@ -16,6 +17,7 @@ from app.errors import (
     UnsupportedImage,
 )
 from app.images.decoding import UploadedImage
+from app.model.bundle import Bundle
 from app.serving.admission import Turn
 from app.serving.service import Classified
 
@@ -36,9 +38,12 @@ async def outcomes(
 ) -> Sequence[Classified | ServiceError]:
     """Classify several photos side by side. The first one has the turn, the others ask for theirs.
 
+    All answers are of one model: if a reload has come in between, the new model gets all photos.
+
     Raises:
         ServiceError: no photo has an answer, and this is not the photos' fault.
     """
+    started = asyncio.get_running_loop().time()
     found = await asyncio.gather(
         *(
             _outcome(given, photo, wishes, None if i else given.turn)
@@ -48,7 +53,18 @@ async def outcomes(
     errors = [outcome for outcome in found if isinstance(outcome, ServiceError)]
     if len(errors) == len(found) and not isinstance(errors[0], _FAULTS_OF_PHOTOS):
         raise errors[0]
-    return found
+    bundle = bundle_of(given, found)
+    if all(each.bundle is bundle for each in found if isinstance(each, Classified)):
+        return found
+    allowed_s = min(wishes.time_allowed_s, given.service.settings.deadline_s)
+    left_s = allowed_s - (asyncio.get_running_loop().time() - started)
+    return await outcomes(given, photos, replace(wishes, time_allowed_s=left_s))
+
+
+def bundle_of(given: Received, found: Sequence[Classified | ServiceError]) -> Bundle:
+    """Return the bundle that has given the answers; the present one if there are no answers."""
+    bundles = (outcome.bundle for outcome in found if isinstance(outcome, Classified))
+    return next(bundles, given.service.bundle)
 
 
 async def several(
@@ -61,7 +77,7 @@ async def several(
     """
     found = await outcomes(given, photos, wishes)
     return Classifications(
-        model=Model.of(given.service.bundle),
+        model=Model.of(bundle_of(given, found)),
         results=[_result(outcome, wishes, request_id) for outcome in found],
     )
 

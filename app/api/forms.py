@@ -47,7 +47,7 @@ def parts_of(body: bytes, content_type: str) -> Sequence[Part]:
         parser.write(_without_preamble(body, boundary))
         parser.finalize()
     except FormParserError:
-        raise MalformedBody from None
+        raise MalformedBody("The body is not a well-formed multipart form") from None
     if reader.in_part:
         raise MalformedBody("The form does not end with its boundary")
     return reader.parts

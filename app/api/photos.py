@@ -131,7 +131,7 @@ def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
         )
     if not one and not many:
         names = ", ".join(f"'{part.name}'" for part in parts)
-        raise MissingFile(f"The form has no field 'file'; it has {names}" if names else None)
+        raise MissingFile("The form has no field 'file'" + (f"; it has {names}" if names else ""))
     _check_count(len(many), settings)
     for part in (*one, *many):
         if not part.is_file and not is_image(part.content):

@@ -18,7 +18,7 @@ def pack(
         typer.Argument(help="Directory of the model bundle; by default CLASSIFIER_MODEL_DIR"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The tar file; by default NAME-VERSION.tar")
+        Path | None, typer.Option(help="The tar file; by default NAME-SHA256.tar")
     ] = None,
 ) -> None:
     """Write a bundle to a tar file, byte for byte the same each time."""
@@ -27,9 +27,12 @@ def pack(
 
     bundle = load_bundle(read_settings(model_dir=model_dir).model_dir)
     name = re.sub(r"[^\w.-]+", "-", bundle.name, flags=re.ASCII)
-    file = output or Path(f"{name}-{bundle.version}.tar")
+    file = output or Path(f".{name}.tar")
     archive.pack(bundle, file)
     digest = sha256(file)
+    if not output:
+        # The version alone would not do: bundles for two input sizes have the same weights.
+        file = file.rename(f"{name}-{digest[:12]}.tar")
     url = f"https://HOST/{file.name}"
     print(f"packed {file}: {file.stat().st_size} bytes, SHA-256 {digest}")
     print("Put it on a web server. Then this command fetches it:")

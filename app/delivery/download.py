@@ -152,7 +152,7 @@ def _open(request: Request, part: Path) -> HTTPResponse:
         error.close()
         # For a redirect, the reason would be several lines with the whole address.
         why = error.reason if error.code >= 400 else "with a redirect that is not followed"
-        reason = f"HTTP {error.code} {why}".rstrip()
+        reason = _printable(f"HTTP {error.code} {why}".rstrip())
         if error.code == 416:
             forget(part)
         elif error.code < 500 and error.code not in _PASSING:
@@ -190,7 +190,7 @@ def _extent(response: HTTPResponse, part: Path) -> tuple[int, int | None]:
         _begin(part, response.headers)
         length = response.headers["Content-Length"]
         return 0, int(length) if length and length.isdecimal() else None
-    header = response.headers["Content-Range"] or ""
+    header = _printable(response.headers["Content-Range"] or "")
     extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header)
     size = part.stat().st_size if part.exists() else 0
     if extent is None or int(extent[1]) != size:
@@ -220,8 +220,13 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _progress(size: int, total: int | None) -> str:
-    return f"{size / 1e6:.1f} of {f'{total / 1e6:.1f}' if total is not None else 'unknown'} MB"
+    return f"{size / 1e6:.1f} MB" if total is None else f"{size / 1e6:.1f} of {total / 1e6:.1f} MB"
 
 
 def _line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return _printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def _printable(told: str) -> str:
+    """Return what a server has told, without characters that a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in told)

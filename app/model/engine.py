@@ -135,6 +135,9 @@ class Engine:
                 f"{post_process.operation} names class {post_process.highest_class}, but the "
                 f"network has {classes} classes"
             )
+        thresholds = len(post_process.own_thresholds)
+        if post_process.listed and thresholds < classes:
+            raise StartupError(f"{thresholds} thresholds, but the network has {classes} classes")
 
     def _check_values(self, scores: Scores) -> None:
         """Find out whether the network's outputs (1, classes) are probabilities or logits."""

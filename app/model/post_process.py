@@ -50,6 +50,7 @@ class PostProcess:
         labels: the classes' names in the order of the network's output; empty if there are none.
         threshold: what a score must reach; None for `Topk`.
         own_thresholds: {class_id: threshold} of classes that have another one.
+        listed: whether each class must have a threshold of its own.
         default_class: what `ThreshOutput` names if none of three or more classes is above the
             threshold.
     """
@@ -59,6 +60,7 @@ class PostProcess:
     labels: tuple[str, ...] = ()
     threshold: float | None = None
     own_thresholds: Mapping[int, float] = field(default_factory=dict)
+    listed: bool = False
     default_class: int = 0
 
     @property
@@ -150,7 +152,8 @@ def read_post_process(section: Mapping[str, Any]) -> PostProcess:
         )
     default, own = _thresholds(parameters.get("threshold", _THRESHOLD.get(operation)), operation)
     labels = _labels(parameters)
-    if isinstance(parameters.get("threshold"), list) and labels and len(labels) != len(own):
+    listed = isinstance(parameters.get("threshold"), list)
+    if listed and labels and len(labels) != len(own):
         raise BundleError(f"PostProcess: {len(own)} thresholds, but {len(labels)} labels")
     return PostProcess(
         operation=operation,
@@ -158,6 +161,7 @@ def read_post_process(section: Mapping[str, Any]) -> PostProcess:
         labels=labels,
         threshold=default,
         own_thresholds=own,
+        listed=listed,
         default_class=_class_id(parameters.get("default_label_index", 0)),
     )
 

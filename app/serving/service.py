@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -290,7 +290,8 @@ async def _while_awaited(gone: asyncio.Future[None], deadline: float) -> AsyncIt
         async with asyncio.timeout_at(deadline) as limit:
 
             def end(_: asyncio.Future[None]) -> None:
-                if not limit.expired():
+                # The deadline may have passed, or the block may have ended, in this very moment.
+                with suppress(RuntimeError):
                     limit.reschedule(0)
 
             gone.add_done_callback(end)

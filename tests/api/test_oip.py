@@ -203,17 +203,6 @@ def test_binary_data_that_lie(client: TestClient, bundle: Bundle) -> None:
         assert words in answer.json()["error"]
 
 
-def test_a_model_that_changes_during_a_request(
-    client: TestClient, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service: Any = client.app.state.service  # type: ignore[attr-defined]
-    classify, other = service.classify, Bundle(**{**vars(bundle), "version": "other"})
-
-    async def changed(data: bytes, *rest: object) -> object:
-        found = await classify(data, *rest)
-        return type(found)(**{**vars(found), "bundle": other if data == png(2) else bundle})
-
-    monkeypatch.setattr(service, "classify", changed)
-    answer = infer(client, bundle, inputs=[tensor(png(1), png(2))])
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert "replaced" in answer.json()["error"]
+def test_an_id_that_is_no_text_still_gets_an_answer(client: TestClient, bundle: Bundle) -> None:
+    answer = infer_binary(client, bundle, [png(1)], id="half a pair: \ud800")
+    assert (answer.status_code, answer.json()["id"]) == (200, "half a pair: ?")

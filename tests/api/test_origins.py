@@ -122,6 +122,14 @@ def test_all_pages_may_be_allowed(serve: Serve) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("origin", ["http://[::1", "//", "https://a]", "null"])
+async def test_an_odd_origin_is_refused_as_well(bundle: Bundle, origin: str) -> None:
+    app = create_app(read_settings(), bundle, lambda *_: FakePool())
+    sent = await sent_to(app, [], (b"host", b"test"), (b"origin", origin.encode()))
+    assert (sent[0]["status"], b'"origin_not_allowed"' in sent[1]["body"]) == (403, True)
+
+
+@pytest.mark.anyio
 async def test_a_strangers_photo_is_not_read(bundle: Bundle) -> None:
     app = create_app(read_settings(), bundle, lambda *_: FakePool())
     # The client sends nothing of the body.

@@ -1,6 +1,8 @@
 """Photos without an answer: a full server, a deadline, a lost worker, a client that has left."""
 
 import asyncio
+import math
+from typing import Any
 
 import pytest
 from fakes import FakePool
@@ -8,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from posting import SETTINGS, assert_problem, png, post, sent_to
 
-from app.errors import WorkerLost
+from app.errors import InvalidRequest, WorkerLost
 from app.main import create_app
 from app.model.bundle import Bundle
 from app.settings import Settings
@@ -108,3 +110,19 @@ async def test_a_caller_who_hangs_up_frees_the_place(bundle: Bundle) -> None:
     assert service.metrics.registry.get_sample_value(
         "classifier_outcomes_total", {"reason": "client_closed"}
     )
+
+
+@pytest.mark.anyio
+async def test_a_caller_may_hang_up_in_the_moment_of_the_answer(bundle: Bundle) -> None:
+    app = create_app(SETTINGS, bundle, lambda *_: FakePool())
+    loop = asyncio.get_running_loop()
+    failures: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    async with app.router.lifespan_context(app):
+        gone: asyncio.Future[None] = loop.create_future()
+        gone.set_result(None)
+        with pytest.raises(InvalidRequest):
+            await app.state.service.classify(png(), 99, math.inf, gone)
+        # The event loop now tells the service that the caller has left.
+        await asyncio.sleep(0)
+    assert not failures

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from photo_classifier import command
 from photo_classifier.command import main
 from running import RunningServer
 
@@ -83,5 +84,18 @@ def test_who_has_no_service_is_told_so(
     url = f"http://127.0.0.1:{free_port()}"
     assert main([url, str(folder), "--timeout-s", "0.5"]) == 2
     assert "no answer" in capsys.readouterr().err
-    assert main([url, str(tmp_path / "nothing")]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main([url, str(tmp_path / "empty")]) == 2
     assert "has no photos" in capsys.readouterr().err
+    assert main([url, str(tmp_path / "nothing")]) == 2
+    assert "nothing: no such file or folder" in capsys.readouterr().err
+
+
+def test_who_waits_for_a_service_is_told_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "PATIENCE_S", 0.1)
+    url = f"http://127.0.0.1:{free_port()}"
+    assert main([url, str(folder), "--timeout-s", "1.5"]) == 2
+    told = f"no answer from {url} yet; each photo waits for at most 1.5 s"
+    assert capsys.readouterr().err.splitlines()[0] == told

@@ -323,6 +323,20 @@ def test_a_redirect_away_from_https_is_refused(target: str, take: Pull, origin: 
     assert "secret" not in line
 
 
+def test_no_line_controls_the_terminal(take: Pull, origin: Origin) -> None:
+    def refuse(handler: Handler) -> None:
+        handler.send_response(403, "no \x1b[2J")
+        handler.end_headers()
+
+    def babble(handler: Handler) -> None:
+        handler.wfile.write(b"\x1b[2J\r\n\r\n")
+
+    origin.script = [refuse]
+    assert_refused(take, f"{origin.url}: HTTP 403 no ?[2J")
+    origin.script = [babble] * 3
+    assert_refused(take, f"{origin.url}: ?[2J; run the command again")
+
+
 @pytest.mark.parametrize("target", ["file:///etc/secret", "/models/tiny.tar?secret"])
 def test_a_redirect_that_urllib_does_not_follow(target: str, take: Pull, origin: Origin) -> None:
     origin.script = [lambda handler: handler.answer(302, Location=target)] * 20
@@ -496,6 +510,21 @@ def test_what_pack_prints_pulls_the_bundle(
     assert run(*words, current).code == 0
     assert load_bundle(current).version == load_bundle(bundle).version
     assert lines[-1] == f"MODEL_URL=https://HOST/tiny.tar#sha256={sha256(file)}"
+
+
+def test_two_bundles_with_the_same_weights_have_two_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundles = [write_bundle(tmp_path / name) for name in ("first", "second")]
+    with (bundles[1] / "inference.yml").open("a") as config:
+        config.write("# another preprocessing")
+    for bundle in bundles:
+        code, out, _ = run("weights", "pack", bundle)
+        assert code == 0
+        (file,) = [tmp_path / word.strip(":") for word in out.split() if word.endswith(".tar:")]
+        assert file.name == f"tiny-{sha256(file)[:12]}.tar"
+    assert len([*tmp_path.glob("*tar*")]) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from app.api.answers import outcomes
 from app.api.dialects.oip_request import Question
 from app.api.parameters import Wishes
 from app.api.reception import Received
-from app.errors import NotReady, ServiceError
+from app.errors import ServiceError
 from app.serving.service import Classified
 
 
@@ -23,6 +23,4 @@ async def classified(given: Received, question: Question, allowed_s: float) -> S
             where = f"Photo {i + 1} of {len(photos)}: " if len(photos) > 1 else ""
             raise type(outcome)(f"{where}{outcome}", outcome.retry_after_s) from outcome
         found.append(outcome)
-    if len({each.bundle.version for each in found}) > 1:
-        raise NotReady("The model was replaced during the request; please try again")
     return found

@@ -67,7 +67,8 @@ def question_of(fields: Mapping[str, Any], binary: bytes, settings: Settings) ->
     output = _parameters(_only(outputs, OUTPUT, "output")) if outputs else {}
     name = fields.get("id")
     return Question(
-        id=name if isinstance(name, str) else None,
+        # Half of a surrogate pair may stand in JSON, but no text can have it.
+        id=name.encode(errors="replace").decode() if isinstance(name, str) else None,
         photos=[checked(photo, settings) for photo in photos],
         classification=_whole(output, "classification"),
         binary=bool(output.get("binary_data", parameters.get("binary_data_output", False))),

@@ -9,18 +9,18 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app import errors
 from app.api.accept import prefers
-from app.api.answers import classify, image_of, outcomes, timings_of
+from app.api.answers import bundle_of, classify, image_of, outcomes, timings_of
 from app.api.keys import API_KEY
 from app.api.parameters import DEADLINE_MS, NORMALIZE, Wishes, vector_wishes_of
 from app.api.photos import photos_of
 from app.api.problems import documented, problem_of
-from app.api.reception import received
+from app.api.reception import Received, received
 from app.api.responses import JSON, binary_response, json_response
 from app.api.routes.direct import DirectRoute
 from app.api.routes.predict import ERRORS, REQUEST_BODY
 from app.api.schemas import Embedding, EmbeddingResult, Embeddings, Model, Timings
 from app.errors import ServiceError
-from app.serving.service import Classified, Service
+from app.serving.service import Classified
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
@@ -53,7 +53,7 @@ async def embed(request: Request) -> Response:
         )
         if photos.several:
             found = await outcomes(given, photos.data, wishes)
-            return _raw(found, wishes) if raw else _several(given.service, found, wishes, request)
+            return _raw(found, wishes) if raw else _several(given, found, wishes, request)
         classified = await classify(given, photos.data[0], wishes)
     if raw:
         return _raw([classified], wishes, timings_of(classified))
@@ -67,13 +67,13 @@ async def embed(request: Request) -> Response:
 
 
 def _several(
-    service: Service,
+    given: Received,
     found: Sequence[Classified | ServiceError],
     wishes: Wishes,
     request: Request,
 ) -> Response:
     results = [_result(outcome, wishes, request.state.request_id) for outcome in found]
-    return json_response(Embeddings(model=Model.of(service.bundle), results=results))
+    return json_response(Embeddings(model=Model.of(bundle_of(given, found)), results=results))
 
 
 def _result(outcome: Classified | ServiceError, wishes: Wishes, request_id: str) -> EmbeddingResult:

@@ -241,13 +241,17 @@ def test_outputs_that_are_no_probabilities_are_told(run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [{"threshold": {"default": 0.5, "3": 0.1}}, {"threshold": [0.5, 0.5, 0.5, 0.5]}],
+    ("threshold", "message"),
+    [
+        ({"default": 0.5, "3": 0.1}, "names class 3, but the network has 3 classes"),
+        ([0.5, 0.5, 0.5, 0.5], "names class 3, but the network has 3 classes"),
+        ([0.5, 0.5], "2 thresholds, but the network has 3 classes"),
+    ],
 )
-def test_a_class_that_the_network_lacks_is_refused(
-    parameters: dict[str, Any], tmp_path: Path
+def test_thresholds_that_do_not_fit_the_network_are_refused(
+    threshold: object, message: str, tmp_path: Path
 ) -> None:
     folder = exported(tmp_path / "inference", nn.Sigmoid())
-    file = write(tmp_path, deployed(MultiLabelThreshOutput=parameters))
-    with pytest.raises(StartupError, match="names class 3, but the network has 3 classes"):
+    file = write(tmp_path, deployed(MultiLabelThreshOutput={"threshold": threshold}))
+    with pytest.raises(StartupError, match=message):
         adopt(folder, file)

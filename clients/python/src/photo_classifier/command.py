@@ -21,6 +21,8 @@ SUFFIXES = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|avif|hei[cf]|jxl)", re.I
 COLUMNS = ("file", "rank", "label", "score", "class_id", "error")
 # With more requests at once, a full service would only let them wait.
 AT_ONCE = 4
+# A wrong address and a service that starts look the same for a while.
+PATIENCE_S = 5.0
 
 Outcome = Answer | ClassifierError | OSError
 
@@ -30,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     photos = sorted(_photos(options.folder))
     if not photos:
-        print(f"{options.folder} has no photos", file=sys.stderr)
+        missing = " has no photos" if options.folder.exists() else ": no such file or folder"
+        print(f"{options.folder}{missing}", file=sys.stderr)
         return 2
     opened = open(options.output, "w", newline="") if options.output else None  # noqa: PTH123, SIM115
     with opened or nullcontext(sys.stdout) as table:
@@ -51,9 +54,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--key", default=os.environ.get("CLASSIFIER_KEY"), help="key of the service"
     )
     parser.add_argument("--output", type=Path, help="file for the table; by default it is printed")
-    parser.add_argument("--top-k", type=int, default=1, help="classes for each photo")
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="requests at the same time")
-    parser.add_argument("--timeout-s", type=float, default=300, help="longest time for a photo")
+    parser.add_argument("--top-k", type=int, default=1, help="classes for each photo (1)")
+    parser.add_argument(
+        "--at-once", type=int, default=AT_ONCE, help="requests at the same time (4)"
+    )
+    parser.add_argument("--timeout-s", type=float, default=300, help="seconds for a photo (300)")
     return parser.parse_args(arguments)
 
 
@@ -69,14 +74,23 @@ async def _run(options: argparse.Namespace, photos: Sequence[Path], table: TextI
     writer, failed = csv.writer(table), 0
     writer.writerow(COLUMNS)
     progress = Progress(len(photos))
+    waits = asyncio.get_running_loop().call_later(PATIENCE_S, _tell_wait, options)
     async with AsyncClassifier(options.url, options.key, timeout_s=options.timeout_s) as classifier:
         async for path, outcome in _outcomes(classifier, photos, options):
+            waits.cancel()
             writer.writerows(_rows(path, outcome))
             table.flush()
             failed += not isinstance(outcome, Answer)
             progress.step(failed)
     progress.end(failed)
     return 1 if failed else 0
+
+
+def _tell_wait(options: argparse.Namespace) -> None:
+    print(
+        f"no answer from {options.url} yet; each photo waits for at most {options.timeout_s:g} s",
+        file=sys.stderr,
+    )
 
 
 async def _outcomes(
