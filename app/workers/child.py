@@ -27,9 +27,9 @@ _NICE = 5
 # A worker that has had no batch for so long gives its free memory back. The next batch then takes
 # a little longer, because the kernel has to give the memory again.
 _IDLE_S = 2.0
-# After so many smaller batches, a worker gives the memory of a large batch back, such as that of a
-# trial.
-_SMALLER_BATCHES = 20
+# After so many batches, too, a worker gives its free memory back. Batches of different sizes divide
+# the heap into blocks that no later batch can use, so it grows: by 40 MB in a minute.
+_BATCHES_A_TRIM = 100
 
 
 def work(
@@ -64,7 +64,7 @@ def work(
     clock = batch_size.clock(config.device, config.threads)
     os.nice(_NICE)
     connection.send(Ready(engine.classes, batch_seconds, engine.warning))
-    inspector, memory_use = Inspector(config), _MemoryUse(config.buckets[-1])
+    inspector, batches = Inspector(config), 0
     while True:
         if not connection.poll(_IDLE_S):
             # Batches leave as much free memory behind as the network holds.
@@ -79,29 +79,9 @@ def work(
         count = len(indices)
         np.take(slots, indices, axis=0, out=images[:count])
         connection.send(_answer(engine, images[: config.bucket(count)], count, clock))
-        if memory_use.ends(config.bucket(count)):
+        batches += 1
+        if batches % _BATCHES_A_TRIM == 0:
             _free(engine)
-
-
-class _MemoryUse:
-    """Tells when there is memory to give back that only larger batches have needed."""
-
-    def __init__(self, largest: int) -> None:
-        self._largest = largest
-        self._recent: list[int] = []
-
-    def ends(self, size: int) -> bool:
-        """Note that a batch of `size` rows has ended; return whether to give memory back now."""
-        if size >= self._largest:
-            self._largest = size
-            self._recent.clear()
-            return False
-        self._recent.append(size)
-        if len(self._recent) < _SMALLER_BATCHES:
-            return False
-        self._largest = max(self._recent)
-        self._recent.clear()
-        return True
 
 
 def _free(engine: Engine) -> None:
