@@ -1,1 +1,1 @@
-"""HTTP: what comes in, what goes out, how the port opens and closes."""
+"""HTTP and gRPC: what comes in, what goes out, how the ports open and close."""
