@@ -28,7 +28,7 @@ _NICE = 5
 # a little longer, because the kernel has to give the memory again.
 _IDLE_S = 2.0
 # After so many batches, too, a worker gives its free memory back. Batches of different sizes divide
-# the heap into blocks that no later batch can use, so it grows: by 40 MB in a minute.
+# the heap into blocks that no later batch can use: after five minutes a worker held 80 MB more.
 _BATCHES_A_TRIM = 100
 
 
