@@ -54,8 +54,10 @@ with_otel = ("--universal", "--constraint", "requirements/otel.txt")
 lock("grpc", *with_otel, "--extra", "heif", "--extra", "otel", "--extra", "grpc")
 lock("train", *same, "--extra", "weights", "--extra", "train")
 lock("visualdl", *same, "--extra", "weights", "--extra", "train", "--extra", "visualdl")
-extras = ("weights", "onnx", "openvino", "heif", "otel", "grpc", "train", "visualdl", "dev")
-lock("dev", *same, *(f"--extra={extra}" for extra in extras))
+lock("bulk", *same, "--extra", "weights", "--extra", "bulk")
+lock("ray", *same, "--extra", "weights", "--extra", "bulk", "--extra", "ray")
+extras = ("weights", "onnx", "openvino", "heif", "otel", "grpc", "train", "bulk", "ray", "visualdl")
+lock("dev", *same, *(f"--extra={extra}" for extra in (*extras, "dev")))
 # Paddle, and what only Paddle needs.
 paddle = ("paddlepaddle", "networkx", "opt-einsum", "safetensors", "setuptools")
 without_paddle = [f"--no-emit-package={package}" for package in paddle]
