@@ -1,5 +1,5 @@
-# The image serves on CPU by default. docs/operate.md lists the build arguments, also those for GPU
-# and for another package index.
+# The image serves on CPU by default. docs/operate/install.md lists the build arguments, also those
+# for GPU and for another package index.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS runtime

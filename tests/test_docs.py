@@ -22,7 +22,8 @@ from app.training.data.dataset import SUFFIXES
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 DOCS = ROOT / "docs"
-PAGES = sorted(page for folder in (ROOT, DOCS, ROOT / "weights") for page in folder.glob("*.md"))
+FOLDERS = (ROOT, DOCS, DOCS / "operate", ROOT / "weights")
+PAGES = sorted(page for folder in FOLDERS for page in folder.glob("*.md"))
 
 
 def rows(page: Path, header: str) -> list[tuple[str, ...]]:
@@ -153,7 +154,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_the_pages_link_to_exists(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if "//" not in link]
     assert links or page not in {README, CONTRIBUTING, DOCS / "train.md"}
@@ -164,9 +165,20 @@ def test_what_the_pages_link_to_exists(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def linked(page: Path) -> set[Path]:
+    """Return the files to which a page leads."""
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    return {(page.parent / link).resolve() for link in links}
+
+
 def test_readme_leads_to_every_page() -> None:
-    links = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)#]+)", README.read_text())}
-    assert {CONTRIBUTING, *DOCS.glob("*.md")} <= links
+    assert {CONTRIBUTING, *DOCS.glob("*.md")} <= linked(README)
+
+
+def test_the_operators_index_leads_to_every_page_of_theirs() -> None:
+    pages = set((DOCS / "operate").glob("*.md"))
+    assert len(pages) > 5
+    assert pages <= linked(DOCS / "operate.md")
 
 
 def test_the_suffixes_of_photos_are_listed() -> None:

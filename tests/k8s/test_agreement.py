@@ -135,7 +135,7 @@ def test_kserve_runs_the_same_container() -> None:
 
 
 def test_the_documented_secret_is_what_the_pods_read(overlay: str, tmp_path: Path) -> None:
-    pages = (ROOT / "docs/operate.md").read_text()
+    pages = (ROOT / "docs/operate/keys.md").read_text()
     (command,) = re.findall(r"^kubectl (create secret (?:.*\\\n)*.*)", pages, re.MULTILINE)
     script = f"{KUBECTL} {command} --dry-run=client --output json"
     secret = json.loads(subprocess.check_output(["sh", "-c", script], cwd=tmp_path))

@@ -146,7 +146,7 @@ def test_a_pull_and_traces_open_the_ports_of_both(tmp_path: Path) -> None:
 
 
 def test_the_documented_overlay_pulls_its_model(tmp_path: Path) -> None:
-    pages = (ROOT / "docs/operate.md").read_text()
+    pages = (ROOT / "docs/operate/models.md").read_text()
     (text,) = re.findall(r"^# k8s/overlays/flowers/.*\n((?:.+\n)+)```", pages, re.MULTILINE)
     kustomization = yaml.safe_load(text)
     assert kustomization.pop("resources") == ["../cpu"]
@@ -221,7 +221,7 @@ def test_taking_the_canary_back_takes_nothing_of_the_service() -> None:
 
 
 def test_the_documented_trial_is_a_tenth_of_the_pods() -> None:
-    pages = (ROOT / "docs/operate.md").read_text()
+    pages = (ROOT / "docs/operate/rollout.md").read_text()
     (beside,) = re.findall(r'"minReplicas": (\d+)', pages)
     canary = only("canary", "Deployment")["spec"]["replicas"]
     assert canary / (canary + int(beside)) == pytest.approx(0.1)
