@@ -1,4 +1,4 @@
-"""A canary as docs/operate/rollout.md describes it: two pulled bundles, one photo in ten, and back."""
+"""A canary as docs/operate/rollout.md says: two pulled bundles, one photo in ten, and back."""
 
 import re
 import threading
