@@ -141,7 +141,7 @@ def test_every_command_shown_is_understood(text: str) -> None:
 
 def test_every_file_it_names_exists() -> None:
     """The reader writes the files of NAME and of the example "flowers"."""
-    folders = r"app|tests|docs|k8s|requirements|peers|clients|\.ci"
+    folders = r"app|tests|docs|k8s|release|requirements|peers|clients|\.ci"
     names = set(re.findall(rf"(?:^| )((?:{folders})/[\w./-]*\w)", code(), re.MULTILINE))
     ours = {name for name in names if "NAME" not in name and "flowers" not in name}
     assert len(ours) > 30
@@ -172,7 +172,7 @@ def linked(page: Path) -> set[Path]:
 
 
 def test_readme_leads_to_every_page() -> None:
-    assert {CONTRIBUTING, *DOCS.glob("*.md")} <= linked(README)
+    assert {CONTRIBUTING, ROOT / "SECURITY.md", *DOCS.glob("*.md")} <= linked(README)
 
 
 def test_the_operators_index_leads_to_every_page_of_theirs() -> None:

@@ -138,7 +138,7 @@ def test_the_documented_overlay_pulls_its_model(tmp_path: Path) -> None:
     for thing in objects:
         check(thing)
     images = {one["image"] for one in containers(deployment(objects))}
-    assert images == {"registry.example.com/photo-classifier:0.1.0"}
+    assert images == {"registry.example.com/photo-classifier:0.2.0"}
     assert of_kind(objects, "ConfigMap")["data"]["MODEL_URL"].startswith("https://HOST/flowers")
 
 
