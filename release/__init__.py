@@ -1,1 +1,1 @@
-"""What is released, built from the commit that is checked out: packages, images, bills, checksums."""
+"""What is released, built from the present commit: packages, images, bills, checksums."""

@@ -1,4 +1,4 @@
-"""Builds a release into dist/. `make release` runs this, and `make release-check` with `--check`."""
+"""Builds a release into dist/ (`make release`), or tries it twice (`make release-check`)."""
 
 import argparse
 import shutil

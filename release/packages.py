@@ -13,8 +13,8 @@ PROJECTS = (".", "clients/python")
 def build(source: Path, target: Path, commit: Commit) -> None:
     """Build the packages of the folder `source` into `target`.
 
-    The build tool is locked, and takes the commit's time for each file, so the same commit gives the
-    same bytes.
+    The build tool is locked, and takes the commit's time for each file, so the same commit gives
+    the same bytes.
     """
     constraints = source / "requirements/build.txt"
     uv = [sys.executable, "-m", "uv", "build", "--quiet", "--no-create-gitignore"]

@@ -1,4 +1,4 @@
-"""A release: one version everywhere, the same bytes twice, and what a machine cannot build is named."""
+"""A release: one version everywhere, the same bytes twice, and what is left out is named."""
 
 import json
 import re
@@ -21,6 +21,7 @@ LABELS = {
     *("title", "version"),
 }
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 # A docker that writes down how it was called, and saves an image as an empty file.
 DOCKER = """#!/bin/sh
 echo "$@" >> "{folder}/calls"
@@ -39,7 +40,7 @@ def versions() -> Iterator[tuple[str, str]]:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     yield "docker-compose.yml", services["classifier"]["image"].partition(":")[2]
     yield "Dockerfile", re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE, re.MULTILINE)[0]
-    yield "CHANGELOG.md", re.findall(r"^## ([\d.]+),", (ROOT / "CHANGELOG.md").read_text(), re.M)[0]
+    yield "CHANGELOG.md", re.findall(r"^## ([\d.]+),", CHANGELOG, re.MULTILINE)[0]
     tag = re.compile(r"(?:photo-classifier:|newTag: \"?)(\d+\.\d+[\w.]*)")
     for path in [*(ROOT / "k8s").rglob("*.yaml"), *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for found in tag.findall(path.read_text()):
@@ -53,7 +54,7 @@ def test_each_place_names_the_same_version() -> None:
 
 
 def test_the_changelog_begins_with_the_version_and_its_day() -> None:
-    first = re.findall(r"^## .+$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    first = re.findall(r"^## .+$", CHANGELOG, re.MULTILINE)[0]
     assert re.fullmatch(rf"## {re.escape(__version__)}, \d{{4}}-\d\d-\d\d", first)
 
 
