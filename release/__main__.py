@@ -21,7 +21,7 @@ def main() -> None:
     if commit.has_changes():
         print("the working tree has changes that are not committed; the release is without them")
     if options.check:
-        sys.exit(twice.report(twice.differences(commit)))
+        sys.exit(twice.report(twice.build(commit), twice.build_elsewhere(commit)))
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     with commit.exported() as source:

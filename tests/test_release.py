@@ -42,9 +42,10 @@ def versions() -> Iterator[tuple[str, str]]:
     yield "Dockerfile", re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE, re.MULTILINE)[0]
     yield "CHANGELOG.md", re.findall(r"^## ([\d.]+),", CHANGELOG, re.MULTILINE)[0]
     tag = re.compile(r"(?:photo-classifier:|newTag: \"?)(\d+\.\d+[\w.]*)")
-    for path in [*(ROOT / "k8s").rglob("*.yaml"), *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
-        for found in tag.findall(path.read_text()):
-            yield str(path.relative_to(ROOT)), found
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    for page in [*(ROOT / "k8s").rglob("*.yaml"), *pages]:
+        for found in tag.findall(page.read_text()):
+            yield str(page.relative_to(ROOT)), found
 
 
 def test_each_place_names_the_same_version() -> None:
@@ -74,30 +75,41 @@ def test_the_image_has_all_labels_and_each_has_its_argument() -> None:
     assert site["runbooks"].startswith(f"{source}/")
 
 
-@pytest.mark.slow
-def test_two_builds_have_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = Commit.checked_out()
-    assert twice.differences(commit) == {}
-    # The comparison finds what differs.
-    write = bills.write
-
-    def careless(source: Path, target: Path, commit: Commit) -> None:
-        write(source, target, commit)
-        (target / "folder.txt").write_text(str(target))
-
-    monkeypatch.setattr(packages, "build", lambda *_: None)
-    monkeypatch.setattr(bills, "write", careless)
-    assert twice.differences(commit).keys() == {"folder.txt"}
-
-
-@pytest.mark.slow
-def test_a_release_has_packages_bills_and_checksums(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages, bills and checksums of the present commit."""
+    folder = tmp_path_factory.mktemp("dist")
     commit = Commit.checked_out()
     with commit.exported() as source:
-        packages.build(source, tmp_path, commit)
-        bills.write(source, tmp_path, commit)
-    checksums.write(tmp_path)
-    names = {path.name for path in tmp_path.iterdir()}
+        packages.build(source, folder, commit)
+        bills.write(source, folder, commit)
+    checksums.write(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_another_build_has_the_same_bytes(released: Path) -> None:
+    lines = (released / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split() for line in lines)}
+    assert twice.build_elsewhere(Commit.checked_out()) == sums
+
+
+def test_a_file_that_differs_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert twice.report({"a": "1", "b": "2"}, {"a": "1", "b": "2"}) == 0
+    assert twice.report({"a": "1", "b": "2"}, {"a": "3", "c": "4"}) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "two builds gave the same bytes",
+        "a differs: 1 and then 3",
+        "b differs: 2 and then None",
+        "c differs: None and then 4",
+        "the two builds differ",
+    ]
+
+
+@pytest.mark.slow
+def test_a_release_has_packages_bills_and_checksums(released: Path) -> None:
+    names = {path.name for path in released.iterdir()}
     assert names == {
         f"photo_classifier-{__version__}-py3-none-any.whl",
         f"photo_classifier-{__version__}.tar.gz",
@@ -107,11 +119,11 @@ def test_a_release_has_packages_bills_and_checksums(tmp_path: Path) -> None:
         f"photo-classifier-{__version__}-arm64.cdx.json",
         "SHA256SUMS",
     }
-    checked = subprocess.check_output(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path)
+    checked = subprocess.check_output(["sha256sum", "--check", "SHA256SUMS"], cwd=released)
     assert checked.count(b": OK") == len(names) - 1
     for ending, requirements in bills.REQUIREMENTS.items():
         bill = json.loads(
-            (tmp_path / f"photo-classifier-{__version__}{ending}.cdx.json").read_text()
+            (released / f"photo-classifier-{__version__}{ending}.cdx.json").read_text()
         )
         assert bill["metadata"]["component"]["version"] == __version__
         locked = re.findall(
