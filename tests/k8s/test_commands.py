@@ -44,10 +44,9 @@ def words(command: str) -> list[str]:
 
 def subcommand(given: list[str]) -> str:
     """Return the command itself, such as `rollout status`."""
-    first, second = given[:2]
-    if first not in {"config", "create", "rollout", "top"}:
-        return first
-    return f"{first} {second} {given[2]}" if second == "secret" else f"{first} {second}"
+    length = 3 if given[:2] == ["create", "secret"] else 2
+    grouped = given[0] in {"config", "create", "rollout", "top"}
+    return " ".join(given[: length if grouped else 1])
 
 
 @pytest.mark.parametrize("command", sorted(commands()))
