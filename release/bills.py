@@ -15,7 +15,8 @@ def write(source: Path, target: Path, commit: Commit) -> None:
     """Write a bill for each image to `target`, from the locked requirements in `source`."""
     for ending, requirements in REQUIREMENTS.items():
         file = target / f"photo-classifier-{commit.version}{ending}.cdx.json"
-        command = [sys.executable, "-m", "cyclonedx_py", "requirements"]
+        # It warns that requirements do not say which package needs which.
+        command = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements"]
         command += ["--output-reproducible", "--output-format", "JSON", "--output-file", str(file)]
         command += ["--pyproject", str(source / "pyproject.toml")]
         command += [str(source / "requirements" / requirements)]
