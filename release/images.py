@@ -44,6 +44,7 @@ def build(source: Path, target: Path, commit: Commit) -> list[str]:
         subprocess.run(["make", "--directory", str(source), "image", *settings], check=True)
         file = target / f"photo-classifier-{commit.version}-{image.architecture}.tar"
         subprocess.run(["docker", "save", "--output", str(file), tag], check=True)
+        file.chmod(0o644)
     return left_out
 
 

@@ -32,11 +32,17 @@ def rendered(overlay: str) -> tuple[Object, ...]:
     return render(K8S / "overlays" / overlay)
 
 
-def with_component(name: str, folder: Path, *others: str, **more: Any) -> tuple[Object, ...]:  # noqa: ANN401  (these are fields of a kustomization)
-    """Return the objects of the overlay `cpu` with components; `folder` gets the kustomization."""
+def with_component(
+    name: str,
+    folder: Path,
+    *others: str,
+    overlay: str = "cpu",
+    **more: Any,  # noqa: ANN401  (these are fields of a kustomization)
+) -> tuple[Object, ...]:
+    """Return the objects of an overlay with components; `folder` gets the kustomization."""
     k8s = Path(os.path.relpath(K8S, folder.resolve()))
     kustomization = {
-        "resources": [str(k8s / "overlays/cpu")],
+        "resources": [str(k8s / "overlays" / overlay)],
         "components": [str(k8s / "components" / one) for one in (name, *others)],
         **more,
     }

@@ -56,6 +56,23 @@ def test_one_node_gets_one_pod_that_nothing_scales() -> None:
     assert only("one-node", "Deployment")["spec"]["replicas"] == 1
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_one_replica_fits_every_overlay(overlay: str, tmp_path: Path) -> None:
+    objects = with_component("one-replica", tmp_path, overlay=overlay)
+    assert of_kind(objects, "Deployment")["spec"]["replicas"] == 1
+    kinds = {one["kind"] for one in objects}
+    assert not {"HorizontalPodAutoscaler", "ScaledObject"} & kinds
+    assert kinds >= {"ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Service"}
+
+
+def test_the_canary_can_be_as_closed(tmp_path: Path) -> None:
+    objects = with_component("allow-list", tmp_path, overlay="canary")
+    policy = of_kind(objects, "NetworkPolicy")
+    assert policy["metadata"]["name"] == "photo-classifier-canary"
+    assert policy["spec"]["podSelector"]["matchLabels"]["track"] == "canary"
+    assert len(policy["spec"]["ingress"][0]["from"]) == 3
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_component_fits_the_plain_overlay(component: str, tmp_path: Path) -> None:
     objects = with_component(component, tmp_path)
