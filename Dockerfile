@@ -1,5 +1,5 @@
-# The image serves on CPU by default. docs/operate.md lists the build arguments, also those for GPU
-# and for another package index.
+# The image serves on CPU by default. docs/operate/install.md lists the build arguments, also those
+# for GPU and for another package index.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS runtime
@@ -114,8 +114,12 @@ raise SystemExit(server.getresponse().status != 200)"]
 ENTRYPOINT ["python", "-m", "app"]
 CMD ["serve"]
 ARG BASE_IMAGE
-ARG VERSION
+ARG VERSION=0.2.0
+# The commit, and when it was made. `make image` knows both.
 ARG REVISION
+ARG CREATED
+# Where the sources are.
+ARG SOURCE=https://example.com/photo-classifier
 # The licences of the service and of the package for HEIC: its own, and those of the libraries in it.
 # docs/http.md names them. The other packages bring their licences in their own folders.
 ARG LICENSES="Apache-2.0 AND BSD-3-Clause AND LGPL-3.0-or-later AND GPL-2.0-or-later"
@@ -124,4 +128,7 @@ LABEL org.opencontainers.image.title="photo-classifier" \
     org.opencontainers.image.licenses="$LICENSES" \
     org.opencontainers.image.base.name="$BASE_IMAGE" \
     org.opencontainers.image.version="$VERSION" \
-    org.opencontainers.image.revision="$REVISION"
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.created="$CREATED" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.documentation="$SOURCE/README.md"

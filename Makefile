@@ -9,16 +9,19 @@ PORT := $(or $(PORT),$(CLASSIFIER_PORT),8000)
 BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml) $(if $(filter openvino-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.xml)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
+BUILDER ?= docker build
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+CREATED ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 PEERS = bentoml litserve mosec ray
 INSTALL = bin/python requirements/install.py
 
 .DEFAULT_GOAL := help
 
 # No command of a recipe for `serve` is printed, because the recipe prints what it does.
-.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards likenesses paddleclas contract image image-check lock clean
+.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards likenesses paddleclas contract image image-check release release-check lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve bench: export CLASSIFIER_ENGINE := $(ENGINE)
 
@@ -79,18 +82,24 @@ contract: .venv/dev .venv-contract/ready weights/MobileNetV2_x1_0_keras/inferenc
 	.venv/bin/python -m pytest tests/contract $(ARGS)
 
 image: ## Build the container image (IMAGE=... BUILD="--build-arg ...")
-	docker build --tag $(IMAGE) --build-arg PIP_INDEX_URL --build-arg PIP_EXTRA_INDEX_URL \
+	$(BUILDER) --tag $(IMAGE) --build-arg PIP_INDEX_URL --build-arg PIP_EXTRA_INDEX_URL \
 		--build-arg PIP_TRUSTED_HOST --build-arg VERSION=$(VERSION) \
-		--build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(BUILD) .
+		--build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) $(BUILD) .
 
 image-check: image .venv/dev ## Build the image; run it, and docker-compose.yml, under their limits
 	IMAGE=$(IMAGE) .venv/bin/python -m pytest -s tests/image $(ARGS)
+
+release: .venv/dev ## Build a release into dist/: packages, images, bills of materials, checksums (ARGS=--no-images)
+	.venv/bin/python -m release $(ARGS)
+
+release-check: .venv/dev ## Build what is released twice, and compare the bytes
+	.venv/bin/python -m release --check
 
 lock: .venv/dev ## Lock what pyproject.toml asks for (ARGS=--upgrade takes newer versions)
 	PATH=.venv/bin:$$PATH python requirements/lock.py $(ARGS)
 
 clean: ## Remove environments, caches and built bundles
-	rm -rf .venv .venv-paddleclas .venv-contract .venv-peers .mypy_cache .pytest_cache .ruff_cache
+	rm -rf dist .venv .venv-paddleclas .venv-contract .venv-peers .mypy_cache .pytest_cache .ruff_cache
 	find weights -mindepth 1 -maxdepth 1 \( -type d -o -type l \) -exec rm -rf {} +
 
 # NAME is any name of `weights list`.

@@ -8,6 +8,7 @@ Some are special:
 - `*-onnx.txt` and `*-openvino.txt` are for serving with one of these, so they leave out Paddle.
 - `paddleclas.txt` is for an environment of its own on Python 3.11, because PaddleClas pins old
   versions.
+- `build.txt` has the tool that builds the packages of a release, and nothing else.
 - `contract.txt` has the tools that generate clients from `/openapi.json`, and nothing else.
 - `peers/*.txt` are for the servers that this one is compared with, each in its own environment.
 
@@ -72,4 +73,6 @@ lock("paddleclas", *paddleclas, source="pytest\n")
 for peer in ("bentoml", "litserve", "mosec", "ray[serve]"):
     source = f"{peer}\nonnxruntime\nopenvino\n"
     lock(f"peers/{peer.removesuffix('[serve]')}", "--python-platform", "linux", source=source)
+# The tool that builds the packages of a release.
+lock("build", "--universal", source="hatchling\n", project=False)
 lock("contract", "--universal", source="mypy\nopenapi-python-client\n", project=False)

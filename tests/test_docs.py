@@ -22,7 +22,8 @@ from app.training.data.dataset import SUFFIXES
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 DOCS = ROOT / "docs"
-PAGES = sorted(page for folder in (ROOT, DOCS, ROOT / "weights") for page in folder.glob("*.md"))
+FOLDERS = (ROOT, DOCS, DOCS / "operate", ROOT / "weights")
+PAGES = sorted(page for folder in FOLDERS for page in folder.glob("*.md"))
 
 
 def rows(page: Path, header: str) -> list[tuple[str, ...]]:
@@ -140,7 +141,7 @@ def test_every_command_shown_is_understood(text: str) -> None:
 
 def test_every_file_it_names_exists() -> None:
     """The reader writes the files of NAME and of the example "flowers"."""
-    folders = r"app|tests|docs|k8s|requirements|peers|clients|\.ci"
+    folders = r"app|tests|docs|k8s|release|requirements|peers|clients|\.ci"
     names = set(re.findall(rf"(?:^| )((?:{folders})/[\w./-]*\w)", code(), re.MULTILINE))
     ours = {name for name in names if "NAME" not in name and "flowers" not in name}
     assert len(ours) > 30
@@ -153,7 +154,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_the_pages_link_to_exists(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if "//" not in link]
     assert links or page not in {README, CONTRIBUTING, DOCS / "train.md"}
@@ -164,9 +165,20 @@ def test_what_the_pages_link_to_exists(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def linked(page: Path) -> set[Path]:
+    """Return the files to which a page leads."""
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    return {(page.parent / link).resolve() for link in links}
+
+
 def test_readme_leads_to_every_page() -> None:
-    links = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)#]+)", README.read_text())}
-    assert {CONTRIBUTING, *DOCS.glob("*.md")} <= links
+    assert {CONTRIBUTING, ROOT / "SECURITY.md", *DOCS.glob("*.md")} <= linked(README)
+
+
+def test_the_operators_index_leads_to_every_page_of_theirs() -> None:
+    pages = set((DOCS / "operate").glob("*.md"))
+    assert len(pages) > 5
+    assert pages <= linked(DOCS / "operate.md")
 
 
 def test_the_suffixes_of_photos_are_listed() -> None:

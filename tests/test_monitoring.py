@@ -11,7 +11,7 @@ from app.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "k8s/monitoring/prometheus/rules.yml"
-GUIDE = (ROOT / "docs/operate.md").read_text()
+GUIDE = (ROOT / "docs/operate/alerts.md").read_text()
 SUFFIX = re.compile(r"_(bucket|sum|count|total|info)$")
 
 
@@ -31,7 +31,7 @@ def test_each_alert_has_its_entry_in_the_guide() -> None:
                 page, anchor = rule["annotations"]["runbook_url"].split("#")
                 assert page == RUNBOOKS
                 assert page.startswith("https://")
-                assert page.endswith("docs/operate.md")
+                assert page.endswith("docs/operate/alerts.md")
                 assert anchor == rule["alert"].lower()
                 assert anchor in anchors, anchor
                 severity = rule["labels"]["severity"].capitalize()

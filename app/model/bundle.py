@@ -31,6 +31,8 @@ OPENVINO = "inference.xml"
 OPENVINO_WEIGHTS = "inference.bin"
 INT8 = "inference_int8.xml"
 INT8_WEIGHTS = "inference_int8.bin"
+# What other engines than Paddle need. A bundle may have any of these files.
+FOR_OTHER_ENGINES = (ONNX, OPENVINO, OPENVINO_WEIGHTS, INT8, INT8_WEIGHTS)
 SRGB = "sRGB"
 
 
@@ -132,7 +134,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     provenance = section(config, "Provenance")
-    files = (graph.name, PARAMETERS, ONNX, OPENVINO, OPENVINO_WEIGHTS, INT8, INT8_WEIGHTS)
+    files = (graph.name, PARAMETERS, *FOR_OTHER_ENGINES)
     hashes = {name: sha256(file) for name in files if (file := directory / name).is_file()}
     for name, expected in section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:

@@ -12,7 +12,7 @@ from small_bundles import member, write_bundle, write_tar
 
 from app.delivery.archive import MAX_FILES, pack, unpack
 from app.errors import BundleError, StartupError
-from app.model.bundle import load_bundle, sha256
+from app.model.bundle import FOR_OTHER_ENGINES, load_bundle, sha256
 
 LIMIT = 1_000_000
 # The hash of the tar file of this small bundle, whatever the machine, the day and the user are.
@@ -51,7 +51,8 @@ def test_the_same_bundle_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> N
 
 
 def test_it_has_the_bundles_files_and_no_others(bundle: Path, tmp_path: Path) -> None:
-    (bundle / "inference.onnx").write_bytes(b"onnx")
+    for name in FOR_OTHER_ENGINES:
+        (bundle / name).write_bytes(b"the same network")
     (bundle / "inference.pdmodel").write_bytes(b"not used beside the other graph")
     (bundle / ".DS_Store").write_bytes(b"")
     (bundle / "notes").mkdir()
@@ -60,7 +61,8 @@ def test_it_has_the_bundles_files_and_no_others(bundle: Path, tmp_path: Path) ->
     with tarfile.open(file, "r:") as archive:
         members = archive.getmembers()
     assert [one.name for one in members] == [
-        "inference.json", "inference.onnx", "inference.pdiparams", "inference.yml",
+        "inference.bin", "inference.json", "inference.onnx", "inference.pdiparams", "inference.xml",
+        "inference.yml", "inference_int8.bin", "inference_int8.xml",
     ]  # fmt: skip
     assert {(one.mode, one.mtime, one.uid, one.gid, one.uname) for one in members} == {
         (0o644, 0, 0, 0, "")

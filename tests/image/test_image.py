@@ -1,10 +1,12 @@
 """The image with the limits of a small pod: its files, how it serves, and how it stops."""
 
 import io
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -116,6 +118,13 @@ def test_its_labels_and_signals() -> None:
     labels = inspect(IMAGE, ".Config.Labels")
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}version"] == __version__
+    names = {name.removeprefix(prefix) for name, value in labels.items() if value}
+    assert names >= {
+        *("base.name", "created", "description", "documentation", "licenses", "revision"),
+        *("source", "title", "version"),
+    }
+    assert re.fullmatch(r"[0-9a-f]{40}", labels[f"{prefix}revision"])
+    assert datetime.fromisoformat(labels[f"{prefix}created"]).tzinfo
     # The image reads HEIC, with a package that has parts under the LGPL and the GPL.
     licences = set(labels[f"{prefix}licenses"].split(" AND "))
     assert licences == {"Apache-2.0", "BSD-3-Clause", "LGPL-3.0-or-later", "GPL-2.0-or-later"}

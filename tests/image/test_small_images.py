@@ -26,7 +26,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def image(engine: str) -> str:
-    """The engine's image, built as docs/operate.md says."""
+    """The engine's image, built as docs/operate/install.md says."""
     name = f"{IMAGE}-{engine}"
     build = f"BUILD=--build-arg ENGINE={engine}"
     run("make", "--directory", ROOT, "image", f"IMAGE={name}", build)

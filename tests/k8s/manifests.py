@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 KUBECTL = os.environ.get("KUBECTL", str(ROOT / ".venv/kubectl"))
-OVERLAYS = ("cpu", "gpu", "keda", "prometheus")
+OVERLAYS = ("cpu", "gpu", "keda", "one-node", "prometheus")
+# These pods fetch their model with an init container.
+PULLING = ("arm", "canary")
 
 Object = dict[str, Any]
 
@@ -29,14 +32,33 @@ def rendered(overlay: str) -> tuple[Object, ...]:
     return render(K8S / "overlays" / overlay)
 
 
-def with_component(name: str, folder: Path, *others: str, **more: Any) -> tuple[Object, ...]:  # noqa: ANN401  (these are fields of a kustomization)
-    """Return the objects of the overlay `cpu` with components; `folder` gets the kustomization."""
+def with_component(
+    name: str,
+    folder: Path,
+    *others: str,
+    overlay: str = "cpu",
+    **more: Any,  # noqa: ANN401  (these are fields of a kustomization)
+) -> tuple[Object, ...]:
+    """Return the objects of an overlay with components; `folder` gets the kustomization."""
     k8s = Path(os.path.relpath(K8S, folder.resolve()))
     kustomization = {
-        "resources": [str(k8s / "overlays/cpu")],
+        "resources": [str(k8s / "overlays" / overlay)],
         "components": [str(k8s / "components" / one) for one in (name, *others)],
         **more,
     }
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
+    return render(folder)
+
+
+def documented(page: Path, folder: Path) -> tuple[Object, ...]:
+    """Return the objects of the overlay that a page lets the reader write."""
+    (text,) = re.findall(
+        r"^# k8s/overlays/flowers/.*\n((?:.+\n)+?)```", page.read_text(), re.MULTILINE
+    )
+    kustomization = yaml.safe_load(text)
+    for key in ("resources", "components"):
+        paths = [(K8S / "overlays/flowers" / one).resolve() for one in kustomization.get(key, ())]
+        kustomization[key] = [os.path.relpath(path, folder.resolve()) for path in paths]
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
     return render(folder)
 

@@ -1,7 +1,6 @@
 """The manifests agree with the code: settings, paths, ports, limits and metrics."""
 
 import json
-import math
 import re
 import subprocess
 from pathlib import Path
@@ -39,6 +38,14 @@ PHOTO_PATHS = ("/predict", "/explain", "/embed")
 def overlay(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+def spreads(spec: Object) -> list[Object]:
+    """Return the rules that spread a pod's likes over nodes and over zones."""
+    preferred = spec["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    return [*(one["podAffinityTerm"] for one in preferred), *spec["topologySpreadConstraints"]]
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
@@ -135,7 +142,7 @@ def test_kserve_runs_the_same_container() -> None:
 
 
 def test_the_documented_secret_is_what_the_pods_read(overlay: str, tmp_path: Path) -> None:
-    pages = (ROOT / "docs/operate.md").read_text()
+    pages = (ROOT / "docs/operate/keys.md").read_text()
     (command,) = re.findall(r"^kubectl (create secret (?:.*\\\n)*.*)", pages, re.MULTILINE)
     script = f"{KUBECTL} {command} --dry-run=client --output json"
     secret = json.loads(subprocess.check_output(["sh", "-c", script], cwd=tmp_path))
@@ -155,8 +162,10 @@ def test_every_selector_finds_the_pods_and_nothing_else(overlay: str) -> None:
     assert only(overlay, "Service")["spec"]["selector"] == labels
     assert only(overlay, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert only(overlay, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    for spread in pod(overlay)["topologySpreadConstraints"]:
+    for spread in spreads(pod(overlay)):
         assert spread["labelSelector"]["matchLabels"] == labels
+        # Only the pods of one revision count, and a canary's are of another one.
+        assert spread["matchLabelKeys"] == ["pod-template-hash"]
 
 
 def test_the_operator_finds_the_service() -> None:
@@ -177,17 +186,14 @@ def test_the_service_leads_to_the_container(overlay: str) -> None:
     assert port["targetPort"] == policy["port"] == theirs["name"]
 
 
-@pytest.mark.parametrize(("pods", "evictable"), [(1, 0), (2, 1), (10, 5)])
-def test_the_last_pod_is_never_evicted(overlay: str, pods: int, evictable: int) -> None:
-    share = only(overlay, "PodDisruptionBudget")["spec"]["minAvailable"]
-    assert pods - math.ceil(pods * int(share.rstrip("%")) / 100) == evictable
-
-
 def test_a_rollout_takes_no_pod_away_first(overlay: str) -> None:
     spec = only(overlay, "Deployment")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    # The autoscaler sets the number of replicas.
-    assert "replicas" not in spec
+    # The autoscaler sets the number of replicas, where there is one.
+    scaled = {"HorizontalPodAutoscaler", "ScaledObject"} & {
+        one["kind"] for one in rendered(overlay)
+    }
+    assert spec.get("replicas") == (None if scaled else 1)
 
 
 def test_the_ingress_lets_pass_what_the_service_takes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 import pytest
-from manifests import OVERLAYS, Object, kserve, only, rendered, with_component
+from manifests import OVERLAYS, PULLING, Object, kserve, only, rendered, with_component
 
 VERSION = "1.36"
 CUSTOM = {
@@ -22,19 +22,20 @@ def check(thing: Object) -> None:
         kubernetes_validate.validate(thing, VERSION, strict=True)
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, "canary"])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *PULLING])
 def test_every_object_has_its_form(overlay: str) -> None:
     for thing in rendered(overlay):
         check(thing)
 
 
-def test_the_ingress_can_be_added_to_an_overlay(tmp_path: Path) -> None:
-    added = with_component("ingress", tmp_path)
-    (ingress,) = (one for one in added if one["kind"] == "Ingress")
-    check(ingress)
+@pytest.mark.parametrize(("component", "kind"), [("gateway", "HTTPRoute"), ("ingress", "Ingress")])
+def test_traffic_from_outside_can_be_added(tmp_path: Path, component: str, kind: str) -> None:
+    added = with_component(component, tmp_path)
+    (door,) = (one for one in added if one["kind"] == kind)
+    check(door)
 
 
-@pytest.mark.parametrize("component", ["grpc", "traces"])
+@pytest.mark.parametrize("component", ["allow-list", "grpc", "traces"])
 def test_a_component_can_be_added_to_an_overlay(tmp_path: Path, component: str) -> None:
     added = with_component(component, tmp_path)
     for thing in added:

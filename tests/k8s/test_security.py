@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from manifests import OVERLAYS, ROOT, Object, kserve, pod, rendered
+from manifests import OVERLAYS, PULLING, ROOT, Object, kserve, pod, rendered
+from restricted import violations
 
 
 @pytest.fixture(params=(*OVERLAYS, "kserve"))
@@ -14,18 +15,39 @@ def spec(request: pytest.FixtureRequest) -> Object:
 
 
 def test_restricted(spec: Object) -> None:
-    """The pods have all fields that the standard "restricted" requires, and no forbidden ones."""
-    (container,) = spec["containers"]
-    security = container["securityContext"]
-    assert spec["securityContext"]["runAsNonRoot"] is True
-    assert spec["securityContext"]["runAsUser"] > 0
-    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert security["allowPrivilegeEscalation"] is False
-    assert security["capabilities"] == {"drop": ["ALL"]}
-    assert not {"privileged", "procMount", "runAsUser", "seccompProfile"} & set(security)
-    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
-    assert all("hostPort" not in port for port in container["ports"])
+    assert violations(spec) == []
     assert {*(key for volume in spec["volumes"] for key in volume)} == {"name", "emptyDir"}
+
+
+@pytest.mark.parametrize("overlay", PULLING)
+def test_pods_that_pull_their_model_are_restricted(overlay: str) -> None:
+    assert violations(pod(overlay)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"allowPrivilegeEscalation": True}, "allowPrivilegeEscalation"),
+        ({"capabilities": {"drop": []}}, "capabilities are kept"),
+        ({"capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE"]}}, "capabilities are added"),
+        ({"privileged": True}, "privileged"),
+        ({"runAsNonRoot": False}, "runAsNonRoot"),
+        ({"runAsUser": 0}, "runAsUser"),
+        ({"seccompProfile": {"type": "Unconfined"}}, "seccompProfile"),
+    ],
+)
+def test_a_container_with_more_rights_is_found(change: Object, fault: str) -> None:
+    good = pod("cpu")
+    (container,) = good["containers"]
+    bad = container | {"securityContext": container["securityContext"] | change}
+    assert violations(good | {"containers": [bad]}) == [f"classifier: {fault}"]
+
+
+def test_a_pod_with_the_rights_of_its_node_is_found() -> None:
+    good = pod("cpu")
+    assert violations(good | {"hostNetwork": True}) == ["hostNetwork"]
+    volumes = [*good["volumes"], {"name": "node", "hostPath": {"path": "/"}}]
+    assert violations(good | {"volumes": volumes}) == ["volume hostPath"]
 
 
 def test_read_only_but_for_tmp(spec: Object) -> None:

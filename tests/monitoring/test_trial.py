@@ -1,4 +1,4 @@
-"""A canary as docs/operate.md describes it: two pulled bundles, one photo in ten, and back."""
+"""A canary as docs/operate/rollout.md says: two pulled bundles, one photo in ten, and back."""
 
 import re
 import threading
@@ -17,7 +17,7 @@ from app.delivery.archive import pack
 from app.delivery.pull import pull
 from app.model.bundle import Bundle, load_bundle, sha256
 
-PAGE = (Path(__file__).parents[2] / "docs/operate.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/operate/rollout.md").read_text()
 (BLOCK,) = re.findall(r"^```promql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 OUTCOMES, SLOWEST, SCORE = re.split(r"^# .*\n", BLOCK, flags=re.MULTILINE)[1:]
 # The autoscaler keeps nine pods of the old version. One process stands for all of them.

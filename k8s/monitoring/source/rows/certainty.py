@@ -18,7 +18,7 @@ MODEL = (
             "The models that answer now.",
             "one; two while you roll out or reload a new one.",
             "if two stay, some pods have not got the new model: see “A new model” in "
-            "docs/operate.md.",
+            "docs/operate/models.md.",
         ),
         Look(Levels("blue"), "no pods"),
     ),

@@ -1,0 +1,1 @@
+"""What is released, built from the present commit: packages, images, bills, checksums."""
