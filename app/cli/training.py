@@ -82,9 +82,13 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     epsilon: Annotated[float, typer.Option(help="Epsilon of the Poly-1 loss")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Label smoothing")] = 0.1,
     class_weights: Annotated[
-        Literal["none", "balanced"],
-        typer.Option(help="balanced: a rare class counts as much in the loss as a frequent one"),
-    ] = "none",
+        Literal["auto", "balanced", "none"],
+        typer.Option(
+            help="balanced: every class counts the same, in the loss and in the choice of the best "
+            "epoch; none: every photo does; auto: balanced if a class has more than three times as "
+            "many photos as another"
+        ),
+    ] = "auto",
     weight_decay: Annotated[
         float, typer.Option(help="Weight decay of AdamW, on the weights of layers only")
     ] = 1e-4,
@@ -127,6 +131,7 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     """
     from app.training import train as training
     from app.training.data.class_names import read_labels
+    from app.training.learning.choice import recall_sentence
     from app.training.options import Options
 
     if resume:
@@ -143,11 +148,14 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         chosen["max_pixels"] = read_settings().max_pixels
         options = _checked(chosen)
         _check_epochs(options, _given(context))
-        names = read_labels(labels) if labels else None
-        run, position = training.train(data, options, output, names)
-    print(f"export it: {command('export', run.folder)}")
+        classes = read_labels(labels) if labels else None
+        run, position = training.train(data, options, output, classes)
     best = position.best or {}
-    measured = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
+    if "val_recall" in best:
+        print(f"held out, best epoch: {recall_sentence(best, run.photos)}")
+    print(f"export it: {command('export', run.folder)}")
+    names = ("val_top1", "val_top5", "val_recall", "val_loss")
+    measured = {name: round(best[name], 6) for name in names if name in best}
     print(json.dumps({"run": str(run.folder), "epochs": len(position.rows), **measured}))
 
 
@@ -196,6 +204,7 @@ def export(
     """
     from app.training.export_run import deliver
 
-    directory, measured = deliver(run, output)
+    directory, measured, recall = deliver(run, output)
+    print(f"held out: {recall}")
     print(f"serve it: {command('serve', '--model-dir', directory)}")
     print(json.dumps({"bundle": str(directory), **measured}))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.settings import Device
 
 DEFAULT_SCALE = 1.0
+DEFAULT_SIZE = 224
 SETTINGS = "settings.json"
 
 
@@ -18,11 +19,11 @@ class Options(BaseModel):
 
     scale: float = Field(DEFAULT_SCALE, ge=1 / 16, le=4)
     weights: str = "auto"
-    size: int = Field(224, ge=32, le=1024, multiple_of=32)
+    size: int = Field(DEFAULT_SIZE, ge=32, le=1024, multiple_of=32)
     loss: Literal["ce", "poly1"] = "ce"
     epsilon: float = Field(1.0, gt=-1, le=100)
     smoothing: float = Field(0.1, ge=0, lt=1)
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["auto", "balanced", "none"] = "auto"
     warmup_epochs: int = Field(15, ge=0, le=1000)
     epochs: int = Field(10, ge=0, le=10_000)
     batch_size: int = Field(32, ge=1, le=4096)

@@ -12,6 +12,7 @@ from app.host import granted_cores
 from app.model.paddle_engine import require_gpu
 from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
+from app.training.data.cautions import cautions
 from app.training.data.check import (
     BrokenPhoto,
     CheckedPhoto,
@@ -24,6 +25,7 @@ from app.training.data.dataset import Dataset
 from app.training.data.holdout import Photos, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
+from app.training.learning.choice import balances
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
 from app.training.learning.losses import make_loss
@@ -71,6 +73,11 @@ def train(
             Run(folder).make()
         recipe, network = initial_network(options, photos.classes)
         photos = _checked(photos, options, display)
+        if options.class_weights == "auto" and balances(options, photos):
+            display.say(
+                "because the classes are unequal, each counts the same in the loss, and the best "
+                "epoch is the one with the highest mean recall; --class-weights none turns this off"
+            )
         run = Run(folder or free_folder(data))
         if shard.rank == 0:
             run.create(recipe, photos)
@@ -126,6 +133,8 @@ def _checked(photos: Photos, options: Options, display: Display) -> Photos:
         outcomes = inspect(list_photos(parts), granted_cores(), options.max_pixels, by_pixels=False)
         result = check(_shown(outcomes, display), parts)
         _warn(result, display)
+        for caution in cautions(result, parts, options.size):
+            display.say(f"warning: {caution}")
     broken = [path for path, _ in result.broken]
     if broken and options.broken == "fail":
         count = "1 photo" if len(broken) == 1 else f"{len(broken)} photos"

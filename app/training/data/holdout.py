@@ -50,10 +50,13 @@ class Photos:
             tuple(sample for sample in part if sample.path not in bad)
             for part in (self.train, self.validation)
         )
-        if len(self.classes) < 2 or not train or not validation:
+        if len(self.classes) == 1:
             raise StartupError(
-                "training needs two classes or more, photos to learn from and held-out photos"
+                f"there is only one class, {self.classes[0]}: training needs two or more, "
+                "each in a folder of its own"
             )
+        if not train or not validation:
+            raise StartupError("training needs photos to learn from and held-out photos")
         learned = {sample.class_id for sample in train}
         if lacking := [name for i, name in enumerate(self.classes) if i not in learned]:
             raise StartupError(

@@ -139,7 +139,7 @@ class VisualLog:
     def add(self, step: int, row: Row) -> None:
         """Log the metrics of an epoch; `step` is its number in the run."""
         if self._writer:
-            for name in ("lr", "loss", "top1", "val_loss", "val_top1", "val_top5"):
+            for name in ("lr", "loss", "top1", "val_loss", "val_top1", "val_top5", "val_recall"):
                 self._writer.add_scalar(name, float(row[name]), step)
 
     def close(self) -> None:
