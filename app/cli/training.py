@@ -121,13 +121,14 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         typer.Option(help="Processes that read photos; by default one for each core, at most 8"),
     ] = None,
 ) -> None:
-    r"""Train on labelled photos. The folder RUN gets weights, metrics, curves and a report.
+    """Train on labelled photos. The folder RUN gets weights, metrics, curves and a report.
 
     Ctrl-C saves the run, and --resume continues it.
-    The last line is a JSON document. With several GPUs:
+    The last line is a JSON document. With several GPUs, or on several machines:
 
-    PYTHONPATH=. .venv/bin/python -m paddle.distributed.launch \
-    app/__main__.py train DIR --output RUN
+    .venv/bin/python -m paddle.distributed.launch app/__main__.py train DIR
+
+    docs/train.md explains it.
     """
     from app.training import train as training
     from app.training.data.class_names import read_labels
@@ -150,6 +151,8 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         _check_epochs(options, _given(context))
         classes = read_labels(labels) if labels else None
         run, position = training.train(data, options, output, classes)
+    if not training.leads():
+        return
     best = position.best or {}
     if "val_recall" in best:
         print(f"held out, best epoch: {recall_sentence(best, run.photos)}")

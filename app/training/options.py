@@ -54,6 +54,8 @@ class Recipe(BaseModel):
         transform_ops: the preprocessing in PaddleClas's format.
         origin: the source of the first weights.
         srgb: whether photos with a colour profile are converted to sRGB; older runs did not.
+        keeps_classifier: whether the first weights had the same classes, so that training began
+            with their classifier and not with a random one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +68,7 @@ class Recipe(BaseModel):
     transform_ops: list[dict[str, Any]]
     origin: dict[str, Any]
     srgb: bool = False
+    keeps_classifier: bool = False
 
 
 def read_recipe(folder: Path) -> Recipe | None:

@@ -67,22 +67,18 @@ def train(
         photos = read_photos(data, options.holdout, options.seed, classes)
         if photos.classes == tuple(map(str, range(len(photos.classes)))):
             display.say("the class names are numbers; --labels FILE gives the classes other names")
-        if shard.world > 1 and folder is None:
-            raise StartupError("training with several processes needs --output RUN")
         if folder and shard.rank == 0:
             Run(folder).make()
         recipe, network = initial_network(options, photos.classes)
+        if recipe.keeps_classifier:
+            display.say(f"{options.weights} has the same classes, so its classifier is kept")
         photos = _checked(photos, options, display)
         if options.class_weights == "auto" and balances(options, photos):
             display.say(
                 "because the classes are unequal, each counts the same in the loss, and the best "
                 "epoch is the one with the highest mean recall; --class-weights none turns this off"
             )
-        run = Run(folder or free_folder(data))
-        if shard.rank == 0:
-            run.create(recipe, photos)
-        if shard.world > 1:
-            distributed.barrier()
+        run = _new_run(folder, data, recipe, photos, shard)
         return run, _run_trainer(run, network, photos, shard, display)
 
 
@@ -104,6 +100,27 @@ def resume(folder: Path) -> tuple[Run, Position]:
             network = build_network(recipe)
         display = Display(quiet=shard.rank > 0)
         return run, _run_trainer(run, network, run.photos, shard, display)
+
+
+def leads() -> bool:
+    """Return whether this process is the only one, or the first of several that train together."""
+    return distributed.get_rank() == 0
+
+
+def _new_run(folder: Path | None, data: Path, recipe: Recipe, photos: Photos, shard: Shard) -> Run:
+    """Make the run's folder in the first process, which tells the others where it lies.
+
+    The other processes only name it in messages, and may be on machines that cannot see it.
+    """
+    if shard.rank == 0:
+        folder = folder or free_folder(data)
+        Run(folder).create(recipe, photos)
+    if shard.world > 1:
+        told = [str(folder)]
+        distributed.broadcast_object_list(told, src=0)
+        folder = Path(told[0])
+    assert folder  # noqa: S101  (for mypy)
+    return Run(folder, recipe)
 
 
 def _prepare(options: Options) -> Shard:

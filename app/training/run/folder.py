@@ -28,10 +28,15 @@ class Run:
 
     It holds `settings.json`, `train_list.txt`, `val_list.txt`, `last.npz`, `best.pdparams` and
     more.
+
+    Args:
+        folder: the folder.
+        recipe: that of a new run; by default it is read from the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recipe: Recipe | None = None) -> None:
         self.folder = folder
+        self._recipe = recipe
         self._last = folder / "last.npz"
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
@@ -66,7 +71,7 @@ class Run:
         Raises:
             StartupError: the folder has no readable recipe.
         """
-        if recipe := read_recipe(self.folder):
+        if recipe := self._recipe or read_recipe(self.folder):
             return recipe
         raise StartupError(f"{self.folder} is not a run's folder: it has no readable {SETTINGS}")
 
