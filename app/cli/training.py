@@ -40,7 +40,12 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Continue the run in this folder")
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Continue the run in this folder; with --epochs it gets more epochs, "
+            "also if it has ended",
+        ),
     ] = None,
     weights: Annotated[
         str,
@@ -136,10 +141,11 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     from app.training.options import Options
 
     if resume:
-        if given := _given(context) - {"resume"}:
-            option = "DIR" if "data" in given else "--" + min(given).replace("_", "-")
+        given = _given(context)
+        if others := given - {"resume", "epochs"}:
+            option = "DIR" if "data" in others else "--" + min(others).replace("_", "-")
             raise StartupError(f"--resume goes on with the run's own options: leave out {option}")
-        run, position = training.resume(resume)
+        run, position = training.resume(resume, epochs if "epochs" in given else None)
     elif data is None:
         raise StartupError(f"which photos? {command('train', 'DIR')}")
     else:

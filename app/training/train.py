@@ -28,6 +28,7 @@ from app.training.learning.batches import Shard
 from app.training.learning.choice import balances
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
+from app.training.learning.lengthening import lengthened, reopened
 from app.training.learning.losses import make_loss
 from app.training.learning.phases import phases
 from app.training.learning.trainer import Position, RunContext, Trainer
@@ -82,10 +83,14 @@ def train(
         return run, _run_trainer(run, network, photos, shard, display)
 
 
-def resume(folder: Path) -> tuple[Run, Position]:
+def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
     """Continue the run in `folder`; return the run and its last position.
 
-    The result is the same as if the run had not been stopped.
+    Without `epochs`, the result is the same as if the run had not been stopped.
+
+    Args:
+        folder: the run's folder.
+        epochs: another number of epochs for the run's last phase; see `lengthened`.
 
     Raises:
         StartupError: `folder` is not a run's folder, or the run cannot go on; see `train`.
@@ -94,12 +99,19 @@ def resume(folder: Path) -> tuple[Run, Position]:
         run = Run(folder)
         recipe = run.recipe
         shard = _prepare(recipe.options)
+        if epochs is not None:
+            last = run.last()
+            recipe = lengthened(recipe, last.place["rows"] if last else [], epochs)
+            run = Run(folder, recipe)
+            if shard.rank == 0:
+                run.save_recipe(recipe)
         if run.last() is None:
             _, network = initial_network(recipe.options, recipe.classes)
         else:
             network = build_network(recipe)
         display = Display(quiet=shard.rank > 0)
-        return run, _run_trainer(run, network, run.photos, shard, display)
+        longer = epochs is not None
+        return run, _run_trainer(run, network, run.photos, shard, display, longer=longer)
 
 
 def leads() -> bool:
@@ -187,7 +199,13 @@ def _warn(result: CheckResult, display: Display) -> None:
 
 
 def _run_trainer(
-    run: Run, network: MobileNetV2, photos: Photos, shard: Shard, display: Display
+    run: Run,
+    network: MobileNetV2,
+    photos: Photos,
+    shard: Shard,
+    display: Display,
+    *,
+    longer: bool = False,
 ) -> Position:
     """Train from the run's last checkpoint on, write the report, and return the last position."""
     recipe = run.recipe
@@ -201,6 +219,9 @@ def _run_trainer(
             stack.enter_context(interruption)
         trainer = Trainer(learner, photos, RunContext(run, loader, display, shard, interruption))
         trainer.resume()
+        if longer:
+            trainer.position = reopened(trainer.position, phases(recipe.options))
+            trainer.save()
         try:
             trainer.train()
         except Interrupted as error:

@@ -61,6 +61,10 @@ class Run:
         """
         self.make()
         write_lists(photos, self.folder)
+        self.save_recipe(recipe)
+
+    def save_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe."""
         text = recipe.model_dump_json(indent=1)
         (self.folder / SETTINGS).write_text(text, encoding="utf-8")
 

@@ -107,7 +107,8 @@ def _paddleclas(file: Path) -> Origin:
     # The weights of a run may have another padding and preprocessing than those of PaddleClas.
     if recipe := read_recipe(file.parent):
         scale, padding, ops = recipe.scale, recipe.padding, recipe.transform_ops
-        srgb, classes = recipe.srgb, recipe.classes
+        srgb = recipe.srgb
+        classes = recipe.classes if len(recipe.classes) == class_num else ()
     else:
         scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
         padding, ops = "symmetric", transform_ops(IMAGENET_RESIZE, IMAGENET_NORMALIZE)
