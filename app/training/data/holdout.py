@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.disk import write_text
 from app.errors import StartupError
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
@@ -106,7 +107,7 @@ def write_lists(photos: Photos, folder: Path) -> None:
     """
     lists = {TRAIN_LIST: _lines(photos.train), VALIDATION_LIST: _lines(photos.validation)}
     for name, lines in lists.items():
-        (folder / name).write_text(lines, encoding="utf-8", newline="\n")
+        write_text(folder / name, lines)
 
 
 def _lines(samples: Sequence[Sample]) -> str:

@@ -16,6 +16,7 @@ import paddle
 from paddle import nn
 from paddle.static import InputSpec
 
+from app.disk import room_for
 from app.errors import StartupError
 from app.images.preprocessing import Preprocessing
 from app.model import golden
@@ -70,7 +71,10 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
     spec = read_transform_ops(card.transform_ops)
     model = nn.Sequential(network, nn.Softmax())
     model.eval()
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as temporary:
+    with (
+        room_for(directory, _size(network)),
+        tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as temporary,
+    ):
         built = Path(temporary) / directory.name
         built.mkdir()
         width, height = spec.crop
@@ -82,6 +86,11 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
         _write_config(built, card, Golden.record(golden_scores))
         _check(built, model, spec)
         replace(directory, built)
+
+
+def _size(network: nn.Layer) -> int:
+    """Return the bytes of the network's parameters and statistics."""
+    return sum(int(value.size) * value.element_size() for value in network.state_dict().values())
 
 
 def check_replaceable(directory: Path) -> None:

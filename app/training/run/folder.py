@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import paddle
 
+from app.disk import replacing, write_text
 from app.errors import StartupError
 from app.training.data.holdout import Photos, read_lists, write_lists
 from app.training.network.mobilenetv2 import MobileNetV2
@@ -66,7 +67,7 @@ class Run:
     def save_recipe(self, recipe: Recipe) -> None:
         """Write the recipe."""
         text = recipe.model_dump_json(indent=1)
-        (self.folder / SETTINGS).write_text(text, encoding="utf-8")
+        write_text(self.folder / SETTINGS, text)
 
     @property
     def recipe(self) -> Recipe:
@@ -94,9 +95,9 @@ class Run:
 
     def save_best(self, state: Arrays) -> None:
         """Write the weights for the export, in Paddle's own format."""
-        part = self._best.with_suffix(".part")
-        paddle.save(cast("Any", state), str(part))
-        part.replace(self._best)
+        size = sum(array.nbytes for array in state.values())
+        with replacing(self._best, size) as part:
+            paddle.save(cast("Any", state), str(part))
 
     def best_network(self) -> MobileNetV2:
         """Return the network with the best weights so far.
@@ -119,7 +120,7 @@ class Run:
     def save_metrics(self, rows: Sequence[Row]) -> None:
         """Write one JSON line for each epoch."""
         lines = (json.dumps(row) + "\n" for row in rows)
-        self._metrics.write_text("".join(lines), encoding="utf-8")
+        write_text(self._metrics, "".join(lines))
 
 
 def free_folder(data: Path) -> Path:
