@@ -41,13 +41,13 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
         DiskFull: the file does not fit on the disk; nothing of it is left.
     """
     part = path.with_name(f"{path.name}.part")
-    try:
-        with room_for(path, size):
+    with room_for(path, size):
+        try:
             yield part
             part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from paddle import device, distributed
 from paddle.utils import unique_name
 
-from app.errors import StartupError, command
+from app.errors import DiskFull, StartupError, Stopped, command
 from app.host import granted_cores
 from app.model.paddle_engine import require_gpu
 from app.model.transform_ops import read_transform_ops
@@ -55,8 +55,9 @@ def train(
         classes: the class names in order; by default the names of the class folders.
 
     Raises:
-        StartupError: an option, a photo, the weights or the folder cannot be used, or the user
-            pressed Ctrl-C. After Ctrl-C the message says how to continue.
+        StartupError: an option, a photo, the weights or the folder cannot be used, or the disk is
+            full.
+        Stopped: the user pressed Ctrl-C; the message says how to continue.
     """
     # The guard restarts Paddle's numbering of names, so that the optimizer's moments have the same
     # names in every process.
@@ -226,9 +227,11 @@ def _run_trainer(
             trainer.train()
         except Interrupted as error:
             trainer.save()
-            raise StartupError(
-                f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
-            ) from error
+            message = f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
+            raise Stopped(error.signal, message) from error
+        except DiskFull as error:
+            again = command("train", "--resume", run.folder)
+            raise StartupError(f"{error}; make room, then go on with: {again}") from error
         finally:
             if shard.rank == 0 and trainer.position.rows:
                 write_report(run, trainer.position.rows)

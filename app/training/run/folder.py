@@ -11,7 +11,7 @@ from typing import Any, cast
 import paddle
 
 from app.disk import replacing, write_text
-from app.errors import StartupError
+from app.errors import DiskFull, StartupError
 from app.training.data.holdout import Photos, read_lists, write_lists
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import SETTINGS, Recipe, read_recipe
@@ -59,10 +59,17 @@ class Run:
 
         Raises:
             StartupError: the folder is not empty, or the path of a photo is not one line of UTF-8.
+        DiskFull: the files do not fit on the disk; the folder is gone again.
         """
         self.make()
-        write_lists(photos, self.folder)
-        self.save_recipe(recipe)
+        try:
+            write_lists(photos, self.folder)
+            self.save_recipe(recipe)
+        except DiskFull:
+            for file in self.folder.iterdir():
+                file.unlink()
+            self.folder.rmdir()
+            raise
 
     def save_recipe(self, recipe: Recipe) -> None:
         """Write the recipe."""

@@ -60,7 +60,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     lines = (
         f"<tr{' class=best' if row['best'] else ''}>"
-        + "".join(f"<td>{_cell(row.get(name, ''))}</td>" for name in _COLUMNS)
+        + "".join(f"<td>{_cell(row.get(name))}</td>" for name in _COLUMNS)
         + "</tr>"
         for row in rows
     )
@@ -68,6 +68,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  (a number or a text)
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 
