@@ -9,6 +9,10 @@ if __name__ == "__main__":
         # `paddle.distributed.launch` runs this file by its path, and Python then looks for modules
         # beside this file instead of beside `app/`.
         sys.path[0] = str(Path(__file__).resolve().parents[1])
-    from app.cli import main
+    try:
+        from app.cli import main
 
-    main()
+        main()
+    except KeyboardInterrupt:
+        # The user pressed Ctrl-C while the imports were still going on.
+        sys.exit(130)

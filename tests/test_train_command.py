@@ -168,7 +168,10 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
         (["train", "missing"], "missing: no such folder"),
         (["train", "{photos}", "--broken", "fail"], "1 photo cannot be read, first "),
         (["train", "{photos}", "--size", "50"], "--size: Input should be a multiple of 32"),
-        (["train", "{photos}", "--freeze", "99"], "--freeze: String should match"),
+        (
+            ["train", "{photos}", "--freeze", "25"],
+            "--freeze: must be auto, none, all or a number from 0 to 19",
+        ),
         (["train", "{photos}", "--epochs", "0", "--warmup-epochs", "0"], "no epochs"),
         (["train", "{photos}", "--weights", "none", "--freeze", "3"], "random weights are not"),
         (["train", "{photos}", "--weights", "nothing"], "no origin 'nothing'"),

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.settings import Device
 
 DEFAULT_SCALE = 1.0
 DEFAULT_SIZE = 224
+# The number of the network's last segment, conv9, which `--freeze` can name.
+LAST_SEGMENT = 19
 SETTINGS = "settings.json"
 
 
@@ -29,7 +32,7 @@ class Options(BaseModel):
     batch_size: int = Field(32, ge=1, le=4096)
     lr: float | None = Field(None, gt=0, le=10)
     weight_decay: float = Field(1e-4, ge=0, le=1)
-    freeze: str = Field("auto", pattern=r"^(auto|none|backbone|all|\d|1\d)$")
+    freeze: str = "auto"
     augment: bool = True
     min_area: float = Field(0.35, gt=0, le=1)
     ema: float = Field(0.98, ge=0, lt=1)
@@ -41,6 +44,16 @@ class Options(BaseModel):
     device: Device = "cpu"
     workers: int | None = Field(None, ge=0, le=256)
     max_pixels: int = Field(50_000_000, ge=1)
+
+    @field_validator("freeze")
+    @classmethod
+    def _known_layers(cls, freeze: str) -> str:
+        numbers = [str(number) for number in range(LAST_SEGMENT + 1)]
+        if freeze not in ("auto", "none", "all", "backbone", *numbers):
+            raise PydanticCustomError(
+                "freeze", f"must be auto, none, all or a number from 0 to {LAST_SEGMENT}"
+            )
+        return freeze
 
 
 class Recipe(BaseModel):

@@ -9,6 +9,7 @@ from paddle.utils import unique_name
 
 from app.errors import DiskFull, StartupError, Stopped, command
 from app.host import granted_cores
+from app.images.files import reason
 from app.model.paddle_engine import require_gpu
 from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
@@ -181,7 +182,7 @@ def _shown(
     for outcome in outcomes:
         display.advance(1)
         if isinstance(outcome, BrokenPhoto):
-            display.say(f"broken: {outcome.path}: {outcome.error}")
+            display.say(f"broken: {outcome.path}: {reason(outcome.error)}")
         yield outcome
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.images.files import reason
 from app.training.data.cautions import cautions
 from app.training.data.check import CheckedPhoto, CheckResult, Group
 from app.training.data.dataset import Dataset
@@ -24,7 +25,7 @@ def document(result: CheckResult, parts: Mapping[str, Dataset], size: int) -> di
         "sound": result.sound,
         "parts": {part: _part(data, _photos(result, part)) for part, data in parts.items()},
         "broken": [
-            {"file": str(path), "code": error.code, "detail": str(error)}
+            {"file": str(path), "code": error.code, "detail": reason(error)}
             for path, error in result.broken
         ],
         "leaks": [_files(group) for group in result.leaks],
@@ -106,7 +107,7 @@ def _left_out(classes: int) -> str | None:
 
 def _problems(result: CheckResult) -> Iterator[tuple[str, str]]:
     for path, error in result.broken:
-        yield "broken", f"{path}: {error}"
+        yield "broken", f"{path}: {reason(error)}"
     for name in result.unknown:
         yield "not in train", name
     for name in result.empty:

@@ -121,6 +121,8 @@ def _size(photo: Path) -> int:
 
 def _write(photo: Path, path: Path, *, link: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not photo.exists():
+        raise StartupError(f"{photo} is a link that leads to nothing: mend or remove it")
     if link:
         path.hardlink_to(photo.resolve())
     else:

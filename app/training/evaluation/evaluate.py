@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import ServiceError, StartupError
+from app.images.files import reason
 from app.model.bundle import Bundle
 from app.model.offline import FileAnswer, FileError
 from app.training.data.dataset import Sample
@@ -106,10 +107,10 @@ def evaluate(
             rows.append(answer.scores)
             read.append(sample)
         elif skip_broken:
-            error = FileError(file=str(sample.path), code=answer.code, detail=str(answer))
+            error = FileError(file=str(sample.path), code=answer.code, detail=reason(answer))
             skipped.append(error)
         else:
-            raise StartupError(f"{sample.path}: {answer}")
+            raise StartupError(f"{sample.path}: {reason(answer)}")
     if not rows:
         raise StartupError(
             f"no photo can be read; the first error is {skipped[0].file}: {skipped[0].detail}"

@@ -13,6 +13,8 @@ from app.disk import replacing
 from app.errors import StartupError
 
 _PLACE = "place"
+# In the file, each array has headers of about this many bytes.
+_HEADERS = 512
 
 Groups = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
@@ -39,7 +41,7 @@ class Checkpoint(NamedTuple):
         arrays: dict[str, Any] = {_PLACE: np.array(json.dumps(self.place))}
         for group, named in self.groups.items():
             arrays |= {f"{group}/{name}": array for name, array in named.items()}
-        size = sum(array.nbytes for array in arrays.values())
+        size = sum(array.nbytes + _HEADERS for array in arrays.values())
         with replacing(path, size) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
