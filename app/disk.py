@@ -1,10 +1,12 @@
 """Files that appear only once they are complete, and what is said when the disk is full."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from app.errors import DiskFull
 
@@ -48,6 +50,18 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def reserve(folder: Path, size: int) -> None:
+    """Check that a file of `size` bytes fits into `folder`.
+
+    Paddle does not notice it when the disk is full, and leaves a file that ends too early.
+
+    Raises:
+        OSError: the file does not fit.
+    """
+    with TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from drawn import draw, draw_classes
 from networks import LABELS, randomise
 
 from app.bench.measure.launch import free_port
-from app.errors import StartupError
+from app.errors import Stopped
 from app.training.data.dataset import Sample, read_dataset
 from app.training.data.holdout import Photos, read_lists, read_photos, write_lists
 from app.training.learning.interruption import Interruption
@@ -148,7 +148,7 @@ def assert_resumes(
         for number, checks in enumerate(stops):
             patch.setattr(Interruption, "check", stop_after(checks))
             begin = partial(train, photos, options) if number == 0 else resume
-            with pytest.raises(StartupError, match=r"train --resume .*stopped$"):
+            with pytest.raises(Stopped, match=r"train --resume .*stopped$"):
                 begin(tmp_path / "stopped")
     assert_ends_alike(photos, options, tmp_path)
 

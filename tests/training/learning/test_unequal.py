@@ -1,15 +1,24 @@
 """Classes of 500, 100, 12 and 3 photos: nobody is left with a top-1 that hides the small ones."""
 
+import csv
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+import yaml
 from commands import Run
 from drawn import draw
 from networks import randomise
 
+from app.training.data.dataset import Sample
+from app.training.data.holdout import Photos
+from app.training.evaluation.recall import measure_recall
+from app.training.learning.choice import balances, better
 from app.training.network.mobilenetv2 import MobileNetV2
+from app.training.options import Options
 
 COUNTS = {"rose": 500, "tulip": 100, "daisy": 12, "lily": 3}
 BRIGHTNESS = {"rose": 100, "tulip": 130, "daisy": 160, "lily": 85}
