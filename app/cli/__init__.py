@@ -23,7 +23,7 @@ BUNDLE = "runs/photos-1/bundle"
 class _Program(TyperGroup):
     """The group of all commands. Ctrl-C ends each of them without a word of error."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401  (as in the base class)
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (typer does not export click's classes)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:

@@ -49,12 +49,13 @@ def test_a_run_that_has_ended_gets_more_epochs(run: Command, photos: Path, tmp_p
 
 @pytest.mark.slow
 def test_a_longer_run_is_the_same_each_time(photos: Path, tmp_path: Path) -> None:
-    """The second run has its epochs in three steps instead of two."""
+    """To resume the second run once more changes nothing."""
     weights = []
-    for name, lengths in {"one": [4], "two": [4, None]}.items():
+    for name in ("one", "two"):
         train(photos, SCRATCH, tmp_path / name)
-        for epochs in lengths:
-            _, position = resume(tmp_path / name, epochs)
+        _, position = resume(tmp_path / name, 4)
+        if name == "two":
+            _, position = resume(tmp_path / name)
         assert len(position.rows) == 4
         weights.append(Run(tmp_path / name).best_network().state_dict())
     for key, value in weights[0].items():

@@ -33,7 +33,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, count in counts.items():
             for i in range(count):
                 grey = int(BRIGHTNESS[name] + rng.normal(0, 8))
-                draw(folder / part / name / f"{i}.png", (grey,) * 3, rng.integers(2**31), (32, 32))
+                draw(
+                    folder / part / name / f"{i}.png",
+                    (grey,) * 3,
+                    int(rng.integers(2**31)),
+                    (32, 32),
+                )
     return folder
 
 
