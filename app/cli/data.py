@@ -10,6 +10,7 @@ from rich.table import Table
 
 from app.cli.options import examples
 from app.cli.terminal import plain_console, with_progress
+from app.disk import room_for
 from app.errors import StartupError
 from app.settings import read_settings
 
@@ -149,7 +150,8 @@ def evaluate(
     for error in evaluation.skipped:
         console.print(f"skipped {error.file}: {error.detail}", soft_wrap=True)
     if output:
-        write(evaluation, output, settings.max_pixels)
+        with room_for(output):
+            write(evaluation, output, settings.max_pixels)
     print(json.dumps(evaluation.document(), ensure_ascii=False))
 
 

@@ -1,6 +1,8 @@
 """Runs that go on: with more epochs, or in a new run that keeps the classifier."""
 
+import itertools
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ from commands import Run as Command
 from drawn import draw_classes
 from networks import LABELS
 
+from app.errors import Stopped
 from app.training.data.dataset import read_dataset
+from app.training.learning.interruption import Interrupted, Interruption
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run
 from app.training.train import resume, train
@@ -48,14 +52,27 @@ def test_a_run_that_has_ended_gets_more_epochs(run: Command, photos: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_longer_run_is_the_same_each_time(photos: Path, tmp_path: Path) -> None:
-    """To resume the second run once more changes nothing."""
+def test_a_longer_run_may_be_stopped(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run is stopped in its third epoch, after it has become longer."""
     weights = []
     for name in ("one", "two"):
         train(photos, SCRATCH, tmp_path / name)
-        _, position = resume(tmp_path / name, 4)
         if name == "two":
+            steps = itertools.count(1)
+
+            def stop(_: Interruption) -> None:
+                if next(steps) == 2:
+                    raise Interrupted(signal.SIGINT)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Interruption, "check", stop)
+                with pytest.raises(Stopped):
+                    resume(tmp_path / name, 4)
             _, position = resume(tmp_path / name)
+        else:
+            _, position = resume(tmp_path / name, 4)
         assert len(position.rows) == 4
         weights.append(Run(tmp_path / name).best_network().state_dict())
     for key, value in weights[0].items():
