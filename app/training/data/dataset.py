@@ -121,10 +121,11 @@ def _folders(path: Path) -> list[Path]:
     """Return the folders in `path`, sorted.
 
     Raises:
-        StartupError: a link leads to nothing: it may be the link to a whole class.
+        StartupError: a link leads to nothing, and it may be the link to a whole class.
     """
     visible = sorted(entry for entry in path.iterdir() if entry.name[0] != ".")
-    if dangling := [str(entry) for entry in visible if not entry.exists()]:
+    dangling = [str(e) for e in visible if not e.exists() and _extension(e) not in SUFFIXES]
+    if dangling:
         raise StartupError(f"links that lead to nothing: {few(dangling)}: mend or remove them")
     return [entry for entry in visible if entry.is_dir()]
 

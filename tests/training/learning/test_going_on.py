@@ -56,25 +56,23 @@ def test_a_longer_run_may_be_stopped(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second run is stopped in its third epoch, after it has become longer."""
-    weights = []
-    for name in ("one", "two"):
+    steps = itertools.count(1)
+
+    def stop(_: Interruption) -> None:
+        if next(steps) == 2:
+            raise Interrupted(signal.SIGINT)
+
+    for name in ("whole", "stopped"):
         train(photos, SCRATCH, tmp_path / name)
-        if name == "two":
-            steps = itertools.count(1)
-
-            def stop(_: Interruption) -> None:
-                if next(steps) == 2:
-                    raise Interrupted(signal.SIGINT)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(Interruption, "check", stop)
-                with pytest.raises(Stopped):
-                    resume(tmp_path / name, 4)
-            _, position = resume(tmp_path / name)
-        else:
-            _, position = resume(tmp_path / name, 4)
-        assert len(position.rows) == 4
-        weights.append(Run(tmp_path / name).best_network().state_dict())
+    with monkeypatch.context() as patch:
+        patch.setattr(Interruption, "check", stop)
+        with pytest.raises(Stopped):
+            resume(tmp_path / "stopped", 4)
+    _, whole = resume(tmp_path / "whole", 4)
+    _, resumed = resume(tmp_path / "stopped")
+    assert [row["epoch"] for row in resumed.rows] == [1, 2, 3, 4]
+    assert [row["loss"] for row in resumed.rows] == [row["loss"] for row in whole.rows]
+    weights = [Run(tmp_path / name).best_network().state_dict() for name in ("whole", "stopped")]
     for key, value in weights[0].items():
         assert np.array_equal(value.numpy(), weights[1][key].numpy()), key
 
