@@ -7,6 +7,7 @@ from typing import Any
 from app.errors import StartupError
 from app.training.learning.phases import Phase, phases
 from app.training.learning.trainer import Position
+from app.training.network.freezing import SEGMENTS
 from app.training.options import Recipe
 
 
@@ -23,7 +24,7 @@ def lengthened(recipe: Recipe, rows: Sequence[Mapping[str, Any]], epochs: int) -
     """
     options = recipe.options.model_copy(update={"epochs": epochs})
     last = phases(options)[-1]
-    if last.cached:
+    if last.frozen == SEGMENTS:
         raise StartupError("only the classifier learns in this run: --epochs cannot lengthen it")
     done = _done(rows, last)
     if epochs <= done:
@@ -37,14 +38,7 @@ def reopened(position: Position, plan: Sequence[Phase]) -> Position:
         return position
     if position.phase == len(plan) - 1:
         return replace(position, stale=0)
-    done = _done(position.rows, plan[-1])
-    return Position(
-        phase=len(plan) - 1,
-        epoch=done,
-        updates=position.updates,
-        best=position.best,
-        rows=position.rows,
-    )
+    return replace(position, phase=len(plan) - 1, epoch=_done(position.rows, plan[-1]))
 
 
 def _done(rows: Sequence[Mapping[str, Any]], phase: Phase) -> int:
