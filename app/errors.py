@@ -13,6 +13,21 @@ class StartupError(Exception):
     """The service cannot start, or a command cannot go on. The message is one line."""
 
 
+class DiskFull(StartupError):
+    """A file does not fit on the disk."""
+
+
+class Stopped(Exception):
+    """The user stopped a command by a signal, and the command has tidied up.
+
+    The message, if there is one, says how to go on.
+    """
+
+    def __init__(self, signal: int, message: str = "") -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 class ServiceError(Exception):
     """A request gets no answer. The message goes to the client, so it holds no library's text."""
 
@@ -59,7 +74,7 @@ class MissingFile(ServiceError):
 
 
 class EmptyFile(ServiceError):
-    status, code, title = 422, "empty_file", "The uploaded file is empty"
+    status, code, title = 422, "empty_file", "The file is empty"
 
 
 class BrokenImage(ServiceError):

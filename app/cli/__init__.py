@@ -1,10 +1,12 @@
 """The command line, a file for each family of commands."""
 
+import signal
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from app import __version__
 from app.cli.bench import bench_efficiency, engines, load_server
@@ -13,11 +15,23 @@ from app.cli.options import examples
 from app.cli.serving import predict, serve
 from app.cli.training import export, train
 from app.cli.weights import summary, weights
-from app.errors import BundleError, ServiceError, StartupError
+from app.errors import BundleError, ServiceError, StartupError, Stopped
 
 BUNDLE = "runs/photos-1/bundle"
 
+
+class _Program(TyperGroup):
+    """The group of all commands. Ctrl-C ends each of them without a word of error."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (typer does not export click's classes)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Stopped(signal.SIGINT) from error
+
+
 app = typer.Typer(
+    cls=_Program,
     no_args_is_help=True,
     add_completion=False,
     epilog=examples("serve", "predict --help"),
@@ -54,12 +68,19 @@ def program(
 
 
 def main() -> None:
-    """Run the command line. A known failure prints one line and gives exit code 1."""
+    """Run the command line. A known failure prints one line and gives exit code 1.
+
+    After Ctrl-C the exit code is 130.
+    """
     if isinstance(sys.stdout, TextIOWrapper):
         # A file name that is not UTF-8 is printed with \x escapes, so that JSON stays valid.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
+    except Stopped as stopped:
+        print(str(stopped) or "stopped", file=sys.stderr)
+        # This is what a shell says of a program that a signal has ended.
+        sys.exit(128 + stopped.signal)
     except (BundleError, ServiceError, StartupError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

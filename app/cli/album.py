@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from app.disk import replacing
 from app.errors import NotExplainable, StartupError
 from app.images.captions import MAX_SIDE, captioned
 from app.images.decoding import decode, decode_full
@@ -69,7 +70,8 @@ class Album:
         labelled = captioned(picture, [caption], self._font)
         path = self._path(photo)
         path.parent.mkdir(parents=True, exist_ok=True)
-        labelled.save(path, prediction.image.format, quality=90)
+        with replacing(path) as part:
+            labelled.save(part, prediction.image.format, quality=90)
         return path
 
     def _heated(

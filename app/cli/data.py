@@ -10,6 +10,7 @@ from rich.table import Table
 
 from app.cli.options import examples
 from app.cli.terminal import plain_console, with_progress
+from app.disk import room_for
 from app.errors import StartupError
 from app.settings import read_settings
 
@@ -54,6 +55,7 @@ def check(
     from app.host import granted_cores
     from app.training.data import check, check_report
     from app.training.data.dataset import find_parts, read_dataset
+    from app.training.options import DEFAULT_SIZE
 
     parts = {part: read_dataset(path) for part, path in find_parts(data).items()}
     photos = check.list_photos(parts)
@@ -61,9 +63,9 @@ def check(
     looks = check.inspect(photos, granted_cores(), max_pixels, by_pixels=by_pixels)
     found = check.check(with_progress(looks, len(photos)), parts)
     if as_json:
-        print(json.dumps(check_report.document(found, parts), ensure_ascii=False))
+        print(json.dumps(check_report.document(found, parts, DEFAULT_SIZE), ensure_ascii=False))
     else:
-        check_report.show(found, parts, plain_console())
+        check_report.show(found, parts, DEFAULT_SIZE, plain_console())
     sys.exit(not found.sound)
 
 
@@ -143,19 +145,29 @@ def evaluate(
     evaluation = evaluate(bundle, samples, tracked_answers, skip_broken=broken == "skip")
     console = plain_console()
     console.print(_class_table(evaluation))
+    top1, recall = evaluation.result.top(1), evaluation.recall
+    console.print(f"top-1 {top1:.1%}, {recall.sentence(evaluation.names)}", soft_wrap=True)
     for error in evaluation.skipped:
         console.print(f"skipped {error.file}: {error.detail}", soft_wrap=True)
     if output:
-        write(evaluation, output, settings.max_pixels)
+        with room_for(output):
+            write(evaluation, output, settings.max_pixels)
     print(json.dumps(evaluation.document(), ensure_ascii=False))
 
 
 def _class_table(evaluation: "Evaluation") -> Table:
-    """Return a table with one row for each class, the class with the lowest F1 first."""
+    """Return a table with one row for each class, the class with the lowest F1 first.
+
+    The last row has the means, which count every class alike.
+    """
     table = Table("class", "photos", "precision", "recall", "F1")
     rows = sorted(evaluation.class_rows(), key=lambda row: float(row[-1]))
     for _, name, photos, *scores in rows[:_MAX_ROWS]:
         table.add_row(name, str(photos), *(f"{score:.3f}" for score in scores))
     if len(rows) > _MAX_ROWS:
         table.caption = f"and {len(rows) - _MAX_ROWS} classes with the same or a higher F1"
+    means = evaluation.document()
+    table.add_section()
+    scores = [means[name] for name in ("precision", "recall", "f1")]
+    table.add_row("mean", str(means["photos"]), *(f"{score:.3f}" for score in scores))
     return table

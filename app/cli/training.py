@@ -40,7 +40,12 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Continue the run in this folder")
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Continue the run in this folder; with --epochs it gets more epochs, "
+            "also if it has ended",
+        ),
     ] = None,
     weights: Annotated[
         str,
@@ -82,9 +87,13 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     epsilon: Annotated[float, typer.Option(help="Epsilon of the Poly-1 loss")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Label smoothing")] = 0.1,
     class_weights: Annotated[
-        Literal["none", "balanced"],
-        typer.Option(help="balanced: a rare class counts as much in the loss as a frequent one"),
-    ] = "none",
+        Literal["auto", "balanced", "none"],
+        typer.Option(
+            help="balanced: every class counts the same, in the loss and in the choice of the best "
+            "epoch; none: every photo does; auto: balanced if a class has more than three times as "
+            "many photos as another"
+        ),
+    ] = "auto",
     weight_decay: Annotated[
         float, typer.Option(help="Weight decay of AdamW, on the weights of layers only")
     ] = 1e-4,
@@ -117,23 +126,26 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         typer.Option(help="Processes that read photos; by default one for each core, at most 8"),
     ] = None,
 ) -> None:
-    r"""Train on labelled photos. The folder RUN gets weights, metrics, curves and a report.
+    """Train on labelled photos. The folder RUN gets weights, metrics, curves and a report.
 
     Ctrl-C saves the run, and --resume continues it.
-    The last line is a JSON document. With several GPUs:
+    The last line is a JSON document. With several GPUs, or on several machines:
 
-    PYTHONPATH=. .venv/bin/python -m paddle.distributed.launch \
-    app/__main__.py train DIR --output RUN
+    .venv/bin/python -m paddle.distributed.launch app/__main__.py train DIR
+
+    docs/train.md explains it.
     """
     from app.training import train as training
     from app.training.data.class_names import read_labels
+    from app.training.learning.choice import recall_sentence
     from app.training.options import Options
 
     if resume:
-        if given := _given(context) - {"resume"}:
-            option = "DIR" if "data" in given else "--" + min(given).replace("_", "-")
+        given = _given(context)
+        if others := given - {"resume", "epochs"}:
+            option = "DIR" if "data" in others else "--" + min(others).replace("_", "-")
             raise StartupError(f"--resume goes on with the run's own options: leave out {option}")
-        run, position = training.resume(resume)
+        run, position = training.resume(resume, epochs if "epochs" in given else None)
     elif data is None:
         raise StartupError(f"which photos? {command('train', 'DIR')}")
     else:
@@ -143,11 +155,16 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         chosen["max_pixels"] = read_settings().max_pixels
         options = _checked(chosen)
         _check_epochs(options, _given(context))
-        names = read_labels(labels) if labels else None
-        run, position = training.train(data, options, output, names)
-    print(f"export it: {command('export', run.folder)}")
+        classes = read_labels(labels) if labels else None
+        run, position = training.train(data, options, output, classes)
+    if not training.leads():
+        return
     best = position.best or {}
-    measured = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}
+    if "val_recall" in best:
+        print(f"held out, best epoch: {recall_sentence(best, run.photos)}")
+    print(f"export it: {command('export', run.folder)}")
+    names = ("val_top1", "val_top5", "val_recall", "val_loss")
+    measured = {name: round(best[name], 6) for name in names if name in best}
     print(json.dumps({"run": str(run.folder), "epochs": len(position.rows), **measured}))
 
 
@@ -196,6 +213,7 @@ def export(
     """
     from app.training.export_run import deliver
 
-    directory, measured = deliver(run, output)
+    directory, measured, recall = deliver(run, output)
+    print(f"held out: {recall}")
     print(f"serve it: {command('serve', '--model-dir', directory)}")
     print(json.dumps({"bundle": str(directory), **measured}))

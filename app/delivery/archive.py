@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.disk import room_for
 from app.errors import BundleError, StartupError
 from app.model.bundle import CONFIG, FOR_OTHER_ENGINES, PARAMETERS, Bundle
 
@@ -27,12 +28,13 @@ def pack(bundle: Bundle, file: Path) -> None:
     part = file.with_name(f"{file.name}.part")
     names = {CONFIG, PARAMETERS, bundle.graph.name, *FOR_OTHER_ENGINES}
     try:
-        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
-            for name in sorted(names):
-                path = bundle.directory / name
-                if path.is_file():
+        paths = [path for name in sorted(names) if (path := bundle.directory / name).is_file()]
+        size = sum(path.stat().st_size for path in paths)
+        with room_for(file, size):
+            with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
+                for path in paths:
                     _add(archive, path)
-        part.replace(file)
+            part.replace(file)
     finally:
         part.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from app.errors import UnsupportedImage
+from app.errors import ServiceError, TooManyPixels, UnsupportedImage
 from app.images.formats import is_image
 
 # These first bytes of a file are enough to recognise its format.
@@ -34,7 +34,19 @@ def contents(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
+        if path.is_symlink() and not path.exists():
+            raise UnsupportedImage(f"The link leads to nothing: {path.readlink()}") from error
         raise UnsupportedImage(f"The file cannot be read: {error.strerror}") from error
+
+
+def reason(error: ServiceError) -> str:
+    """Return why a photo on disk cannot be used, and which setting would change that.
+
+    A client of the service gets the error without the setting, which is not the client's to choose.
+    """
+    if isinstance(error, TooManyPixels):
+        return f"{error}; CLASSIFIER_MAX_PIXELS sets the limit"
+    return str(error)
 
 
 def _is_photo(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from app.errors import ServiceError
 from app.images.decoding import Photo, UploadedImage, decode
-from app.images.files import contents
+from app.images.files import contents, reason
 from app.images.preprocessing import Preprocessing
 from app.model.bundle import Bundle
 from app.model.engine import Engine, Scores
@@ -59,7 +59,7 @@ def predict(
                 image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
             )
         else:
-            yield FileError(file=str(path), code=answer.code, detail=str(answer))
+            yield FileError(file=str(path), code=answer.code, detail=reason(answer))
 
 
 class FileAnswer(NamedTuple):

@@ -14,6 +14,7 @@ from app.model.offline import classify
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.evaluate import evaluate
+from app.training.evaluation.recall import measure_recall
 from app.training.evaluation.temperature import fit_temperature
 from app.training.network.export import Card, check_replaceable, export
 from app.training.network.folding import divide_logits
@@ -23,7 +24,7 @@ from app.training.run.folder import Run
 from app.training.weights.origins import model_name
 
 
-def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any]]:
+def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any], str]:
     """Export the best network of the run in `folder` as a bundle.
 
     The accuracy is measured on an exported bundle with the code that serves it. The last layer's
@@ -34,7 +35,8 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
         directory: the bundle's path; by default the folder "bundle" in the run's folder.
 
     Returns:
-        The bundle's path, and its accuracy and temperature as plain data for JSON.
+        The bundle's path, its accuracy and temperature as plain data for JSON, and a sentence on
+        the recall of each class.
 
     Raises:
         StartupError: `folder` is not a run's folder or has no best network yet, `directory` exists
@@ -48,16 +50,18 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
     logits = np.log(np.maximum(scored.scores, np.finfo(np.float32).tiny))
     temperature = fit_temperature(logits, scored.truth)
     divide_logits(network.out, temperature)
+    recall = measure_recall(scored.rank, scored.truth, len(recipe.classes))
     metrics = {
         "accuracy": {
             "top1": round(scored.top(1), 6),
             "top5": round(scored.top(5), 6),
             "photos": len(scored.truth),
+            **recall.document(recipe.classes),
         },
         "temperature": round(temperature, 6),
     }
     export(network, _card(recipe, run, metrics), target)
-    return target, metrics
+    return target, metrics, recall.sentence(recipe.classes)
 
 
 def _card(recipe: Recipe, run: Run, metrics: dict[str, Any]) -> Card:

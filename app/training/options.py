@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.settings import Device
 
 DEFAULT_SCALE = 1.0
+DEFAULT_SIZE = 224
+# The number of the network's last segment, conv9, which `--freeze` can name.
+LAST_SEGMENT = 19
 SETTINGS = "settings.json"
 
 
@@ -18,17 +22,17 @@ class Options(BaseModel):
 
     scale: float = Field(DEFAULT_SCALE, ge=1 / 16, le=4)
     weights: str = "auto"
-    size: int = Field(224, ge=32, le=1024, multiple_of=32)
+    size: int = Field(DEFAULT_SIZE, ge=32, le=1024, multiple_of=32)
     loss: Literal["ce", "poly1"] = "ce"
     epsilon: float = Field(1.0, gt=-1, le=100)
     smoothing: float = Field(0.1, ge=0, lt=1)
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["auto", "balanced", "none"] = "auto"
     warmup_epochs: int = Field(15, ge=0, le=1000)
     epochs: int = Field(10, ge=0, le=10_000)
     batch_size: int = Field(32, ge=1, le=4096)
     lr: float | None = Field(None, gt=0, le=10)
     weight_decay: float = Field(1e-4, ge=0, le=1)
-    freeze: str = Field("auto", pattern=r"^(auto|none|backbone|all|\d|1\d)$")
+    freeze: str = "auto"
     augment: bool = True
     min_area: float = Field(0.35, gt=0, le=1)
     ema: float = Field(0.98, ge=0, lt=1)
@@ -40,6 +44,16 @@ class Options(BaseModel):
     device: Device = "cpu"
     workers: int | None = Field(None, ge=0, le=256)
     max_pixels: int = Field(50_000_000, ge=1)
+
+    @field_validator("freeze")
+    @classmethod
+    def _known_layers(cls, freeze: str) -> str:
+        numbers = [str(number) for number in range(LAST_SEGMENT + 1)]
+        if freeze not in ("auto", "none", "all", "backbone", *numbers):
+            raise PydanticCustomError(
+                "freeze", f"must be auto, none, all or a number from 0 to {LAST_SEGMENT}"
+            )
+        return freeze
 
 
 class Recipe(BaseModel):
@@ -53,6 +67,8 @@ class Recipe(BaseModel):
         transform_ops: the preprocessing in PaddleClas's format.
         origin: the source of the first weights.
         srgb: whether photos with a colour profile are converted to sRGB; older runs did not.
+        keeps_classifier: whether the first weights had the same classes, so that training began
+            with their classifier and not with a random one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +81,7 @@ class Recipe(BaseModel):
     transform_ops: list[dict[str, Any]]
     origin: dict[str, Any]
     srgb: bool = False
+    keeps_classifier: bool = False
 
 
 def read_recipe(folder: Path) -> Recipe | None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from paddle import device, distributed
 from paddle.utils import unique_name
 
-from app.errors import StartupError, command
+from app.errors import DiskFull, StartupError, Stopped, command
 from app.host import granted_cores
+from app.images.files import reason
 from app.model.paddle_engine import require_gpu
 from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
+from app.training.data.cautions import cautions
 from app.training.data.check import (
     BrokenPhoto,
     CheckedPhoto,
@@ -24,8 +26,10 @@ from app.training.data.dataset import Dataset
 from app.training.data.holdout import Photos, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
+from app.training.learning.choice import balances
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
+from app.training.learning.lengthening import lengthened, reopened
 from app.training.learning.losses import make_loss
 from app.training.learning.phases import phases
 from app.training.learning.trainer import Position, RunContext, Trainer
@@ -52,8 +56,9 @@ def train(
         classes: the class names in order; by default the names of the class folders.
 
     Raises:
-        StartupError: an option, a photo, the weights or the folder cannot be used, or the user
-            pressed Ctrl-C. After Ctrl-C the message says how to continue.
+        StartupError: an option, a photo, the weights or the folder cannot be used, or the disk is
+            full.
+        Stopped: the user pressed Ctrl-C; the message says how to continue.
     """
     # The guard restarts Paddle's numbering of names, so that the optimizer's moments have the same
     # names in every process.
@@ -65,24 +70,29 @@ def train(
         photos = read_photos(data, options.holdout, options.seed, classes)
         if photos.classes == tuple(map(str, range(len(photos.classes)))):
             display.say("the class names are numbers; --labels FILE gives the classes other names")
-        if shard.world > 1 and folder is None:
-            raise StartupError("training with several processes needs --output RUN")
         if folder and shard.rank == 0:
             Run(folder).make()
         recipe, network = initial_network(options, photos.classes)
+        if recipe.keeps_classifier:
+            display.say(f"{options.weights} has the same classes, so its classifier is kept")
         photos = _checked(photos, options, display)
-        run = Run(folder or free_folder(data))
-        if shard.rank == 0:
-            run.create(recipe, photos)
-        if shard.world > 1:
-            distributed.barrier()
+        if options.class_weights == "auto" and balances(options, photos):
+            display.say(
+                "because the classes are unequal, each counts the same in the loss, and the best "
+                "epoch is the one with the highest mean recall; --class-weights none turns this off"
+            )
+        run = _new_run(folder, data, recipe, photos, shard)
         return run, _run_trainer(run, network, photos, shard, display)
 
 
-def resume(folder: Path) -> tuple[Run, Position]:
+def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
     """Continue the run in `folder`; return the run and its last position.
 
-    The result is the same as if the run had not been stopped.
+    Without `epochs`, the result is the same as if the run had not been stopped.
+
+    Args:
+        folder: the run's folder.
+        epochs: another number of epochs for the run's last phase; see `lengthened`.
 
     Raises:
         StartupError: `folder` is not a run's folder, or the run cannot go on; see `train`.
@@ -91,12 +101,40 @@ def resume(folder: Path) -> tuple[Run, Position]:
         run = Run(folder)
         recipe = run.recipe
         shard = _prepare(recipe.options)
+        if epochs is not None:
+            last = run.last()
+            recipe = lengthened(recipe, last.place["rows"] if last else [], epochs)
+            run = Run(folder, recipe)
+            if shard.rank == 0:
+                run.save_recipe(recipe)
         if run.last() is None:
             _, network = initial_network(recipe.options, recipe.classes)
         else:
             network = build_network(recipe)
         display = Display(quiet=shard.rank > 0)
-        return run, _run_trainer(run, network, run.photos, shard, display)
+        longer = epochs is not None
+        return run, _run_trainer(run, network, run.photos, shard, display, longer=longer)
+
+
+def leads() -> bool:
+    """Return whether this process is the only one, or the first of several that train together."""
+    return distributed.get_rank() == 0
+
+
+def _new_run(folder: Path | None, data: Path, recipe: Recipe, photos: Photos, shard: Shard) -> Run:
+    """Make the run's folder in the first process, which tells the others where it lies.
+
+    The other processes only name it in messages, and may be on machines that cannot see it.
+    """
+    if shard.rank == 0:
+        folder = folder or free_folder(data)
+        Run(folder).create(recipe, photos)
+    if shard.world > 1:
+        told = [str(folder)]
+        distributed.broadcast_object_list(told, src=0)
+        folder = Path(told[0])
+    assert folder  # noqa: S101  (for mypy)
+    return Run(folder, recipe)
 
 
 def _prepare(options: Options) -> Shard:
@@ -126,6 +164,8 @@ def _checked(photos: Photos, options: Options, display: Display) -> Photos:
         outcomes = inspect(list_photos(parts), granted_cores(), options.max_pixels, by_pixels=False)
         result = check(_shown(outcomes, display), parts)
         _warn(result, display)
+        for caution in cautions(result, parts, options.size):
+            display.say(f"warning: {caution}")
     broken = [path for path, _ in result.broken]
     if broken and options.broken == "fail":
         count = "1 photo" if len(broken) == 1 else f"{len(broken)} photos"
@@ -142,7 +182,7 @@ def _shown(
     for outcome in outcomes:
         display.advance(1)
         if isinstance(outcome, BrokenPhoto):
-            display.say(f"broken: {outcome.path}: {outcome.error}")
+            display.say(f"broken: {outcome.path}: {reason(outcome.error)}")
         yield outcome
 
 
@@ -161,7 +201,13 @@ def _warn(result: CheckResult, display: Display) -> None:
 
 
 def _run_trainer(
-    run: Run, network: MobileNetV2, photos: Photos, shard: Shard, display: Display
+    run: Run,
+    network: MobileNetV2,
+    photos: Photos,
+    shard: Shard,
+    display: Display,
+    *,
+    longer: bool = False,
 ) -> Position:
     """Train from the run's last checkpoint on, write the report, and return the last position."""
     recipe = run.recipe
@@ -175,13 +221,18 @@ def _run_trainer(
             stack.enter_context(interruption)
         trainer = Trainer(learner, photos, RunContext(run, loader, display, shard, interruption))
         trainer.resume()
+        if longer:
+            trainer.position = reopened(trainer.position, phases(recipe.options))
+            trainer.save()
         try:
             trainer.train()
         except Interrupted as error:
             trainer.save()
-            raise StartupError(
-                f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
-            ) from error
+            message = f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
+            raise Stopped(error.signal, message) from error
+        except DiskFull as error:
+            again = command("train", "--resume", run.folder)
+            raise StartupError(f"{error}; make room, then go on with: {again}") from error
         finally:
             if shard.rank == 0 and trainer.position.rows:
                 write_report(run, trainer.position.rows)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.images.files import reason
+from app.training.data.cautions import cautions
 from app.training.data.check import CheckedPhoto, CheckResult, Group
 from app.training.data.dataset import Dataset
 
@@ -17,13 +19,13 @@ _SIDES = "pixels: minimum / median / maximum"
 _MAX_ROWS = 50
 
 
-def document(result: CheckResult, parts: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Return the result as plain data for JSON."""
+def document(result: CheckResult, parts: Mapping[str, Dataset], size: int) -> dict[str, Any]:
+    """Return the result as plain data for JSON; `size` is that of the network's input."""
     return {
         "sound": result.sound,
         "parts": {part: _part(data, _photos(result, part)) for part, data in parts.items()},
         "broken": [
-            {"file": str(path), "code": error.code, "detail": str(error)}
+            {"file": str(path), "code": error.code, "detail": reason(error)}
             for path, error in result.broken
         ],
         "leaks": [_files(group) for group in result.leaks],
@@ -31,11 +33,12 @@ def document(result: CheckResult, parts: Mapping[str, Dataset]) -> dict[str, Any
         "duplicates": [_files(group) for group in result.duplicates],
         "unknown_classes": list(result.unknown),
         "empty_classes": list(result.empty),
+        "warnings": list(cautions(result, parts, size)),
     }
 
 
-def show(result: CheckResult, parts: Mapping[str, Dataset], console: Console) -> None:
-    """Print the tables, and then one line for each problem."""
+def show(result: CheckResult, parts: Mapping[str, Dataset], size: int, console: Console) -> None:
+    """Print the tables, and then one line for each problem and each warning."""
     table = Table("", "photos", "classes", "a class", "width", "height", caption=_SIDES)
     for part, data in parts.items():
         table.add_row(part, *_row(_part(data, _photos(result, part))))
@@ -47,6 +50,8 @@ def show(result: CheckResult, parts: Mapping[str, Dataset], console: Console) ->
             console.print(f"not counted in {part}: {', '.join(counts)}", soft_wrap=True)
     for kind, text in _problems(result):
         console.print(Text(f"{kind}:", "red"), text, soft_wrap=True)
+    for caution in cautions(result, parts, size):
+        console.print(Text("warning:", "yellow"), caution, soft_wrap=True)
     if result.sound:
         console.print(Text("sound", "green"))
 
@@ -102,7 +107,7 @@ def _left_out(classes: int) -> str | None:
 
 def _problems(result: CheckResult) -> Iterator[tuple[str, str]]:
     for path, error in result.broken:
-        yield "broken", f"{path}: {error}"
+        yield "broken", f"{path}: {reason(error)}"
     for name in result.unknown:
         yield "not in train", name
     for name in result.empty:

@@ -40,6 +40,9 @@ def sort_names(names: Collection[str]) -> list[str]:
 def class_ids(folder: Path, classes: Sequence[str], names: Collection[str]) -> dict[str, int]:
     """Return the class id for each folder name: the name is a label, a synonym or a number.
 
+    Some folders may have labels and others numbers, unless a label itself is a number: then a
+    number could mean two classes.
+
     Args:
         folder: the data set, for error messages.
         classes: the labels, in the order of the class ids.
@@ -49,19 +52,25 @@ def class_ids(folder: Path, classes: Sequence[str], names: Collection[str]) -> d
         StartupError: a name belongs to no class, or to several classes.
     """
     meanings = _meanings(classes)
+    numbers = {str(class_id): [class_id] for class_id in range(len(classes))}
     if all(name.isdecimal() and name not in meanings for name in names):
-        meanings = {str(class_id): [class_id] for class_id in range(len(classes))}
+        meanings = numbers
+    elif not any(name.isdecimal() for name in meanings):
+        meanings |= numbers
     for name in names:
         if name not in meanings:
+            mixed = meanings.keys() >= numbers.keys()
+            to = "to a label or to a" if mixed else "to a label, or all folders to a"
             raise StartupError(
-                f"{folder}: no class is called {name!r}: rename the folder to a label or a number"
+                f"{folder}: no class is called {name!r}: rename the folder {to} "
+                f"number from 0 to {len(classes) - 1}"
             )
         # ImageNet, for example, has two classes "crane": the bird and the machine.
         if len(meanings[name]) > 1:
             both = " or ".join(f"{class_id} ({classes[class_id]})" for class_id in meanings[name])
             raise StartupError(
                 f"{folder}: {name!r} may be class {both}: "
-                "rename every folder to the number of its class"
+                "rename the folder to the number of its class"
             )
     return {name: meanings[name][0] for name in names}
 

@@ -118,7 +118,16 @@ def _part_folders(path: Path) -> dict[str, Path]:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != ".")
+    """Return the folders in `path`, sorted.
+
+    Raises:
+        StartupError: a link leads to nothing, and it may be the link to a whole class.
+    """
+    visible = sorted(entry for entry in path.iterdir() if entry.name[0] != ".")
+    dangling = [str(e) for e in visible if not e.exists() and _extension(e) not in SUFFIXES]
+    if dangling:
+        raise StartupError(f"links that lead to nothing: {few(dangling)}: mend or remove them")
+    return [entry for entry in visible if entry.is_dir()]
 
 
 def _read_folders(path: Path, classes: Sequence[str] | None) -> Dataset:
@@ -141,7 +150,8 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below `folder`, sorted, except those that systems and editors hide."""
     for path in sorted(folder.rglob("*")):
         hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
-        if not hidden and path.is_file():
+        # A link to nothing is kept, so that it is named as a photo that cannot be read.
+        if not hidden and (path.is_file() or not path.exists()):
             yield path
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.disk import write_text
 from app.errors import StartupError
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
@@ -50,10 +51,13 @@ class Photos:
             tuple(sample for sample in part if sample.path not in bad)
             for part in (self.train, self.validation)
         )
-        if len(self.classes) < 2 or not train or not validation:
+        if len(self.classes) == 1:
             raise StartupError(
-                "training needs two classes or more, photos to learn from and held-out photos"
+                f"there is only one class, {self.classes[0]}: training needs two or more, "
+                "each in a folder of its own"
             )
+        if not train or not validation:
+            raise StartupError("training needs photos to learn from and held-out photos")
         learned = {sample.class_id for sample in train}
         if lacking := [name for i, name in enumerate(self.classes) if i not in learned]:
             raise StartupError(
@@ -103,7 +107,7 @@ def write_lists(photos: Photos, folder: Path) -> None:
     """
     lists = {TRAIN_LIST: _lines(photos.train), VALIDATION_LIST: _lines(photos.validation)}
     for name, lines in lists.items():
-        (folder / name).write_text(lines, encoding="utf-8", newline="\n")
+        write_text(folder / name, lines)
 
 
 def _lines(samples: Sequence[Sample]) -> str:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from app.errors import ServiceError, StartupError
 from app.images import decoding
-from app.images.files import contents
+from app.images.files import contents, reason
 from app.images.preprocessing import Preprocessing
 from app.training.data.augment import Augmentation
 
@@ -65,7 +65,7 @@ class PhotoReader:
             at_least = 2 * max(self.spec.crop)
             photo = decoding.decode_full(data, self.max_pixels, at_least, self.spec.srgb)
         except ServiceError as error:
-            raise StartupError(f"{view.path}: {error}") from error
+            raise StartupError(f"{view.path}: {reason(error)}") from error
         return self.augmentation.view(photo, self.spec, np.random.default_rng(view.key))
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+from app.disk import disk_full, room_for
 from app.errors import StartupError, UnsupportedImage
 from app.images.files import contents
 from app.training.data.dataset import Dataset, find_parts, read_dataset
@@ -27,8 +28,8 @@ def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) ->
         The numbers of photos in train and in test.
 
     Raises:
-        StartupError: DIR does not exist or is divided already, or OUTPUT exists or lies within DIR
-            and would become a class of it.
+        StartupError: DIR does not exist or is divided already, OUTPUT exists or lies within DIR and
+            would become a class of it, or the copies do not fit on the disk.
     """
     if not folder.is_dir():
         raise StartupError(f"{folder}: no such folder")
@@ -43,7 +44,13 @@ def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) ->
     data = read_dataset(folder)
     chosen = choose(data, share, seed)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".splitting-", dir=output.parent) as temporary:
+    size = 0 if link else sum(_size(sample.path) for sample in data.samples)
+    with (
+        room_for(output, size),
+        tempfile.TemporaryDirectory(prefix=".splitting-", dir=output.parent) as temporary,
+    ):
+        if size > shutil.disk_usage(output.parent).free:
+            raise disk_full(output, "there is not enough space", size)
         built = Path(temporary) / output.name
         for sample in data.samples:
             part = "test" if sample.path in chosen else "train"
@@ -107,8 +114,15 @@ def _rank(seed: int, digest: str) -> bytes:
     return hashlib.sha256(f"{seed} {digest}".encode()).digest()
 
 
+def _size(photo: Path) -> int:
+    """Return the file's bytes; 0 if a link leads to nothing."""
+    return photo.stat().st_size if photo.exists() else 0
+
+
 def _write(photo: Path, path: Path, *, link: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not photo.exists():
+        raise StartupError(f"{photo} is a link that leads to nothing: mend or remove it")
     if link:
         path.hardlink_to(photo.resolve())
     else:

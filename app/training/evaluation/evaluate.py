@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from app.errors import ServiceError, StartupError
+from app.images.files import reason
 from app.model.bundle import Bundle
 from app.model.offline import FileAnswer, FileError
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Floats, Ints, Scored
+from app.training.evaluation.recall import Recall, measure_recall
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Evaluation:
             values = (metrics.precision[i], metrics.recall[i], metrics.f1[i])
             yield i, self.names[i], int(metrics.photos[i]), *(round(float(v), 6) for v in values)
 
+    @property
+    def recall(self) -> Recall:
+        """The recall of each class."""
+        return measure_recall(self.result.rank, self.result.truth, len(self.names))
+
     def document(self) -> dict[str, Any]:
         """Return the metrics as plain data for JSON.
 
@@ -64,6 +71,11 @@ class Evaluation:
             "precision": _mean(classes.precision[present]),
             "recall": _mean(classes.recall[present]),
             "f1": _mean(classes.f1[present]),
+            "recall_by_class": {
+                name: value
+                for name, value in self.recall.named(self.names).items()
+                if value is not None
+            },
             "calibration_error": round(self.result.reliability().error, 6),
             "images_per_s": round((len(self.samples) + len(self.skipped)) / self.seconds, 1),
             "skipped": [error.model_dump() for error in self.skipped],
@@ -95,10 +107,10 @@ def evaluate(
             rows.append(answer.scores)
             read.append(sample)
         elif skip_broken:
-            error = FileError(file=str(sample.path), code=answer.code, detail=str(answer))
+            error = FileError(file=str(sample.path), code=answer.code, detail=reason(answer))
             skipped.append(error)
         else:
-            raise StartupError(f"{sample.path}: {answer}")
+            raise StartupError(f"{sample.path}: {reason(answer)}")
     if not rows:
         raise StartupError(
             f"no photo can be read; the first error is {skipped[0].file}: {skipped[0].detail}"

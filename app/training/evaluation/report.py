@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from app.disk import replacing
 from app.training.evaluation.evaluate import Evaluation
 from app.training.evaluation.mistakes import draw_mistakes
 from app.training.evaluation.plots import draw_confusion, draw_reliability
@@ -57,11 +58,15 @@ def _predictions(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8", errors=_ODD_NAMES)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", errors=_ODD_NAMES)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", errors=_ODD_NAMES, newline="") as file:
+    with (
+        replacing(path) as part,
+        part.open("w", encoding="utf-8", errors=_ODD_NAMES, newline="") as file,
+    ):
         table = csv.writer(file)
         table.writerow(header)
         table.writerows(rows)

@@ -6,7 +6,15 @@ from typing import Any, Self
 
 
 class Interrupted(Exception):
-    """The user pressed Ctrl-C, or the process got SIGTERM."""
+    """The user pressed Ctrl-C, or the process got SIGTERM.
+
+    Attributes:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__()
+        self.signal = signal
 
 
 class Interruption:
@@ -16,7 +24,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._signalled = False
+        self._signalled: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -33,10 +41,10 @@ class Interruption:
         number: int,
         frame: FrameType | None,  # noqa: ARG002  (`signal.signal` passes it)
     ) -> None:
-        self._signalled = True
+        self._signalled = number
         signal.signal(number, signal.SIG_DFL)
 
     def check(self) -> None:
         """Raise Interrupted if a signal has arrived."""
-        if self._signalled:
-            raise Interrupted
+        if self._signalled is not None:
+            raise Interrupted(self._signalled)

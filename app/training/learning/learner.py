@@ -11,6 +11,7 @@ from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_
 from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.training.evaluation.accuracy import Scored
+from app.training.evaluation.recall import Recall, measure_recall
 from app.training.learning.batches import Batch
 from app.training.learning.ema import ExponentialMovingAverage
 from app.training.learning.losses import Loss
@@ -27,11 +28,13 @@ class Score(NamedTuple):
     Attributes:
         loss: the mean cross-entropy, without label smoothing and class weights.
         top1, top5: the accuracy, 0 to 1.
+        recall: the recall of each class.
     """
 
     loss: float
     top1: float
     top5: float
+    recall: Recall
 
 
 class Learner:
@@ -98,7 +101,7 @@ class Learner:
 
     def evaluate(self, batches: Iterable[Batch]) -> Score:
         """Return the averaged network's score on all photos of `batches`."""
-        losses, ranks = [], []
+        losses, ranks, truths = [], [], []
         self._tail.eval()
         with self._average.applied(), paddle.no_grad():
             for inputs, labels in batches:
@@ -106,9 +109,12 @@ class Learner:
                 loss = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")  # (N,)
                 losses.append(loss.numpy())
                 ranks.append(Scored(logits.numpy(), labels).rank)
-        rank = np.concatenate(ranks)
+                truths.append(labels)
+        rank, truth = np.concatenate(ranks), np.concatenate(truths)
         mean_loss = float(np.concatenate(losses).mean())
-        return self._agreed(Score(mean_loss, float((rank < 1).mean()), float((rank < 5).mean())))
+        recall = measure_recall(rank, truth, int(logits.shape[1]))
+        top1, top5 = float((rank < 1).mean()), float((rank < 5).mean())
+        return self._agreed(Score(mean_loss, top1, top5, recall))
 
     def _agreed(self, score: Score) -> Score:
         """Return the first process's score in every process.
@@ -118,10 +124,10 @@ class Learner:
         """
         if self._world == 1:
             return score
-        values = paddle.to_tensor(list(score), "float64")
+        values = paddle.to_tensor([*score[:3], *score.recall.values], "float64")
         distributed.broadcast(values, src=0)
-        loss, top1, top5 = values.numpy().tolist()
-        return Score(loss, top1, top5)
+        loss, top1, top5, *recalls = values.numpy().tolist()
+        return Score(loss, top1, top5, score.recall._replace(values=tuple(recalls)))
 
     def best(self) -> Arrays:
         """Return the averaged network's state."""

@@ -14,6 +14,7 @@ from paddle import Tensor
 from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.training.data.holdout import Photos
+from app.training.learning.choice import balances
 from app.training.options import Options
 
 
@@ -51,7 +52,7 @@ class Loss:
 def make_loss(options: Options, photos: Photos) -> Loss:
     """Return the loss that `options` ask for; `photos.train` gives the balanced class weights."""
     weights = None
-    if options.class_weights == "balanced":
+    if balances(options, photos):
         labels = np.array([sample.class_id for sample in photos.train])
         weights = tuple(balanced_weights(labels, len(photos.classes)))
     return Loss(options.epsilon if options.loss == "poly1" else 0.0, options.smoothing, weights)

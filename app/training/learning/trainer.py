@@ -22,6 +22,7 @@ from app.training.learning.batches import (
     Shard,
     StreamedBatches,
 )
+from app.training.learning.choice import balances, better
 from app.training.learning.interruption import Interruption
 from app.training.learning.learner import Learner, Score
 from app.training.learning.phases import Phase, phases
@@ -107,6 +108,7 @@ class Trainer:
         self._options = self._recipe.options
         self._phases = phases(self._options)
         self._leads = context.shard.rank == 0
+        self._balanced = balances(self._options, photos)
         self.position = Position()
 
     def resume(self) -> None:
@@ -217,9 +219,7 @@ class Trainer:
 
     def _row(self, phase: Phase, score: Score, speed: float) -> dict[str, Any]:
         position = self.position
-        best = position.best
-        better = best is None or (score.top1, -score.loss) > (best["val_top1"], -best["val_loss"])
-        return {
+        row = {
             "phase": phase.name,
             "epoch": position.epoch + 1,
             "epochs": phase.epochs,
@@ -229,6 +229,8 @@ class Trainer:
             "val_loss": score.loss,
             "val_top1": score.top1,
             "val_top5": score.top5,
+            "val_recall": score.recall.mean,
+            "val_recall_by_class": score.recall.named(self._photos.classes),
             "photos_per_s": round(speed, 2),
-            "best": better,
         }
+        return row | {"best": better(row, position.best, balanced=self._balanced)}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from app.disk import reserve, room_for
 from app.errors import StartupError
 from app.model.bundle import CONFIG, Bundle, load_bundle, sha256
 from app.model.engine import Engine
@@ -54,9 +55,17 @@ def changed_copy(directory: Path) -> Iterator[Path]:
     """Let the caller change a copy of a bundle, which then replaces the bundle.
 
     If the caller raises an error, nothing is replaced.
+
+    Raises:
+        DiskFull: the copy or what the caller adds does not fit on the disk.
     """
     target = directory.resolve()
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as temporary:
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    with (
+        room_for(directory, size),
+        tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as temporary,
+    ):
+        reserve(Path(temporary), size)
         built = shutil.copytree(target, Path(temporary) / target.name)
         yield built
         replace(target, built)

@@ -16,6 +16,7 @@ import paddle
 from paddle import nn
 from paddle.static import InputSpec
 
+from app.disk import reserve, room_for
 from app.errors import StartupError
 from app.images.preprocessing import Preprocessing
 from app.model import golden
@@ -70,18 +71,28 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
     spec = read_transform_ops(card.transform_ops)
     model = nn.Sequential(network, nn.Softmax())
     model.eval()
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as temporary:
+    lean = nn.Sequential(folded(network), nn.Softmax())
+    lean.eval()
+    size = _size(lean)
+    with (
+        room_for(directory, size),
+        tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as temporary,
+    ):
         built = Path(temporary) / directory.name
         built.mkdir()
         width, height = spec.crop
         inputs = [InputSpec([None, 3, height, width], "float32", name="x")]
-        lean = nn.Sequential(folded(network), nn.Softmax())
-        lean.eval()
+        reserve(built, size)
         paddle.jit.save(lean, str(built / "inference"), input_spec=inputs)
         golden_scores = _scores(model, spec, _golden_picture(spec))[0]  # (classes,)
         _write_config(built, card, Golden.record(golden_scores))
         _check(built, model, spec)
         replace(directory, built)
+
+
+def _size(network: nn.Layer) -> int:
+    """Return the bytes of the network's parameters and statistics."""
+    return sum(int(value.size) * value.element_size() for value in network.state_dict().values())
 
 
 def check_replaceable(directory: Path) -> None:

@@ -16,6 +16,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.static import InputSpec
 
+from app.disk import reserve, room_for
 from app.images.preprocessing import Preprocessing
 from app.model.paddle_engine import PaddleNetwork
 from app.settings import Device
@@ -90,10 +91,13 @@ def _in_engine(
 ) -> Callable[[Features], Features]:
     width, height = spec.crop
     inputs = [InputSpec([None, 3, height, width], "float32", name="x")]
-    with tempfile.TemporaryDirectory(prefix="trunk-") as directory:
+    size = sum(int(value.size) * value.element_size() for value in layer.state_dict().values())
+    folder = Path(tempfile.gettempdir()) / "trunk"
+    with room_for(folder, size), tempfile.TemporaryDirectory(prefix="trunk-") as directory:
         files = _Files(Path(directory))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            reserve(Path(directory), size)
             paddle.jit.save(layer, str(files.graph.with_suffix("")), input_spec=inputs)
         return PaddleNetwork(files, "cpu", threads)
 

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from app.disk import replacing
 from app.errors import StartupError
 
 _PLACE = "place"
+# In the file, each array has headers of about this many bytes.
+_HEADERS = 512
 
 Groups = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
@@ -31,14 +34,16 @@ class Checkpoint(NamedTuple):
         """Write the checkpoint to `path`.
 
         If the process is killed at any time, `path` holds a whole checkpoint: the old or the new.
+
+        Raises:
+            DiskFull: the checkpoint does not fit on the disk; the old one is still there.
         """
         arrays: dict[str, Any] = {_PLACE: np.array(json.dumps(self.place))}
         for group, named in self.groups.items():
             arrays |= {f"{group}/{name}": array for name, array in named.items()}
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        size = sum(array.nbytes + _HEADERS for array in arrays.values())
+        with replacing(path, size) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        part.replace(path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

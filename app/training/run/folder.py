@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import paddle
 
-from app.errors import StartupError
+from app.disk import replacing, write_text
+from app.errors import DiskFull, StartupError
 from app.training.data.holdout import Photos, read_lists, write_lists
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import SETTINGS, Recipe, read_recipe
@@ -28,10 +29,15 @@ class Run:
 
     It holds `settings.json`, `train_list.txt`, `val_list.txt`, `last.npz`, `best.pdparams` and
     more.
+
+    Args:
+        folder: the folder.
+        recipe: that of a new run; by default it is read from the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recipe: Recipe | None = None) -> None:
         self.folder = folder
+        self._recipe = recipe
         self._last = folder / "last.npz"
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
@@ -53,11 +59,22 @@ class Run:
 
         Raises:
             StartupError: the folder is not empty, or the path of a photo is not one line of UTF-8.
+        DiskFull: the files do not fit on the disk; the folder is gone again.
         """
         self.make()
-        write_lists(photos, self.folder)
+        try:
+            write_lists(photos, self.folder)
+            self.save_recipe(recipe)
+        except DiskFull:
+            for file in self.folder.iterdir():
+                file.unlink()
+            self.folder.rmdir()
+            raise
+
+    def save_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe."""
         text = recipe.model_dump_json(indent=1)
-        (self.folder / SETTINGS).write_text(text, encoding="utf-8")
+        write_text(self.folder / SETTINGS, text)
 
     @property
     def recipe(self) -> Recipe:
@@ -66,7 +83,7 @@ class Run:
         Raises:
             StartupError: the folder has no readable recipe.
         """
-        if recipe := read_recipe(self.folder):
+        if recipe := self._recipe or read_recipe(self.folder):
             return recipe
         raise StartupError(f"{self.folder} is not a run's folder: it has no readable {SETTINGS}")
 
@@ -85,9 +102,9 @@ class Run:
 
     def save_best(self, state: Arrays) -> None:
         """Write the weights for the export, in Paddle's own format."""
-        part = self._best.with_suffix(".part")
-        paddle.save(cast("Any", state), str(part))
-        part.replace(self._best)
+        size = sum(array.nbytes for array in state.values())
+        with replacing(self._best, size) as part:
+            paddle.save(cast("Any", state), str(part))
 
     def best_network(self) -> MobileNetV2:
         """Return the network with the best weights so far.
@@ -110,7 +127,7 @@ class Run:
     def save_metrics(self, rows: Sequence[Row]) -> None:
         """Write one JSON line for each epoch."""
         lines = (json.dumps(row) + "\n" for row in rows)
-        self._metrics.write_text("".join(lines), encoding="utf-8")
+        write_text(self._metrics, "".join(lines))
 
 
 def free_folder(data: Path) -> Path:
@@ -139,7 +156,7 @@ class VisualLog:
     def add(self, step: int, row: Row) -> None:
         """Log the metrics of an epoch; `step` is its number in the run."""
         if self._writer:
-            for name in ("lr", "loss", "top1", "val_loss", "val_top1", "val_top5"):
+            for name in ("lr", "loss", "top1", "val_loss", "val_top1", "val_top5", "val_recall"):
                 self._writer.add_scalar(name, float(row[name]), step)
 
     def close(self) -> None:

@@ -6,10 +6,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from app.disk import room_for, write_text
 from app.training.evaluation.plots import draw_curves
 from app.training.run.folder import Run
 
-_COLUMNS = ("phase", "epoch", "lr", "loss", "top1", "val_loss", "val_top1", "photos_per_s")
+_COLUMNS = (
+    *("phase", "epoch", "lr", "loss", "top1"),
+    *("val_loss", "val_top1", "val_recall", "photos_per_s"),
+)
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -32,8 +36,9 @@ tr.best {{ font-weight: bold }} img {{ width: 100% }} dt {{ float: left; min-wid
 def write_report(run: Run, rows: Sequence[dict[str, Any]]) -> None:
     """Write `curves.png` and `report.html`, with a row of metrics for each epoch so far."""
     picture = run.folder / "curves.png"
-    draw_curves(rows, picture)
-    (run.folder / "report.html").write_text(_page(run, rows, picture), encoding="utf-8")
+    with room_for(picture):
+        draw_curves(rows, picture)
+    write_text(run.folder / "report.html", _page(run, rows, picture))
 
 
 def _page(run: Run, rows: Sequence[dict[str, Any]], picture: Path) -> str:
@@ -55,7 +60,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     lines = (
         f"<tr{' class=best' if row['best'] else ''}>"
-        + "".join(f"<td>{_cell(row[name])}</td>" for name in _COLUMNS)
+        + "".join(f"<td>{_cell(row.get(name))}</td>" for name in _COLUMNS)
         + "</tr>"
         for row in rows
     )
@@ -63,6 +68,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  (a number or a text)
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 

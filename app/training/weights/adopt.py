@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.disk import room_for
 from app.errors import StartupError
 from app.model import golden
 from app.model.bundle import CONFIG, GRAPHS, PARAMETERS, load_bundle
@@ -60,7 +61,11 @@ def adopt(
     provenance = {"source": f"adopted from {source.name}", "adopted_with": file.name}
     parent = target.absolute().parent if target else source
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".adopting-", dir=parent) as temporary:
+    size = sum(path.stat().st_size for path in files) if target else None
+    with (
+        room_for(final, size),
+        tempfile.TemporaryDirectory(prefix=".adopting-", dir=parent) as temporary,
+    ):
         built = Path(temporary) / final.name
         built.mkdir()
         for path in files:

@@ -19,6 +19,7 @@ import httpx
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
+from app.disk import replacing, room_for
 from app.errors import StartupError, command
 from app.model import bundle
 
@@ -155,7 +156,7 @@ def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, tas
             status = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
             raise FetchError(f"{url}: {status}; {hint}")
         progress.update(task, completed=start, total=total)
-        with part.open("ab" if start else "wb") as file:
+        with room_for(part, total), part.open("ab" if start else "wb") as file:
             for chunk in response.iter_raw():
                 file.write(chunk)
                 progress.advance(task, len(chunk))
@@ -194,7 +195,8 @@ def _extract(wheel: Path, member: str, part: Path) -> None:
     with (
         zipfile.ZipFile(wheel) as archive,
         archive.open(member) as source,
-        part.open("wb") as target,
+        replacing(part, archive.getinfo(member).file_size) as written,
+        written.open("wb") as target,
     ):
         shutil.copyfileobj(source, target)
 

@@ -37,6 +37,7 @@ class Origin(NamedTuple):
         provenance: what a bundle records about the weights.
         srgb: whether photos with a colour profile are converted to sRGB. PaddleClas does not
             do so, and its networks keep its behaviour.
+        classes: the names of the classes, if they are known.
     """
 
     network: MobileNetV2
@@ -45,6 +46,7 @@ class Origin(NamedTuple):
     transform_ops: list[dict[str, Any]]
     provenance: dict[str, Any]
     srgb: bool
+    classes: tuple[str, ...] = ()
 
 
 def read_origin(name: str, sources_file: Path = SOURCES) -> Origin:
@@ -106,13 +108,14 @@ def _paddleclas(file: Path) -> Origin:
     if recipe := read_recipe(file.parent):
         scale, padding, ops = recipe.scale, recipe.padding, recipe.transform_ops
         srgb = recipe.srgb
+        classes = recipe.classes if len(recipe.classes) == class_num else ()
     else:
         scale = next((s for s in OFFICIAL_SCALES if int(32 * s) == channels), channels / 32)
         padding, ops = "symmetric", transform_ops(IMAGENET_RESIZE, IMAGENET_NORMALIZE)
-        srgb = False
+        srgb, classes = False, ()
     network = MobileNetV2(class_num, scale, padding=padding)
     load_state(network, arrays, file)
-    return Origin(network, scale, padding, ops, _imported(file), srgb)
+    return Origin(network, scale, padding, ops, _imported(file), srgb, classes)
 
 
 def _imported(file: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The network that training starts from: pretrained or random weights, and a new classifier."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import paddle
@@ -21,13 +22,16 @@ from app.training.weights.sources import DEFAULT
 
 
 def initial_network(options: Options, classes: tuple[str, ...]) -> tuple[Recipe, MobileNetV2]:
-    """Return the recipe of a new run and its network, whose classifier has random weights.
+    """Return the recipe of a new run and its network.
+
+    The classifier has random weights, or those of an earlier run with the same classes.
 
     Raises:
         StartupError: the weights cannot be found or read, or have another scale than `options`.
     """
     origin = None if options.weights == "none" else _origin(options)
     ops = origin.transform_ops if origin else transform_ops(KERAS_RESIZE, KERAS_NORMALIZE)
+    columns = _columns(origin.classes, classes) if origin else []
     recipe = Recipe(
         options=options,
         classes=classes,
@@ -37,11 +41,14 @@ def initial_network(options: Options, classes: tuple[str, ...]) -> tuple[Recipe,
         transform_ops=resized(ops, options.size),
         origin=origin.provenance if origin else {"source": "random weights"},
         srgb=True,
+        keeps_classifier=bool(columns),
     )
     paddle.seed(options.seed)
     network = build_network(recipe)
     if origin:
         _copy(origin.network, network)
+        if columns:
+            _copy_classifier(origin.network, network, columns)
     return recipe, network
 
 
@@ -64,6 +71,20 @@ def _origin(options: Options) -> Origin:
             f"use --scale {origin.scale:g}"
         )
     return origin
+
+
+def _columns(before: Sequence[str], now: Sequence[str]) -> list[int]:
+    """Return, for each class now, its number among those before; [] if the classes differ."""
+    number = {name: i for i, name in enumerate(before)}
+    if len(number) < len(before) or len(before) != len(now) or number.keys() != set(now):
+        return []
+    return [number[name] for name in now]
+
+
+def _copy_classifier(source: MobileNetV2, target: MobileNetV2, columns: list[int]) -> None:
+    """Copy the classifier; its class i is the class `columns[i]` of the source."""
+    target.out.weight.set_value(source.out.weight.numpy()[:, columns])
+    target.out.bias.set_value(source.out.bias.numpy()[columns])
 
 
 def _copy(source: MobileNetV2, target: MobileNetV2) -> None:

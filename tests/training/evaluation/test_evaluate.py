@@ -192,7 +192,7 @@ def test_a_folder_that_is_no_class_is_one_line(
     assert code == 1
     assert err == (
         f"error: {tmp_path / 'photos'}: no class is called {folder!r}: "
-        "rename the folder to a label or a number\n"
+        "rename the folder to a label or to a number from 0 to 2\n"
     )
 
 
@@ -208,7 +208,7 @@ def test_a_folder_that_is_two_classes_is_one_line(
     assert code == 1
     assert err == (
         f"error: {tmp_path / 'photos'}: 'crane' may be class 0 ({labels[0]}) or 2 ({labels[2]}): "
-        "rename every folder to the number of its class\n"
+        "rename the folder to the number of its class\n"
     )
 
 

@@ -1,0 +1,45 @@
+"""`train --resume RUN --epochs N`: more epochs for a run, also for one that has ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.errors import StartupError
+from app.training.learning.phases import Phase, phases
+from app.training.learning.trainer import Position
+from app.training.network.freezing import SEGMENTS
+from app.training.options import Recipe
+
+
+def lengthened(recipe: Recipe, rows: Sequence[Mapping[str, Any]], epochs: int) -> Recipe:
+    """Return the recipe with `epochs` epochs in its last phase.
+
+    Args:
+        recipe: that of the run.
+        rows: the epochs that the run has had.
+        epochs: the number of epochs of the last phase, those that it has had included.
+
+    Raises:
+        StartupError: only the classifier of the run learns, or the run has had so many epochs.
+    """
+    options = recipe.options.model_copy(update={"epochs": epochs})
+    last = phases(options)[-1]
+    if last.frozen == SEGMENTS:
+        raise StartupError("only the classifier learns in this run: --epochs cannot lengthen it")
+    done = _done(rows, last)
+    if epochs <= done:
+        raise StartupError(f"the run has had {done} epochs of {last.name}: --epochs must be more")
+    return recipe.model_copy(update={"options": options})
+
+
+def reopened(position: Position, plan: Sequence[Phase]) -> Position:
+    """Return the position to go on from if the last phase of the plan has become longer."""
+    if position.phase < len(plan) - 1:
+        return position
+    if position.phase == len(plan) - 1:
+        return replace(position, stale=0)
+    return replace(position, phase=len(plan) - 1, epoch=_done(position.rows, plan[-1]))
+
+
+def _done(rows: Sequence[Mapping[str, Any]], phase: Phase) -> int:
+    return sum(row["phase"] == phase.name for row in rows)
