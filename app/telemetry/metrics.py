@@ -207,7 +207,8 @@ class Metrics:
             self.decoder_restarts.labels(reason)
         for result in ("ok", "refused"):
             self.reloads.labels(result)
-        self.outcomes.labels("ok")
+        for reason in ("ok", "overloaded"):
+            self.outcomes.labels(reason)
         for status in (200, 429, 500, 503, 504):
             self.requests.labels("POST", "/predict", str(status), "own")
 
