@@ -185,15 +185,15 @@ def test_calls_over_grpc_keep_it(server: RunningServer) -> None:
 
 def test_a_call_that_is_cancelled_gives_its_place_back(server: RunningServer) -> None:
     with caller_of(server, GRPC["grpc_port"]) as caller:
-        metadata = {"authorization": f"Bearer {GREEDY}"}
+        key = f"Bearer {GREEDY}"
         with standing(server):
-            first = caller.start(caller.request(png()), **metadata)
+            first = caller.start(caller.request(png()), authorization=key)
             until(lambda: inside(server) == 1)
-            second = caller.start(caller.request(png()), **metadata)
+            second = caller.start(caller.request(png()), authorization=key)
             second.cancel()
             first.cancel()
             until(lambda: inside(server) == 0)
-            third = caller.start(caller.request(png()), timeout_s=0.5, **metadata)
+            third = caller.start(caller.request(png()), timeout_s=0.5, authorization=key)
             assert ended(third).code == "DEADLINE_EXCEEDED"
             until(lambda: inside(server) == 0)
 
