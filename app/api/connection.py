@@ -22,7 +22,7 @@ from app.api.incoming import MAX_HEAD_BYTES, Incoming
 from app.api.limits import Limits
 from app.api.refusals import refusal
 from app.api.routes.direct import DirectRoute
-from app.errors import MalformedRequest, ServiceError
+from app.errors import Draining, MalformedRequest, ServiceError
 from app.serving.admission import Turn
 from app.serving.share import Place
 from app.settings import Settings
@@ -160,6 +160,11 @@ class Connection(HttpToolsProtocol):
         if not self._waiting:
             super().shutdown()
 
+    def end_wait(self) -> None:
+        """Refuse the request that waits at the door, because the time of the shutdown is over."""
+        if self._waiting:
+            self._waiting.cancel()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Refuse a request that our checks have passed, but not uvicorn's parser."""
         self._refuse(MalformedRequest())
@@ -229,9 +234,7 @@ class Connection(HttpToolsProtocol):
     def _on_turn(self, head: Head, route: DirectRoute, started: float, turn: Future[Turn]) -> None:
         """Go on with a request that has waited at the door."""
         self._waiting = None
-        if turn.cancelled():
-            return
-        error = turn.exception()
+        error = Draining(retry_after_s=1) if turn.cancelled() else turn.exception()
         if error is None:
             self._place = turn.result().place
         if self.transport.is_closing():
