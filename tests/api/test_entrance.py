@@ -258,9 +258,10 @@ def test_who_waits_while_the_server_stops_is_answered(small_bundle: Path, tmp_pa
 def test_who_waits_for_longer_than_the_shutdown_takes_is_refused(
     small_bundle: Path, tmp_path: Path
 ) -> None:
-    settings = {"capacity": 1, "workers": 1, "longest_wait_s": 60, "drain_delay_s": 0}
-    settings |= {"drain_timeout_s": 1, "api_keys": KEY, "key_concurrency": 2}
-    server = RunningServer(small_bundle, tmp_path / "log", batch_timeout_s=60, **settings)
+    settings = {"capacity": 1, "workers": 1, "longest_wait_s": 60, "batch_timeout_s": 60}
+    shares = {"api_keys": KEY, "key_concurrency": 2}
+    shutdown = {"drain_delay_s": 0, "drain_timeout_s": 1}
+    server = RunningServer(small_bundle, tmp_path / "log", **settings, **shares, **shutdown)
     with server, ExitStack() as stack:
         (worker,) = server.workers()
         os.kill(worker, signal.SIGSTOP)
