@@ -23,7 +23,7 @@ def provoke(server: RunningServer, seconds: float, capacity: int) -> None:
     deeds: Sequence[Callable[[int], object]] = (
         *[lambda turn: _send(server, PHOTOS[turn % len(PHOTOS)])] * 2,
         lambda turn: _send(server, UNREADABLE[turn % len(UNREADABLE)]),
-        lambda _: _burst(server, 3 * capacity),
+        lambda _: _burst(server, 4 * capacity),
         lambda _: _kill(server),
     )
     threads = [threading.Thread(target=_again, args=(deed, over)) for deed in deeds]
