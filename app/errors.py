@@ -109,6 +109,14 @@ class Overloaded(ServiceError):
     status, code, title = 429, "overloaded", "The service is full; try again shortly"
 
 
+class KeyRate(ServiceError):
+    status, code, title = 429, "key_rate", "This key sends more photos a second than it may"
+
+
+class KeyBusy(ServiceError):
+    status, code, title = 429, "key_busy", "This key has as many photos inside as it may have"
+
+
 class ClientClosed(ServiceError):
     """The client cannot read this answer. Its status is for logs and metrics, as in nginx."""
 

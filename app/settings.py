@@ -200,6 +200,21 @@ class Settings(BaseSettings):
         description="Keys of all paths that take photos, separated by commas or spaces, each of "
         "at least 16 characters; without keys, everyone may send photos",
     )
+    key_photos_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="Photos that each API key may send in a second, to each pod; more wait, and "
+        "get 429; by default no limit",
+    )
+    key_burst: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None,
+        description="Photos that an API key may send at once after a pause; by default as many as "
+        "it may send in a second",
+    )
+    key_concurrency: Count | None = Field(
+        None,
+        description="Photos that each API key may have inside at the same time, on each pod; more "
+        "wait, and get 429; by default no limit",
+    )
     dialects: Annotated[tuple[Dialect, ...], NoDecode, BeforeValidator(split_words)] = Field(
         (),
         description="Protocols of other servers to speak as well, separated by commas or spaces; "
@@ -266,6 +281,31 @@ class Settings(BaseSettings):
                 "that comes alone is never answered",
             )
         return self
+
+    @model_validator(mode="after")
+    def _limits_by_key_have_keys(self) -> Self:
+        if self.limits_keys and not self.api_keys:
+            raise PydanticCustomError(
+                "limits_without_keys",
+                "CLASSIFIER_KEY_PHOTOS_PER_S and CLASSIFIER_KEY_CONCURRENCY limit each of the keys "
+                "in CLASSIFIER_API_KEYS, which has none",
+            )
+        if self.key_burst and not self.key_photos_per_s:
+            raise PydanticCustomError(
+                "burst_without_rate",
+                "CLASSIFIER_KEY_BURST needs CLASSIFIER_KEY_PHOTOS_PER_S, which it extends",
+            )
+        return self
+
+    @property
+    def limits_keys(self) -> bool:
+        """Whether API keys have limits."""
+        return bool(self.key_photos_per_s or self.key_concurrency)
+
+    @property
+    def burst(self) -> int:
+        """The number of photos that an API key may send at once after a pause."""
+        return self.key_burst or max(1, int(self.key_photos_per_s or 0))
 
     @property
     def max_body_bytes(self) -> int:

@@ -164,6 +164,33 @@ def test_a_photo_that_comes_alone_must_be_answered_before_the_deadline() -> None
     assert read_settings(max_wait_ms=1999, deadline_s=2).max_wait_ms == 1999
 
 
+@pytest.mark.parametrize("limit", ["key_photos_per_s", "key_concurrency"])
+def test_limits_by_key_need_keys(limit: str) -> None:
+    with pytest.raises(StartupError, match="the keys in CLASSIFIER_API_KEYS, which has none"):
+        read_settings(**{limit: 5})
+    assert not read_settings(api_keys="a-key-0123456789").limits_keys
+    assert read_settings(api_keys="a-key-0123456789", **{limit: 5}).limits_keys
+
+
+def test_a_burst_needs_a_rate_and_follows_from_it() -> None:
+    with pytest.raises(StartupError, match="CLASSIFIER_KEY_BURST needs"):
+        read_settings(api_keys="a-key-0123456789", key_burst=5)
+    for given, burst in (({"key_burst": 5}, 5), ({}, 40)):
+        settings = read_settings(api_keys="a-key-0123456789", key_photos_per_s=40.5, **given)
+        assert settings.burst == burst
+    assert read_settings(api_keys="a-key-0123456789", key_photos_per_s=0.1).burst == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("key_photos_per_s", 0), ("key_burst", 0), ("key_concurrency", 0), ("key_concurrency", 4097)],
+)
+def test_a_share_is_more_than_nothing(name: str, value: int) -> None:
+    limits = {"key_photos_per_s": 1} | {name: value}
+    with pytest.raises(StartupError, match=f"CLASSIFIER_{name.upper()}"):
+        read_settings(api_keys="a-key-0123456789", **limits)
+
+
 def test_settings_are_frozen() -> None:
     settings, name = read_settings(), "port"
     with pytest.raises(ValidationError, match="frozen"):

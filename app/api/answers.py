@@ -1,7 +1,8 @@
 """Classifies the photos of a request, and makes the bodies of the answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from app.api.parameters import Wishes
@@ -11,6 +12,7 @@ from app.api.schemas import Classification, Classifications, Model, Result, Timi
 from app.errors import (
     BrokenImage,
     CostlyImage,
+    DeadlineExceeded,
     EmptyFile,
     ServiceError,
     TooManyPixels,
@@ -38,6 +40,8 @@ async def outcomes(
 ) -> Sequence[Classified | ServiceError]:
     """Classify several photos side by side. The first one has the turn, the others ask for theirs.
 
+    Where keys have limits, the others wait for places of the key, too.
+
     All answers are of one model: if a reload has come in between, the new model gets all photos.
 
     Raises:
@@ -45,10 +49,7 @@ async def outcomes(
     """
     started = asyncio.get_running_loop().time()
     found = await asyncio.gather(
-        *(
-            _outcome(given, photo, wishes, None if i else given.turn)
-            for i, photo in enumerate(photos)
-        )
+        *(_outcome(given, photo, wishes, first=not i) for i, photo in enumerate(photos))
     )
     errors = [outcome for outcome in found if isinstance(outcome, ServiceError)]
     if len(errors) == len(found) and not isinstance(errors[0], _FAULTS_OF_PHOTOS):
@@ -112,12 +113,40 @@ async def _classify(given: Received, photo: bytes, wishes: Wishes, turn: Turn | 
 
 
 async def _outcome(
-    given: Received, photo: bytes, wishes: Wishes, turn: Turn | None
+    given: Received, photo: bytes, wishes: Wishes, first: bool
 ) -> Classified | ServiceError:
     try:
-        return await _classify(given, photo, wishes, turn)
+        async with _placed(given, wishes, first) as wishes_left:
+            return await _classify(given, photo, wishes_left, given.turn if first else None)
     except ServiceError as error:
         return error
+
+
+@asynccontextmanager
+async def _placed(given: Received, wishes: Wishes, first: bool) -> AsyncIterator[Wishes]:
+    """Hold a place of the key for one of several photos; yield the wishes with the time left.
+
+    The first photo has the place of the request, and leaves it to the others.
+
+    Raises:
+        DeadlineExceeded: the key's other photos have kept all its places.
+    """
+    own = given.turn.place if given.turn else None
+    if own is None:
+        yield wishes
+        return
+    allowed_s = min(wishes.time_allowed_s, given.service.settings.deadline_s)
+    clock = asyncio.get_running_loop().time
+    latest = clock() + allowed_s
+    try:
+        async with asyncio.timeout_at(latest):
+            place = own if first else await own.share.another()
+    except TimeoutError:
+        raise DeadlineExceeded from None
+    try:
+        yield replace(wishes, time_allowed_s=latest - clock())
+    finally:
+        place.release()
 
 
 def _result(outcome: Classified | ServiceError, wishes: Wishes, request_id: str) -> Result:

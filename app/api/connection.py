@@ -22,8 +22,9 @@ from app.api.incoming import MAX_HEAD_BYTES, Incoming
 from app.api.limits import Limits
 from app.api.refusals import refusal
 from app.api.routes.direct import DirectRoute
-from app.errors import MalformedRequest, ServiceError
+from app.errors import Draining, MalformedRequest, ServiceError
 from app.serving.admission import Turn
+from app.serving.share import Place
 from app.settings import Settings
 
 # After a refusal that ends the connection, the client gets this time and these bytes to read it.
@@ -63,6 +64,8 @@ class Connection(HttpToolsProtocol):
         self._half_closed = False
         # The turn of the request that waits at the door.
         self._waiting: Future[Turn] | None = None
+        # The place of the request that is answered, if keys have limits.
+        self._place: Place | None = None
         # Done when the client of the request that is answered has closed the connection.
         self._gone: Future[None] | None = None
         # The version of the request that waits or is answered.
@@ -90,6 +93,7 @@ class Connection(HttpToolsProtocol):
             self._gone.set_result(None)
         if self._waiting:
             self._waiting.cancel()
+        self._release_place()
 
     def data_received(self, data: bytes) -> None:
         """Read on with `data`, and close the connection if a limit is exceeded."""
@@ -128,6 +132,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Set the limits for the rest of the answered request, or else for the next head."""
         super().on_response_complete()
+        self._release_place()
         limits = self._rest_limits if self._incoming.in_body else self._head_limits
         self._limits.set(*limits)
         # The client may have sent its next request already.
@@ -154,6 +159,11 @@ class Connection(HttpToolsProtocol):
         """Close the connection when its last request is answered, even if it waits at the door."""
         if not self._waiting:
             super().shutdown()
+
+    def end_wait(self) -> None:
+        """Refuse the request that waits at the door, because the time of the shutdown is over."""
+        if self._waiting:
+            self._waiting.cancel()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Refuse a request that our checks have passed, but not uvicorn's parser."""
@@ -224,11 +234,12 @@ class Connection(HttpToolsProtocol):
     def _on_turn(self, head: Head, route: DirectRoute, started: float, turn: Future[Turn]) -> None:
         """Go on with a request that has waited at the door."""
         self._waiting = None
-        if turn.cancelled():
-            return
-        error = turn.exception()
+        error = Draining(retry_after_s=1) if turn.cancelled() else turn.exception()
+        if error is None:
+            self._place = turn.result().place
         if self.transport.is_closing():
             # The client has left in this very moment; its turn soon ends by itself.
+            self._release_place()
             return
         self.flow.resume_reading()
         if isinstance(error, ServiceError):
@@ -276,6 +287,11 @@ class Connection(HttpToolsProtocol):
         if not self._incoming.in_body:
             self.on_message_complete()
 
+    def _release_place(self) -> None:
+        if self._place:
+            self._place.release()
+            self._place = None
+
     def _watch_for_reset(self) -> None:
         """Close the connection when its client turns out to be gone."""
         if self.transport.is_closing():
@@ -311,5 +327,6 @@ class Connection(HttpToolsProtocol):
     def _end(self) -> None:
         """Send no more, and drop what the client still sends, until it closes the connection."""
         self._lingering = True
+        self._release_place()
         self._limits.set(*_LINGER)
         self.transport.write_eof()

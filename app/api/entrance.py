@@ -30,6 +30,7 @@ class Entrance:
         routes = [context.original_route for context in iter_route_contexts(app.routes)]
         self._routes = [route for route in routes if isinstance(route, DirectRoute)]
         self._keys = settings.api_keys
+        self._limits_keys = settings.limits_keys
         self._origins = Origins(settings.cors_origins)
         self._max_body_bytes = settings.max_body_bytes
         self._refusals = RefusalLog()
@@ -53,12 +54,13 @@ class Entrance:
         return None if self._origins.refuses(*page_of(head.text)) else route
 
     def ask(self, head: Head) -> asyncio.Future[Turn]:
-        """Return the turn of the request, in the future.
+        """Return the turn of the request, in the future. Its place has to be released.
 
         Raises:
             ServiceError: the turn cannot come in time.
         """
-        return self._service.door.ask(head.length or 0, _time_allowed_s(head))
+        key = name_of(_token(head), self._keys) if self._limits_keys else ""
+        return self._service.shares.ask(key, head.length or 0, _time_allowed_s(head))
 
     def headers(self, head: Head) -> Iterable[tuple[bytes, bytes]]:
         """Return the headers by which a web page may read a refusal."""

@@ -1,6 +1,5 @@
 """Bearer tokens: an API key permits sending photos, the admin key permits changing the model."""
 
-import hashlib
 import secrets
 from collections.abc import Iterable
 from typing import Annotated
@@ -11,9 +10,9 @@ from pydantic import SecretStr
 
 from app.api.dependencies import ServiceDep
 from app.errors import NotFound, Unauthorized
+from app.serving.shares import key_name
 from app.settings import Settings
 
-_NAME_LENGTH = 8  # hexadecimal digits
 _Credentials = HTTPAuthorizationCredentials | None
 
 # auto_error=False, because this module itself refuses a request, with a 401 as problem+json.
@@ -53,11 +52,10 @@ async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(
 def name_of(token: bytes, keys: Iterable[SecretStr]) -> str:
     """Return the name of a token in the metrics if it is one of the keys, otherwise nothing.
 
-    The time that this takes tells nothing about the keys. The name is a short hash, and nobody can
-    compute a random key from it.
+    The time that this takes tells nothing about the keys.
     """
     if any(secrets.compare_digest(token, key.get_secret_value().encode()) for key in keys):
-        return hashlib.sha256(token).hexdigest()[:_NAME_LENGTH]
+        return key_name(token)
     return ""
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from app.api.schemas import Problem
 from app.errors import (
@@ -154,7 +156,20 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     hint = _similar_path(request) if kind is NotFound else None
     response = problem_response(kind(hint), request)
     response.headers.update(error.headers or {})
+    if kind is MethodNotAllowed:
+        # Starlette names the methods of one route, but a path may have several.
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods that the path of a request accepts."""
+    found: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        route = context.original_route
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 def _similar_path(request: Request) -> str | None:

@@ -80,6 +80,7 @@ class DrainingServer(uvicorn.Server):
         self._app = app
         self._second_port = second_port
         self._drain_delay_s = settings.drain_delay_s
+        self._drain_timeout_s = settings.drain_timeout_s
         self._started = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -130,7 +131,18 @@ class DrainingServer(uvicorn.Server):
                 with suppress(OSError):
                     await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(_LAST_REQUESTS_S)
-        await super().shutdown(sockets)
+        # uvicorn ends the requests that the application answers, but it knows of no others.
+        timer = loop.call_later(self._drain_timeout_s, self._end_waits)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
+    def _end_waits(self) -> None:
+        """Answer those who still wait at the door."""
+        for connection in [*self.server_state.connections]:
+            if isinstance(connection, Connection):
+                connection.end_wait()
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn does the same

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.errors import NotReady, Overloaded
+from app.serving.share import Place
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
@@ -24,11 +25,14 @@ class Turn:
     Attributes:
         waited_s: seconds that the request waited for its turn.
         alive: whether the turn has not ended.
+        place: the request's place in the share of its key, if keys have limits. It is held until
+            the answer, so it does not end with the turn.
     """
 
     def __init__(self, waited_s: float, on_end: Callable[[], None]) -> None:
         self.waited_s = waited_s
         self.alive = True
+        self.place: Place | None = None
         self._on_end = on_end
 
     def end(self) -> None:

@@ -30,6 +30,7 @@ from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
 from app.serving.door import Door
 from app.serving.running_model import RunningModel
+from app.serving.shares import Shares
 from app.settings import Settings
 from app.telemetry.answers import AnswersByClass
 from app.telemetry.metrics import Metrics
@@ -90,6 +91,7 @@ class Service:
             metrics,
         )
         self.door = Door(self.admission, settings, metrics)
+        self.shares = Shares(self.door, settings, metrics)
         self._pool_factory = pool_factory
         self.tracer = tracer
         self._reloading = asyncio.Lock()

@@ -95,6 +95,17 @@ class Metrics:
             "Requests with photos by API key: the first digits of the SHA-256 of the key.",
             "key",
         )
+        self.key_refused = self._counter(
+            "key_refused_total",
+            "Requests with photos that the limits of their API key refused, by the error's code.",
+            "key",
+            "reason",
+        )
+        self.key_in_flight = self._gauge(
+            "key_in_flight_photos",
+            "Photos of an API key that are inside or wait at the door, if keys have limits.",
+            "key",
+        )
         self.loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds",
             "How late the event loop wakes. Every request waits for that time as well.",
@@ -196,7 +207,8 @@ class Metrics:
             self.decoder_restarts.labels(reason)
         for result in ("ok", "refused"):
             self.reloads.labels(result)
-        self.outcomes.labels("ok")
+        for reason in ("ok", "overloaded"):
+            self.outcomes.labels(reason)
         for status in (200, 429, 500, 503, 504):
             self.requests.labels("POST", "/predict", str(status), "own")
 

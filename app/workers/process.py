@@ -3,7 +3,9 @@
 import asyncio
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -85,6 +87,7 @@ class ForkserverProcess:
     """A fork of the forkserver that runs `target(*arguments)`; see `Running`."""
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+        _wake_forkserver()
         self._process = _forkserver.Process(target=target, args=arguments, daemon=True)
         self._process.start()
         self.pid = self._process.pid or 0
@@ -107,3 +110,13 @@ class ForkserverProcess:
         code = self._process.exitcode
         self._process.close()
         return 0 if code is None else code
+
+
+def _wake_forkserver() -> None:
+    """Let the forkserver go on if somebody has stopped it.
+
+    The start of a process waits for its answer, and with it the event loop.
+    """
+    # Python has no public name for it. It is a child of this process, so its id is not used again.
+    if pid := getattr(forkserver._forkserver, "_forkserver_pid", None):  # noqa: SLF001
+        os.kill(pid, signal.SIGCONT)

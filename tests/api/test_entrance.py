@@ -255,6 +255,27 @@ def test_who_waits_while_the_server_stops_is_answered(small_bundle: Path, tmp_pa
         assert server.process.wait(30) == 0
 
 
+def test_who_waits_for_longer_than_the_shutdown_takes_is_refused(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    settings = {"capacity": 1, "workers": 1, "longest_wait_s": 60, "batch_timeout_s": 60}
+    shares = {"api_keys": KEY, "key_concurrency": 2}
+    shutdown = {"drain_delay_s": 0, "drain_timeout_s": 1}
+    server = RunningServer(small_bundle, tmp_path / "log", **settings, **shares, **shutdown)
+    with server, ExitStack() as stack:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        # One is inside, one waits at the door, and one for its key's share.
+        clients = [stack.enter_context(connect(server, photo())) for _ in range(3)]
+        until(lambda: server.health()["in_flight"] == server.health()["waiting"] == 1)
+        server.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            got = b"".join(iter(lambda client=client: client.recv(65536), b""))  # type: ignore[misc]
+            assert got.startswith(b"HTTP/1.1 503 ")
+            assert b'"draining"' in got
+        assert server.process.wait(30) == 0
+
+
 def test_an_allowed_web_page_reads_a_refusal_and_a_strangers_never_waits(
     server: RunningServer,
 ) -> None:

@@ -13,7 +13,9 @@ def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
     assert_problem(post(client, png(), url="/predict/"), 404, "not_found")
     response = client.get("/predict")
     assert_problem(response, 405, "method_not_allowed")
-    assert response.headers["allow"] == "POST"
+    assert response.headers["allow"] == "POST, PUT"
+    assert post(client, png(), url="/health").headers["allow"] == "GET"
+    assert client.delete("/explain").headers["allow"] == "POST"
 
 
 def test_our_own_bug_is_500_in_our_own_words(client: TestClient, app: FastAPI) -> None:

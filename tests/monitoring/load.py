@@ -13,7 +13,7 @@ from running import RunningServer
 
 _DATA = Path(skimage.__file__).parent / "data"
 PHOTOS = [(_DATA / name).read_bytes() for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
-KEY = "a-key-of-the-load-0123456789"
+KEY, GREEDY = "a-key-of-the-load-0123456789", "the-key-of-the-bursts-0123456789"
 UNREADABLE = [b"no photo", PHOTOS[0][:5000], b"", b"x" * 2_000_000]
 
 
@@ -42,15 +42,16 @@ def _again(deed: Callable[[int], object], over: threading.Event) -> None:
         turn += 1
 
 
-def _send(server: RunningServer, data: bytes) -> int:
+def _send(server: RunningServer, data: bytes, key: str = KEY) -> int:
     files = {"file": ("photo", data)}
-    headers = {"Authorization": f"Bearer {KEY}"}
+    headers = {"Authorization": f"Bearer {key}"}
     url = f"{server.url}/predict"
     return httpx.post(url, files=files, headers=headers, timeout=60).status_code
 
 
 def _burst(server: RunningServer, photos: int) -> None:
-    threads = [threading.Thread(target=_send, args=(server, PHOTOS[0])) for _ in range(photos)]
+    burst = (server, PHOTOS[0], GREEDY)
+    threads = [threading.Thread(target=_send, args=burst) for _ in range(photos)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -26,10 +26,19 @@ def predict(status: int) -> str:
     )
 
 
+def outcome(reason: str) -> str:
+    return series("classifier_outcomes_total", f'reason="{reason}"')
+
+
+def of_key(name: str, labels: str = "") -> str:
+    return series(f"classifier_key_{name}_total", f'key="8d8d07b2"{labels and ","}{labels}')
+
+
 def restarts(reason: str) -> str:
     return series("classifier_worker_restarts_total", f'reason="{reason}"')
 
 
+KEY_BUSY = of_key("refused", 'reason="key_busy"')
 STARTED = series("process_start_time_seconds")
 READY, UP = series("classifier_ready"), series("up")
 QUICK = series("classifier_stage_duration_seconds_bucket", 'stage="total",le="0.5"')
@@ -48,7 +57,10 @@ HEALTHY: dict[str, str] = {
     UP: always(1),
     STARTED: always(1),
     predict(200): grows(600),
-    predict(429): always(0),
+    outcome("ok"): grows(600),
+    outcome("overloaded"): always(0),
+    of_key("requests"): grows(300),
+    KEY_BUSY: always(0),
     predict(500): always(0),
     QUICK: grows(600),
     ANSWERED: grows(600),
@@ -76,7 +88,7 @@ HEALTHY: dict[str, str] = {
 
 # This counter grows once in ten minutes.
 SELDOM = " ".join(f"{count}x9" for count in range(FOREVER // 10))
-QUIET = {predict(200): SELDOM, QUICK: SELDOM, ANSWERED: SELDOM}
+QUIET = {predict(200): SELDOM, outcome("ok"): SELDOM, QUICK: SELDOM, ANSWERED: SELDOM}
 
 
 @dataclass(frozen=True)
@@ -113,13 +125,24 @@ SCENARIOS = (
     Scenario("one failure in a quiet night", QUIET | {predict(500): f"0x20 1x{FOREVER}"}, 30),
     Scenario("the same, two hours later", QUIET | {predict(500): f"0x20 1x{FOREVER}"}, 150),
     Scenario("a few slow answers in a quiet night", QUIET | {QUICK: f"0x20 1x{FOREVER}"}, 150),
-    Scenario("two refusals in a quiet night", QUIET | {predict(429): f"0x20 1x3 2x{FOREVER}"}, 27),
+    Scenario(
+        "two refusals in a quiet night",
+        QUIET | {outcome("overloaded"): f"0x20 1x3 2x{FOREVER}"},
+        27,
+    ),
     fires("ClassifierSlowFast", "every second answer is slow", 30, {QUICK: grows(300)}),
     fires("ClassifierSlowSlowly", "one in sixty is slow", 120, {QUICK: grows(590)}),
     fires("ClassifierSaturated", "nearly full", 20, {INSIDE: always(60)}),
     fires("ClassifierSaturated", "nearly full of bytes", 20, {INSIDE_BYTES: always(60e6)}),
     Scenario("full for a moment", {INSIDE: f"4x10 64x1 4x{FOREVER}"}, 14),
-    fires("ClassifierRefuses", "one in eleven is refused", 10, {predict(429): grows(60)}),
+    fires("ClassifierRefuses", "one in eleven is refused", 10, {outcome("overloaded"): grows(60)}),
+    fires(
+        "ClassifierKeyLimited",
+        "a third of a key's photos is refused",
+        25,
+        {KEY_BUSY: grows(100), outcome("key_busy"): grows(100)},
+    ),
+    Scenario("a key's short burst is refused", {KEY_BUSY: f"0x10 100x{FOREVER}"}, 25),
     fires("ClassifierWorkerCrashLoop", "a crash a minute", 10, {restarts("crash"): grows(1)}),
     fires("ClassifierWorkerCrashLoop", "a hang a minute", 10, {restarts("hang"): grows(1)}),
     Scenario("one crash", {restarts("crash"): f"0x5 1x{FOREVER}"}, 10),

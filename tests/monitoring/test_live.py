@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from expressions import Expression, filled, marks, panels, rules, selectors
-from load import KEY, provoke
+from load import GREEDY, KEY, provoke
 from prometheus import RunningPrometheus
 from running import RunningServer, until
 from test_alerts import promtool
@@ -28,7 +28,9 @@ SETTINGS = {
     "longest_wait_s": 0.1,
     "canary_interval_s": 0.5,
     "max_upload_bytes": 1_000_000,
-    "api_keys": KEY,
+    "api_keys": f"{KEY} {GREEDY}",
+    # Of a burst, some photos may be refused by the key's limit, and others at the door.
+    "key_concurrency": 2 * CAPACITY,
     # Nobody receives the traces, but the exemplars have their ids.
     "traces": True,
 }
@@ -42,6 +44,7 @@ MAY_BE = {
     "ClassifierSlowFast",
     "ClassifierSlowSlowly",
     "ClassifierSaturated",
+    "ClassifierKeyLimited",
     "ClassifierWorkersMissing",
     "ClassifierEventLoopStalls",
 }

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -246,6 +247,26 @@ async def test_a_stopped_decoder_is_replaced_and_its_upload_decoded(spec: Prepro
         os.kill(pid, signal.SIGSTOP)
         assert await submit(pool, QUICK)
     assert restarts(metrics, "hang") == 1
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.anyio
+async def test_a_stopped_forkserver_does_not_stop_the_event_loop(spec: Preprocessing) -> None:
+    async with decoders_of(spec) as pool:
+        (pid,) = pool.pids
+        forkserver = parent_of(pid)
+        os.kill(forkserver, signal.SIGSTOP)
+        # An event loop that stands still cannot end its own test.
+        rescue = threading.Timer(20, os.kill, (forkserver, signal.SIGCONT))
+        rescue.start()
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: pool.pids not in ([], [pid]))
+        assert await submit(pool, QUICK)
+        assert rescue.is_alive()
+        rescue.cancel()
 
 
 @pytest.mark.anyio

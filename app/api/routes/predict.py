@@ -31,6 +31,8 @@ ERRORS = (
     errors.BrokenImage,
     errors.CostlyImage,
     errors.Overloaded,
+    errors.KeyRate,
+    errors.KeyBusy,
     errors.ServiceError,
     errors.InferenceFailed,
     errors.NotReady,

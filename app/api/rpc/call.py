@@ -113,12 +113,16 @@ class Call:
         """
         service = self.service
         self.at_door = True
-        turn = await service.door.ask(time_allowed_s=self.time_allowed_s())
+        turn = await service.shares.turn(self.key, 0, self.time_allowed_s())
         self.at_door = False
-        with service.admission.hold(turn) as upload:
-            found = read(_counted(await self.message(), upload))
-            never = asyncio.get_running_loop().create_future()
-            yield Received(service, b"", never, turn), found
+        try:
+            with service.admission.hold(turn) as upload:
+                found = read(_counted(await self.message(), upload))
+                never = asyncio.get_running_loop().create_future()
+                yield Received(service, b"", never, turn), found
+        finally:
+            if turn.place:
+                turn.place.release()
 
 
 def _counted(message: bytes, upload: Upload) -> bytes:

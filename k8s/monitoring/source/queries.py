@@ -39,6 +39,12 @@ def share(statuses: str) -> str:
     return f"({these} or vector(0)) / {rate(REQUESTS, PHOTOS)}"
 
 
+def refused(codes: str) -> str:
+    """Return the share of photos that got one of these codes; 0 if no photo ever got one."""
+    these = rate("outcomes_total", f'reason=~"{codes}"')
+    return f"({these} or vector(0)) / {rate('outcomes_total')}"
+
+
 def process(name: str) -> str:
     """Return a metric of the server's process. Other programs have it too, so the job selects."""
     return f'process_{name}{{job="photo-classifier", instance=~"$instance"}}'

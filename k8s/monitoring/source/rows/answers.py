@@ -3,7 +3,7 @@
 from levels import rising
 from links import link, logs, traces
 from panels import About, heat, lines, traced
-from queries import REQUESTS, STAGES, TOTAL, quantile, rate, share
+from queries import REQUESTS, STAGES, TOTAL, quantile, rate, refused, share
 
 # Probes and Prometheus ask these routes.
 QUIET = "/health.*|/metrics|unmatched"
@@ -35,11 +35,15 @@ ANSWERS = (
     lines(
         "Photos that failed (5xx) or were refused (429)",
         "percentunit",
-        {"5xx": share("5.."), "429": share("429")},
+        {
+            "5xx": share("5.."),
+            "429, the service is full": refused("overloaded"),
+            "429, the key's limits": refused("key_busy|key_rate"),
+        },
         About(
             "The shares of requests with photos that failed or were refused.",
             "both are 0 %. The dashed lines are the levels of the two numbers above.",
-            "see the runbooks of ClassifierFailsFast and ClassifierRefuses.",
+            "see the runbooks of ClassifierFailsFast, ClassifierRefuses and ClassifierKeyLimited.",
         ),
         rising(doubtful=0.001, bad=0.05),
     ),

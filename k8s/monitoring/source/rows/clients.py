@@ -1,7 +1,7 @@
 """What the clients send: by which protocol and key, in which format, and how large."""
 
 from panels import About, lines
-from queries import PHOTOS, REQUESTS, quantile, rate
+from queries import PHOTOS, REQUESTS, quantile, rate, series
 
 MEGA = 1_000_000
 SHARES = (0.5, 0.95, 0.99)
@@ -25,7 +25,8 @@ CLIENTS = (
             "Requests with photos per second by the short hash of their key: the first 8 digits of "
             "`printf %s KEY | sha256sum`.",
             "your clients' own mix; nothing if the service asks for no key.",
-            "limit a client that sends too much at the ingress. A key that nobody uses can go.",
+            "limit all keys if one sends too much: see ClassifierKeyLimited. A key that nobody "
+            "uses can go.",
         ),
     ),
     lines(
@@ -68,4 +69,26 @@ CLIENTS = (
             "one pod with far more has clients that keep their connections: let them reconnect.",
         ),
     ),
+    lines(
+        "Photos inside, by API key",
+        "none",
+        {"{{key}}": f"sum by (key) ({series('key_in_flight_photos')})"},
+        About(
+            "The photos of each API key in all pods, with those at the door. It has values only if "
+            "CLASSIFIER_KEY_CONCURRENCY or CLASSIFIER_KEY_PHOTOS_PER_S is set.",
+            "all keys far below CLASSIFIER_KEY_CONCURRENCY times the number of pods.",
+            "a key that stays there has reached its share, and the other keys have theirs.",
+        ),
+    ).span(12),
+    lines(
+        "Refused because of the key's limits",
+        "reqps",
+        {"{{key}}, {{reason}}": rate("key_refused_total", by="key, reason")},
+        About(
+            "Requests per second that got 429 because their key sends too many photos a second "
+            "(key_rate), or has too many inside (key_busy).",
+            "none, or some of one client that has no pauses.",
+            "see the runbook of ClassifierKeyLimited.",
+        ),
+    ).span(12),
 )

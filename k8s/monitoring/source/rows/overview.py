@@ -2,7 +2,7 @@
 
 from levels import Levels, Look, amount, falling, rising
 from panels import About, alerts, lines, name, number
-from queries import PHOTOS, REQUESTS, STAGES, TOTAL, quantile, rate, series, share
+from queries import PHOTOS, REQUESTS, STAGES, TOTAL, quantile, rate, refused, series, share
 
 # The promises of rules.yml, which also records the shares that they are compared with.
 FAILED, FAILED_ALLOWED = "classifier:failed:ratio_rate", 0.001
@@ -54,7 +54,7 @@ AT_A_GLANCE = (
     number(
         "Photos refused (429)",
         "percentunit",
-        share("429"),
+        refused("overloaded"),
         About(
             "The share of requests with photos that were refused because the service was full.",
             "0 %, also at the busiest hour.",
