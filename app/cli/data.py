@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -87,10 +88,22 @@ def split(
         bool, typer.Option("--link", help="Make hard links instead of copies, to save disk space")
     ] = False,
 ) -> None:
-    """Divide photos into train and test, class by class. Identical files stay on one side."""
+    """Divide photos into train and test, class by class.
+
+    Identical files stay on one side, and so do photos that were encoded
+    again, resized or mirrored.
+    """
+    from app.host import granted_cores
+    from app.training.data.check import BrokenPhoto, CheckedPhoto, inspect, list_photos
+    from app.training.data.dataset import Dataset
     from app.training.data.split import split
 
-    train, test = split(data, output, share, seed, link=link)
+    def look(photos: Dataset) -> Iterable[CheckedPhoto | BrokenPhoto]:
+        listed = list_photos({"": photos})
+        outcomes = inspect(listed, granted_cores(), read_settings().max_pixels)
+        return with_progress(outcomes, len(listed))
+
+    train, test = split(data, output, share, seed, look, link=link)
     print(f"{train} photos in {output / 'train'}, {test} in {output / 'test'}")
 
 

@@ -17,8 +17,9 @@ from drawn import draw, draw_classes
 from networks import LABELS, randomise
 
 from app.errors import StartupError
+from app.training.data.check import inspect, list_photos
 from app.training.data.dataset import Sample, read_dataset
-from app.training.data.holdout import Photos, read_lists, read_photos, write_lists
+from app.training.data.holdout import Photos, hold_out, read_lists, read_photos, write_lists
 from app.training.learning.interruption import Interruption
 from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 from app.training.options import Options
@@ -228,9 +229,15 @@ def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None
     assert [row["best"] for row in position.rows[-2:]] == [False, False]
 
 
+def divided(path: Path, share: float, seed: int) -> Photos:
+    photos = read_photos(path)
+    outcomes = list(inspect(list_photos(photos.parts), threads=1, max_pixels=100_000))
+    return hold_out(photos, outcomes, share, seed)[0]
+
+
 def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> None:
     draw_classes(tmp_path, {"cat": 10, "dog": 5, "Gänseblümchen": 1})
-    first, again, other = (read_photos(tmp_path, 0.2, seed) for seed in (0, 0, 1))
+    first, again, other = (divided(tmp_path, 0.2, seed) for seed in (0, 0, 1))
     assert [s.class_id for s in first.validation] == [1, 1, 2]
     assert [first.classes[i] for i in (0, 1, 2)] == ["Gänseblümchen", "cat", "dog"]
     assert sorted(first.all) == sorted(other.all)
@@ -243,7 +250,7 @@ def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
     for i in range(10):
         shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
         shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "dog" / f"cat {i}.png")
-    photos = read_photos(tmp_path, 0.3, 0)
+    photos = divided(tmp_path, 0.3, 0)
     learned, held_out = (
         {sample.path.read_bytes() for sample in part} for part in (photos.train, photos.validation)
     )
@@ -257,7 +264,7 @@ def test_a_photo_that_is_gone_is_not_held_out(tmp_path: Path) -> None:
     lines = ["cat/0.png 0", "cat/1.png 0", "dog/0.png 1", "dog/1.png 1"]
     lines += [f"cat/gone {i}.png 0" for i in range(20)]
     (tmp_path / "list.txt").write_text("\n".join(lines))
-    photos = read_photos(tmp_path / "list.txt", 0.2, 0)
+    photos = divided(tmp_path / "list.txt", 0.2, 0)
     assert [sample.class_id for sample in photos.validation] == [0, 1]
     assert all(sample.path.exists() for sample in photos.validation)
 
@@ -278,7 +285,7 @@ def test_a_name_is_the_same_in_either_form_of_unicode(tmp_path: Path) -> None:
     draw_classes(tmp_path / "val", {"Gänseblümchen": 2, "cat": 2}, first_seed=50)
     for part, old, new in (("train", "dog", decomposed), ("val", composed, decomposed)):
         (tmp_path / part / old).rename(tmp_path / part / new)
-    photos = read_photos(tmp_path, 0.2, 0)
+    photos = read_photos(tmp_path)
     assert photos.classes == (composed, "cat")
     assert [s.class_id for s in photos.train] == [0, 0, 0, 0, 1, 1]
     assert [s.class_id for s in photos.validation] == [0, 0, 1, 1]
