@@ -80,7 +80,7 @@ def _fitted(whole: _Floats, crop: _Floats, edges: _Floats, steps: int) -> _Float
     count, height, width = crop.shape
     across, down = _centres(width)[None, :], _centres(height)[:, None]
     whole, target = _standard(whole), _standard(crop)
-    gradient_y, gradient_x = np.gradient(whole, axis=(1, 2))
+    gradient_y, gradient_x = (np.gradient(whole, axis=axis) for axis in (1, 2))
     ones = np.ones_like(target)
     for _ in range(steps):
         seen = _cut(whole, edges)
@@ -119,24 +119,25 @@ def _cut(whole: _Floats, edges: _Floats) -> _Floats:
 def _weights(places: _Floats, size: int) -> _Floats:
     """Return the weight of each of `size` pixels at places (P, M) between 0 and 1: (P, M, size)."""
     pixels = np.clip(places * size - 0.5, 0, size - 1)[..., None]
-    return np.maximum(0, 1 - np.abs(pixels - np.arange(size, dtype=np.float32)))
+    weights = np.maximum(0, 1 - np.abs(pixels - np.arange(size, dtype=np.float32)))
+    return np.asarray(weights, np.float32)
 
 
 def _centres(size: int) -> _Floats:
-    return (np.arange(size, dtype=np.float32) + 0.5) / size
+    return np.asarray((np.arange(size) + 0.5) / size, np.float32)
 
 
 def _halved(pictures: _Floats, times: int) -> _Floats:
     factor = 2**times
     count, height, width = pictures.shape
     fields = pictures.reshape(count, height // factor, factor, width // factor, factor)
-    return fields.mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(fields.mean(axis=(2, 4)), np.float32)
 
 
 def _standard(pictures: _Floats) -> _Floats:
     """Return the pictures with mean 0 and standard deviation 1; a picture of one colour is 0."""
     centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)
-    return centred / (centred.std(axis=(1, 2), keepdims=True) + _TINY)
+    return np.asarray(centred / (centred.std(axis=(1, 2), keepdims=True) + _TINY), np.float32)
 
 
 def _correlation(first: _Floats, second: _Floats) -> _Floats:

@@ -15,6 +15,7 @@ from app.images.files import contents
 from app.training.data.dataset import Dataset
 from app.training.data.fingerprint import Fingerprint, Thumbnail, fingerprint, thumbnail
 from app.training.data.near_duplicates import Pairs, components, pairs_by_hash
+from app.training.data.wrong_labels import Suspect
 
 
 class LabelledPhoto(NamedTuple):
@@ -63,6 +64,20 @@ class BrokenPhoto(NamedTuple):
 Group = tuple[CheckedPhoto, ...]
 
 
+class CloserLook(NamedTuple):
+    """What a network has found in the readable photos of a data set.
+
+    Attributes:
+        pairs: near-duplicates, as numbers of photos.
+        suspects: the photos whose labels are probably wrong, the surest first.
+        left_out: a sentence for each thing that was not looked at.
+    """
+
+    pairs: Pairs
+    suspects: tuple[Suspect, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """The photos of a data set and its problems. A group is several photos of the same content.
@@ -78,6 +93,9 @@ class CheckResult:
         unknown: the classes of other parts that `train` lacks.
         empty: the classes without a readable photo to learn from.
         near: groups of near-duplicates.
+        pairs: the near-duplicates as numbers of `photos`.
+        suspects: the photos whose labels are probably wrong, the surest first.
+        left_out: a sentence for each thing that was not looked at.
     """
 
     photos: tuple[CheckedPhoto, ...]
@@ -87,7 +105,10 @@ class CheckResult:
     duplicates: tuple[Group, ...]
     unknown: tuple[str, ...]
     empty: tuple[str, ...]
-    near: tuple[Group, ...] = ()
+    near: tuple[Group, ...]
+    pairs: Pairs = field(compare=False, repr=False)
+    suspects: tuple[Suspect, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -149,17 +170,18 @@ def inspect(
 def check(
     outcomes: Iterable[CheckedPhoto | BrokenPhoto],
     parts: Mapping[str, Dataset],
-    pairs: Pairs | None = None,
+    closer: CloserLook | None = None,
 ) -> CheckResult:
     """Return the problems of a data set.
 
     Args:
         outcomes: of `inspect`, for all of its photos.
         parts: the data set.
-        pairs: near-duplicates, as numbers of readable photos; by default, those that the hashes of
-            the photos show.
+        closer: what else was found in the readable photos. Without it, near-duplicates are those
+            that the hashes of the photos show.
     """
     photos, broken = divide(outcomes)
+    pairs = closer.pairs if closer else pairs_by_hash([photo.print for photo in photos])
     exact = copies(photos, np.empty((0, 2), np.intp))
     found = copies(photos, pairs)
     return CheckResult(
@@ -171,6 +193,9 @@ def check(
         unknown=_unknown(parts),
         empty=_empty(photos, parts),
         near=tuple(group for group in found if _differs(group, "content")),
+        pairs=pairs,
+        suspects=closer.suspects if closer else (),
+        left_out=closer.left_out if closer else (),
     )
 
 
@@ -201,10 +226,15 @@ def copies(photos: Sequence[CheckedPhoto], pairs: Pairs | None = None) -> list[G
     return [tuple(photos[number] for number in group) for group in groups]
 
 
-def contents_by_file(photos: Sequence[CheckedPhoto]) -> dict[Path, str]:
-    """Return for each file a content that it shares with its copies and its near-duplicates."""
+def contents_by_file(photos: Sequence[CheckedPhoto], pairs: Pairs | None = None) -> dict[Path, str]:
+    """Return for each file a content that it shares with its copies and its near-duplicates.
+
+    Args:
+        photos: the readable photos.
+        pairs: as in `copies`.
+    """
     content = {photo.path: photo.content for photo in photos}
-    for group in copies(photos):
+    for group in copies(photos, pairs):
         least = min(photo.content for photo in group)
         content |= dict.fromkeys((photo.path for photo in group), least)
     return content

@@ -41,4 +41,4 @@ def _hash(grey: Thumbnail) -> bytes:
 
 def _means(grey: Thumbnail, height: int, width: int) -> npt.NDArray[np.float32]:
     fields = grey.reshape(height, _SIDE // height, width, _SIDE // width)
-    return fields.mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(fields.mean(axis=(1, 3)), np.float32)

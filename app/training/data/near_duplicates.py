@@ -34,15 +34,18 @@ def pairs_by_hash(prints: Sequence[Fingerprint]) -> Pairs:
     return _unique([*_close(upright, upright), *_close(upright, mirrored)])
 
 
-def pairs_by_features(features: npt.NDArray[np.float32], thumbnails: Thumbnail) -> Pairs:
+def pairs_by_features(
+    features: npt.NDArray[np.float32], thumbnails: Thumbnail, threads: int = 1
+) -> Pairs:
     """Return the pairs (P, 2) of photos of which one may be cropped out of the other.
 
     Args:
         features: (N, K), what the network sees in each photo.
         thumbnails: (N, H, W), by which photos with similar features are compared.
+        threads: how many of them compare photos.
     """
     candidates = _unique(list(_neighbours(features)))
-    alike = likeness(thumbnails[candidates[:, 0]], thumbnails[candidates[:, 1]])
+    alike = likeness(thumbnails[candidates[:, 0]], thumbnails[candidates[:, 1]], threads)
     return candidates[alike >= _LIKENESS]
 
 
