@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commands import Run
 from drawn import draw_classes
+from photo_copies import mirrored, resized, scene
 
 from app.training.data.dataset import Dataset, read_dataset
 from app.training.data.split import choose
@@ -65,6 +66,28 @@ def test_equal_files_stay_together(run: Run, photos: Path, tmp_path: Path) -> No
     ]
     assert not contents[0] & contents[1]
     assert len(contents[1]) > 10
+
+
+def test_near_duplicates_stay_together(run: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for seed in range(12):
+        name = "cat" if seed < 6 else "dog"
+        (photos / name).mkdir(parents=True, exist_ok=True)
+        picture = scene(seed)
+        picture.save(photos / name / f"{seed}.png")
+        picture.save(photos / name / f"{seed} again.jpg", quality=60)
+        mirrored(resized(picture, 0.6)).save(photos / "cat" / f"{seed} mirrored.png")
+    assert run("dataset", "split", photos, tmp_path / "out", "--share", 0.4).code == 0
+    groups = [
+        {
+            path.name.split()[0].removesuffix(".png")
+            for path in (tmp_path / "out" / part).rglob("*.*")
+        }
+        for part in ("train", "test")
+    ]
+    assert not groups[0] & groups[1]
+    assert len(groups[0] | groups[1]) == 12
+    assert len(groups[1]) >= 4
 
 
 def test_copies_of_one_file_are_not_all_there_is_to_test(photos: Path) -> None:

@@ -15,6 +15,7 @@ import paddle
 import pytest
 from drawn import draw, draw_classes
 from networks import LABELS, randomise
+from PIL import Image, ImageOps
 
 from app.errors import StartupError
 from app.training.data.check import inspect, list_photos
@@ -257,6 +258,21 @@ def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
     assert not learned & held_out
     assert len(photos.all) == 40
     assert len(held_out) >= 6
+
+
+def test_a_photo_that_was_encoded_again_is_not_on_both_sides(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        draw_classes(tmp_path, {name: 10}, first_seed=100 * len(name))
+        for i in range(10):
+            with Image.open(tmp_path / name / f"{i}.png") as image:
+                ImageOps.mirror(image).save(tmp_path / name / f"{i} again.bmp")
+    photos = divided(tmp_path, 0.3, 0)
+    learned, held_out = (
+        {(sample.class_id, sample.path.name[0]) for sample in part}
+        for part in (photos.train, photos.validation)
+    )
+    assert not learned & held_out
+    assert len(held_out) == 6
 
 
 def test_a_photo_that_is_gone_is_not_held_out(tmp_path: Path) -> None:
