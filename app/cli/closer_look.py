@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.cli.terminal import with_progress
-from app.errors import BundleError, NoFeatures, command
+from app.errors import BundleError, NoFeatures
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.training.data.check import CheckedPhoto, CloserLook
 
 
-def closer_look(photos: "Sequence[CheckedPhoto]", settings: Settings) -> "CloserLook":
+def closer_look(
+    photos: "Sequence[CheckedPhoto]", settings: Settings, *, required: bool
+) -> "CloserLook":
     """Return what the model of `settings` finds in the photos, which have thumbnails.
 
-    Without such a model, only the hashes of the photos are compared.
+    Without a usable model, only the hashes of the photos are compared.
+
+    Raises:
+        BundleError, NoFeatures: the model is `required`, and cannot be used.
     """
     from app.host import granted_cores
     from app.model.bundle import load_bundle
@@ -31,11 +36,15 @@ def closer_look(photos: "Sequence[CheckedPhoto]", settings: Settings) -> "Closer
         bundle = load_bundle(settings.model_dir)
         network = FeatureNetwork(bundle, settings.device, granted_cores(), settings.engine)
     except (BundleError, NoFeatures) as error:
+        if required:
+            raise
         reason = (
-            f"crops and wrong labels, which need a model: {error}; `make weights` builds the "
-            f"default model, and `{command('dataset', 'check')} --model-dir BUNDLE` takes another"
+            f"crops and wrong labels, which need a model: {error}; "
+            "`make weights` builds the default model, and --model-dir takes another"
         )
         return CloserLook(pairs_by_hash([photo.print for photo in photos]), (), (reason,))
+    if not photos:
+        return CloserLook(pairs_by_hash([]))
     cores, paths = granted_cores(), [photo.path for photo in photos]
     vectors = features(paths, network, cores, settings.max_pixels)
     seen = np.stack(list(with_progress(vectors, len(paths))))

@@ -29,7 +29,7 @@ dataset = typer.Typer(
 
 dataset.command(
     epilog=examples(
-        "dataset clean photos --list checked/suggestions.csv --dry-run",
+        "dataset clean photos --list suggestions.csv",
         "dataset clean photos --undo photos-removed",
     )
 )(clean)
@@ -89,7 +89,10 @@ def check(
     )
     outcomes = list(with_progress(looks, len(photos)))
     settings = read_settings(model_dir=model_dir)
-    closer = None if quick else closer_look(check.divide(outcomes)[0], settings)
+    closer = None
+    if not quick:
+        readable, _ = check.divide(outcomes)
+        closer = closer_look(readable, settings, required=model_dir is not None)
     found = check.check(outcomes, parts, closer)
     if output:
         suggestions.write(found, data, output, max_pixels)

@@ -50,8 +50,9 @@ def mirrored(picture: Image.Image) -> Image.Image:
 def cropped(picture: Image.Image, left: float, top: float, right: float, low: float) -> Image.Image:
     """Return the picture without the given shares of its width and height."""
     width, height = picture.size
-    box = left * width, top * height, (1 - right) * width, (1 - low) * height
-    return picture.crop(tuple(map(round, box)))
+    edges = (left * width, top * height, (1 - right) * width, (1 - low) * height)
+    left_edge, top_edge, right_edge, low_edge = map(round, edges)
+    return picture.crop((left_edge, top_edge, right_edge, low_edge))
 
 
 def stack(pictures: list[Image.Image]) -> Thumbnail:

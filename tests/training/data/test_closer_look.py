@@ -90,10 +90,24 @@ def test_wrong_labels_are_found(run: Run, default_bundle: Path, tmp_path: Path) 
     assert "flower 5.png: cat, but looks like flower (" in text
 
 
-def test_without_a_model_it_says_what_is_left_out(run: Run, photos: Path, tmp_path: Path) -> None:
+def test_without_a_model_it_says_what_is_left_out(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(photos / "train" / "one" / "chelsea.png", photos / "train" / "two")
-    ended = run("dataset", "check", photos, "--model-dir", tmp_path / "none")
+    monkeypatch.setenv("CLASSIFIER_MODEL_DIR", str(tmp_path / "none"))
+    ended = run("dataset", "check", photos)
     assert ended.code == 1
     assert "two classes: " in ended.out
     assert "left out: crops and wrong labels, which need a model: " in ended.out
     assert "`make weights` builds the default model" in ended.out
+    # A model that is named has to be there.
+    ended = run("dataset", "check", photos, "--model-dir", tmp_path / "none")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.splitlines()[-1].startswith("error: ")
+
+
+def test_nothing_but_broken_photos(run: Run, tmp_path: Path, default_bundle: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "0.jpg").write_bytes(b"broken")
+    found = check(run, tmp_path, "--model-dir", default_bundle)
+    assert (len(found["broken"]), found["near_duplicates"]) == (1, [])
