@@ -20,10 +20,10 @@ from app.training.data.check import (
     CheckResult,
     check,
     inspect,
+    kind,
     list_photos,
 )
-from app.training.data.dataset import Dataset
-from app.training.data.holdout import Photos, read_photos
+from app.training.data.holdout import Photos, hold_out, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
 from app.training.learning.choice import balances
@@ -67,7 +67,7 @@ def train(
         display = Display(quiet=shard.rank > 0)
         # This call checks the options before the slow work begins.
         phases(options)
-        photos = read_photos(data, options.holdout, options.seed, classes)
+        photos = read_photos(data, classes)
         if photos.classes == tuple(map(str, range(len(photos.classes)))):
             display.say("the class names are numbers; --labels FILE gives the classes other names")
         if folder and shard.rank == 0:
@@ -151,20 +151,18 @@ def _prepare(options: Options) -> Shard:
 
 
 def _checked(photos: Photos, options: Options, display: Display) -> Photos:
-    """Decode every photo once; return the photos without the broken ones.
+    """Decode every photo once; hold some out; return the photos without the broken ones.
 
     Raises:
         StartupError: a photo is broken, and the option --broken is "fail".
     """
-    parts = {
-        "train": Dataset(photos.classes, photos.train),
-        "held out": Dataset(photos.classes, photos.validation),
-    }
     with display, display.bar("checking photos", len(photos.all)):
-        outcomes = inspect(list_photos(parts), granted_cores(), options.max_pixels, by_pixels=False)
-        result = check(_shown(outcomes, display), parts)
+        looks = inspect(list_photos(photos.parts), granted_cores(), options.max_pixels)
+        outcomes = list(_shown(looks, display))
+        photos, outcomes = hold_out(photos, outcomes, options.holdout, options.seed)
+        result = check(outcomes, photos.parts)
         _warn(result, display)
-        for caution in cautions(result, parts, options.size):
+        for caution in cautions(result, photos.parts, options.size):
             display.say(f"warning: {caution}")
     broken = [path for path, _ in result.broken]
     if broken and options.broken == "fail":
@@ -189,13 +187,14 @@ def _shown(
 def _warn(result: CheckResult, display: Display) -> None:
     """Show how many photos are on both sides, and how many are in two classes."""
     hint = f"`{command('dataset', 'check', 'DIR')}` lists them"
-    if leaks := len(result.leaks):
+    near = [kind(group) for group in result.near]
+    if leaks := len(result.leaks) + near.count("leak"):
         are = "photos are" if leaks > 1 else "photo is"
         display.say(
             f"{leaks} {are} held out and also learned from, "
             f"so the measured accuracy is too high; {hint}"
         )
-    if contradictions := len(result.contradictions):
+    if contradictions := len(result.contradictions) + near.count("two classes"):
         are = "photos are" if contradictions > 1 else "photo is"
         display.say(f"{contradictions} {are} in two classes; {hint}")
 

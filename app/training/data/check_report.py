@@ -11,7 +11,7 @@ from rich.text import Text
 
 from app.images.files import reason
 from app.training.data.cautions import cautions
-from app.training.data.check import CheckedPhoto, CheckResult, Group
+from app.training.data.check import CheckedPhoto, CheckResult, Group, kind
 from app.training.data.dataset import Dataset
 
 _SIDES = "pixels: minimum / median / maximum"
@@ -31,6 +31,17 @@ def document(result: CheckResult, parts: Mapping[str, Dataset], size: int) -> di
         "leaks": [_files(group) for group in result.leaks],
         "contradictions": [_files(group) for group in result.contradictions],
         "duplicates": [_files(group) for group in result.duplicates],
+        "near_duplicates": [{"kind": kind(group), "files": _files(group)} for group in result.near],
+        "wrong_labels": [
+            {
+                "file": str(result.photos[suspect.number].path),
+                "label": result.photos[suspect.number].label,
+                "suggestion": suspect.label,
+                "score": round(suspect.score, 3),
+            }
+            for suspect in result.suspects
+        ],
+        "left_out": list(result.left_out),
         "unknown_classes": list(result.unknown),
         "empty_classes": list(result.empty),
         "warnings": list(cautions(result, parts, size)),
@@ -48,8 +59,10 @@ def show(result: CheckResult, parts: Mapping[str, Dataset], size: int, console: 
         if others := data.not_counted:
             counts = (f"{n} {end or 'without an extension'}" for end, n in others.items())
             console.print(f"not counted in {part}: {', '.join(counts)}", soft_wrap=True)
-    for kind, text in _problems(result):
-        console.print(Text(f"{kind}:", "red"), text, soft_wrap=True)
+    for problem, text in _problems(result):
+        console.print(Text(f"{problem}:", "red"), text, soft_wrap=True)
+    for sentence in result.left_out:
+        console.print(f"left out: {sentence}", soft_wrap=True)
     for caution in cautions(result, parts, size):
         console.print(Text("warning:", "yellow"), caution, soft_wrap=True)
     if result.sound:
@@ -117,9 +130,17 @@ def _problems(result: CheckResult) -> Iterator[tuple[str, str]]:
         "two classes": result.contradictions,
         "twice": result.duplicates,
     }
-    for kind, groups in kinds.items():
+    for problem, groups in kinds.items():
         for group in groups:
-            yield kind, " = ".join(_files(group))
+            yield problem, " = ".join(_files(group))
+    for group in result.near:
+        yield kind(group), " ~ ".join(_files(group))
+    for suspect in result.suspects:
+        photo = result.photos[suspect.number]
+        yield (
+            "wrong label?",
+            f"{photo.path}: {photo.label}, but looks like {suspect.label} ({suspect.score:.2f})",
+        )
 
 
 def _files(group: Group) -> list[str]:

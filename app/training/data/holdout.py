@@ -1,11 +1,12 @@
 """The photos of a run: those to learn from, and those held out for validation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.disk import write_text
 from app.errors import StartupError
+from app.training.data.check import BrokenPhoto, CheckedPhoto, contents_by_file, divide
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
     SUFFIXES,
@@ -18,6 +19,7 @@ from app.training.data.dataset import (
 from app.training.data.split import choose
 
 TRAIN_LIST, VALIDATION_LIST = "train_list.txt", "val_list.txt"
+_HELD_OUT = "held out"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,14 @@ class Photos:
     def all(self) -> tuple[Sample, ...]:
         """All photos, the training photos first."""
         return self.train + self.validation
+
+    @property
+    def parts(self) -> dict[str, Dataset]:
+        """The photos as parts of a data set."""
+        return {
+            "train": Dataset(self.classes, self.train),
+            _HELD_OUT: Dataset(self.classes, self.validation),
+        }
 
     def without(self, broken: Sequence[Path]) -> "Photos":
         """Return the photos without the `broken` files.
@@ -67,15 +77,11 @@ class Photos:
         return Photos(self.classes, train, validation)
 
 
-def read_photos(
-    path: Path, share: float, seed: int, classes: Sequence[str] | None = None
-) -> Photos:
-    """Read DIR/train and DIR/val (or DIR/test), or hold out `share` of each class of DIR.
+def read_photos(path: Path, classes: Sequence[str] | None = None) -> Photos:
+    """Read DIR/train and DIR/val (or DIR/test), or DIR alone, of which nothing is held out yet.
 
     Args:
         path: the data set DIR, or a list file.
-        share: the share of photos to hold out if there is no val or test, between 0 and 1.
-        seed: another number holds out other photos.
         classes: the names of the classes in order, if they are not the names of the folders.
 
     Raises:
@@ -85,18 +91,42 @@ def read_photos(
     parts = find_parts(path)
     if "train" not in parts and path not in parts.values():
         raise StartupError(f"{path} has {', '.join(parts)}, but no train to learn from")
+    learned = read_dataset(parts.get("train") or path, classes)
     if "train" in parts and len(parts) > 1:
-        learned = read_dataset(parts["train"], classes)
         held_out = read_dataset(parts.get("val") or parts["test"], learned.classes)
         return Photos(learned.classes, learned.samples, held_out.samples)
-    return _hold_out(read_dataset(parts.get("train") or path, classes), share, seed)
+    return Photos(learned.classes, learned.samples, ())
 
 
-def _hold_out(data: Dataset, share: float, seed: int) -> Photos:
-    chosen = choose(data, share, seed)
+def hold_out(
+    photos: Photos, outcomes: Sequence[CheckedPhoto | BrokenPhoto], share: float, seed: int
+) -> tuple[Photos, list[CheckedPhoto | BrokenPhoto]]:
+    """Hold out a share of each class, unless photos are held out already.
+
+    Photos that are copies or near-duplicates of each other stay on the same side.
+
+    Args:
+        photos: the photos of `read_photos`.
+        outcomes: of decoding all of them.
+        share: the share of photos to hold out, between 0 and 1.
+        seed: another number holds out other photos.
+
+    Returns:
+        The photos, and the outcomes with the parts in which the photos are now.
+    """
+    if photos.validation:
+        return photos, list(outcomes)
+    data = Dataset(photos.classes, photos.train)
+    chosen = choose(data, share, seed, contents_by_file(divide(outcomes)[0]))
     train = tuple(sample for sample in data.samples if sample.path not in chosen)
     validation = tuple(sample for sample in data.samples if sample.path in chosen)
-    return Photos(data.classes, train, validation)
+    placed = [
+        replace(outcome, part=_HELD_OUT)
+        if isinstance(outcome, CheckedPhoto) and outcome.path in chosen
+        else outcome
+        for outcome in outcomes
+    ]
+    return Photos(photos.classes, train, validation), placed
 
 
 def write_lists(photos: Photos, folder: Path) -> None:

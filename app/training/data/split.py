@@ -4,16 +4,27 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from app.disk import disk_full, room_for
-from app.errors import StartupError, UnsupportedImage
-from app.images.files import contents
+from app.errors import StartupError
+from app.training.data.check import (
+    BrokenPhoto,
+    CheckedPhoto,
+    contents_by_file,
+    divide,
+)
 from app.training.data.dataset import Dataset, find_parts, read_dataset
 
+# Decodes the photos of a data set and returns the outcome for each.
+Look = Callable[[Dataset], Iterable[CheckedPhoto | BrokenPhoto]]
 
-def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) -> tuple[int, int]:
+
+def split(
+    folder: Path, output: Path, share: float, seed: int, look: Look, *, link: bool
+) -> tuple[int, int]:
     """Copy `share` of each class's photos to OUTPUT/test and the others to OUTPUT/train.
 
     Args:
@@ -22,6 +33,7 @@ def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) ->
         share: between 0 and 1; a class of two photos or more gets at least one on either side,
             unless all of its photos are copies of each other.
         seed: another number chooses other photos.
+        look: decodes the photos, so that near-duplicates are found.
         link: make hard links, which need no disk space, instead of copies.
 
     Returns:
@@ -42,7 +54,8 @@ def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) ->
             f"{output} lies within {folder} and would become a class of it: name another folder"
         )
     data = read_dataset(folder)
-    chosen = choose(data, share, seed)
+    photos, _ = divide(look(data))
+    chosen = choose(data, share, seed, contents_by_file(photos))
     output.parent.mkdir(parents=True, exist_ok=True)
     size = 0 if link else sum(_size(sample.path) for sample in data.samples)
     with (
@@ -59,24 +72,23 @@ def split(folder: Path, output: Path, share: float, seed: int, *, link: bool) ->
     return len(data.samples) - len(chosen), len(chosen)
 
 
-def choose(data: Dataset, share: float, seed: int) -> set[Path]:
+def choose(data: Dataset, share: float, seed: int, content: Mapping[Path, str]) -> set[Path]:
     """Return `share` of each class's photos to test on; the others are for training.
 
-    Identical files always end up on the same side, even if they lie in different classes. A class
-    keeps at least one photo for training, unless its files are all copies of another class's test
-    photos. A group of copies that is larger than the number of photos still wanted stays in train,
-    unless the class would have no test photo: then its smallest group is tested on. Files that
-    cannot be read are not tested on.
+    Copies, which are files of the same `content`, always end up on the same side, even if they lie
+    in different classes. A class keeps at least one photo for training, unless its files are all
+    copies of another class's test photos. A group of copies that is larger than the number of
+    photos still wanted stays in train, unless the class would have no test photo: then its smallest
+    group is tested on. Files without content, which cannot be read, are not tested on.
     """
-    content = {sample.path: _content(sample.path) for sample in data.samples}
     classes = [Counter[str]() for _ in data.classes]
     for sample in data.samples:
-        if digest := content[sample.path]:
+        if digest := content.get(sample.path):
             classes[sample.class_id][digest] += 1
-    in_test = {"": False}
+    in_test: dict[str, bool] = {}
     for copies in classes:
         _divide(copies, in_test, share, seed)
-    return {path for path, digest in content.items() if in_test[digest]}
+    return {s.path for s in data.samples if s.path in content and in_test[content[s.path]]}
 
 
 def _divide(copies: Counter[str], in_test: dict[str, bool], share: float, seed: int) -> None:
@@ -99,14 +111,6 @@ def _divide(copies: Counter[str], in_test: dict[str, bool], share: float, seed: 
         in_test[undecided[-1]] = False
     elif undecided and sides == {False} and len(copies) > 1:
         in_test[min(undecided, key=copies.__getitem__)] = True
-
-
-def _content(photo: Path) -> str:
-    """Return the SHA-256 of the file; empty if the file cannot be read."""
-    try:
-        return hashlib.sha256(contents(photo)).hexdigest()
-    except UnsupportedImage:
-        return ""
 
 
 def _rank(seed: int, digest: str) -> bytes:

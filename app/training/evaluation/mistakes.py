@@ -1,6 +1,5 @@
 """Draws the worst mistakes side by side, to distinguish wrong answers from wrong labels."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -8,10 +7,11 @@ from PIL import Image, ImageOps
 from app.images.captions import captioned
 from app.images.decoding import decode_full
 from app.images.files import contents
+from app.training.data.contact_sheet import sheet
 from app.training.evaluation.evaluate import Evaluation
 
 _COLUMNS, _ROWS = 5, 4
-_SIDE, _GAP = 224, 6  # pixels
+_SIDE = 224  # pixels
 
 
 def draw_mistakes(evaluation: Evaluation, path: Path, max_pixels: int) -> int:
@@ -22,7 +22,7 @@ def draw_mistakes(evaluation: Evaluation, path: Path, max_pixels: int) -> int:
     worst = evaluation.result.mistakes()[: _COLUMNS * _ROWS].tolist()
     tiles = [_tile(evaluation, index, max_pixels) for index in worst]
     if tiles:
-        _sheet(tiles).save(path)
+        sheet(tiles).save(path)
     else:
         path.unlink(missing_ok=True)
     return len(tiles)
@@ -37,12 +37,3 @@ def _tile(evaluation: Evaluation, index: int, max_pixels: int) -> Image.Image:
     ]
     photo = decode_full(contents(sample.path), max_pixels, srgb=True)
     return captioned(ImageOps.pad(photo, (_SIDE, _SIDE), color="#303646"), lines)
-
-
-def _sheet(tiles: Sequence[Image.Image]) -> Image.Image:
-    step = _SIDE + _GAP
-    columns, rows = min(_COLUMNS, len(tiles)), -(-len(tiles) // _COLUMNS)
-    sheet = Image.new("RGB", (columns * step + _GAP, rows * step + _GAP), "white")
-    for i, tile in enumerate(tiles):
-        sheet.paste(tile, (_GAP + i % _COLUMNS * step, _GAP + i // _COLUMNS * step))
-    return sheet

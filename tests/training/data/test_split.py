@@ -1,5 +1,6 @@
 """`dataset split` divides by class and by content, repeats for a seed, and overwrites nothing."""
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 from commands import Run
 from drawn import draw_classes
+from photo_copies import mirrored, resized, scene
 
-from app.training.data.dataset import read_dataset
+from app.training.data.dataset import Dataset, read_dataset
 from app.training.data.split import choose
 
 
@@ -18,6 +20,10 @@ def photos(tmp_path: Path) -> Path:
     photos = tmp_path / "photos"
     draw_classes(photos, {"cat": 20, "dog": 10, "Gänseblümchen": 2})
     return photos
+
+
+def contents(data: Dataset) -> dict[Path, str]:
+    return {s.path: hashlib.sha256(s.path.read_bytes()).hexdigest() for s in data.samples}
 
 
 def files(photos: Path) -> set[str]:
@@ -62,13 +68,39 @@ def test_equal_files_stay_together(run: Run, photos: Path, tmp_path: Path) -> No
     assert len(contents[1]) > 10
 
 
+def test_near_duplicates_stay_together(run: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for seed in range(12):
+        name = "cat" if seed < 6 else "dog"
+        (photos / name).mkdir(parents=True, exist_ok=True)
+        picture = scene(seed)
+        picture.save(photos / name / f"{seed}.png")
+        picture.save(photos / name / f"{seed} again.jpg", quality=60)
+        mirrored(resized(picture, 0.6)).save(photos / "cat" / f"{seed} mirrored.png")
+    assert run("dataset", "split", photos, tmp_path / "out", "--share", 0.4).code == 0
+    groups = [
+        {
+            path.name.split()[0].removesuffix(".png")
+            for path in (tmp_path / "out" / part).rglob("*.*")
+        }
+        for part in ("train", "test")
+    ]
+    assert not groups[0] & groups[1]
+    assert len(groups[0] | groups[1]) == 12
+    assert len(groups[1]) >= 4
+
+
 def test_copies_of_one_file_are_not_all_there_is_to_test(photos: Path) -> None:
     for i in range(5):
         (photos / "dog" / f"not found {i}.png").write_bytes(b"<html>404</html>")
     data = read_dataset(photos)
     # 3 of 15 photos are wanted, so the group of 5 identical files is too large.
     for seed in range(20):
-        chosen = {path.name for path in choose(data, 0.2, seed) if path.parent.name == "dog"}
+        chosen = {
+            path.name
+            for path in choose(data, 0.2, seed, contents(data))
+            if path.parent.name == "dog"
+        }
         assert len(chosen) == 3
         assert not any(name.startswith("not") for name in chosen)
 
@@ -77,7 +109,8 @@ def test_of_pairs_one_is_tested_on(tmp_path: Path) -> None:
     draw_classes(tmp_path, {"cat": 3})
     for i in range(3):
         shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
-    assert len(choose(read_dataset(tmp_path), 0.1, seed=0)) == 2
+    data = read_dataset(tmp_path)
+    assert len(choose(data, 0.1, 0, contents(data))) == 2
 
 
 def write_groups(folder: Path, sizes: Sequence[int]) -> None:
@@ -110,7 +143,7 @@ def test_a_group_of_copies_does_not_exceed_the_share(
     write_groups(tmp_path / "cat", sizes)
     data = read_dataset(tmp_path)
     for seed in range(20):
-        chosen = choose(data, share, seed)
+        chosen = choose(data, share, seed, contents(data))
         assert len(chosen) == tested
         rest = {sample.path for sample in data.samples} - chosen
         assert {path.name[0] for path in chosen}.isdisjoint({path.name[0] for path in rest})
@@ -119,7 +152,8 @@ def test_a_group_of_copies_does_not_exceed_the_share(
 def test_a_class_is_tested_though_another_class_keeps_its_copies_in_train(tmp_path: Path) -> None:
     write_groups(tmp_path / "cat", (1,))
     write_groups(tmp_path / "dog", (1, 8))
-    chosen = choose(read_dataset(tmp_path), 0.1, seed=0)
+    data = read_dataset(tmp_path)
+    chosen = choose(data, 0.1, 0, contents(data))
     assert {path.relative_to(tmp_path).parts for path in chosen} == {
         ("dog", f"1-{i}.png") for i in range(8)
     }
@@ -128,7 +162,7 @@ def test_a_class_is_tested_though_another_class_keeps_its_copies_in_train(tmp_pa
 def test_without_copies_a_seed_gives_the_known_division(tmp_path: Path) -> None:
     write_groups(tmp_path / "cat", [1] * 10)
     data = read_dataset(tmp_path)
-    chosen = [{path.name[0] for path in choose(data, 0.3, seed)} for seed in (0, 1)]
+    chosen = [{path.name[0] for path in choose(data, 0.3, seed, contents(data))} for seed in (0, 1)]
     assert chosen == [set("268"), set("569")]
 
 

@@ -15,11 +15,13 @@ import paddle
 import pytest
 from drawn import draw, draw_classes
 from networks import LABELS, randomise
+from PIL import Image, ImageOps
 
 from app.bench.measure.launch import free_port
 from app.errors import Stopped
+from app.training.data.check import inspect, list_photos
 from app.training.data.dataset import Sample, read_dataset
-from app.training.data.holdout import Photos, read_lists, read_photos, write_lists
+from app.training.data.holdout import Photos, hold_out, read_lists, read_photos, write_lists
 from app.training.learning.interruption import Interruption
 from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 from app.training.options import Options
@@ -251,9 +253,15 @@ def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None
     assert [row["best"] for row in position.rows[-2:]] == [False, False]
 
 
+def divided(path: Path, share: float, seed: int) -> Photos:
+    photos = read_photos(path)
+    outcomes = list(inspect(list_photos(photos.parts), threads=1, max_pixels=100_000))
+    return hold_out(photos, outcomes, share, seed)[0]
+
+
 def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> None:
     draw_classes(tmp_path, {"cat": 10, "dog": 5, "Gänseblümchen": 1})
-    first, again, other = (read_photos(tmp_path, 0.2, seed) for seed in (0, 0, 1))
+    first, again, other = (divided(tmp_path, 0.2, seed) for seed in (0, 0, 1))
     assert [s.class_id for s in first.validation] == [1, 1, 2]
     assert [first.classes[i] for i in (0, 1, 2)] == ["Gänseblümchen", "cat", "dog"]
     assert sorted(first.all) == sorted(other.all)
@@ -266,7 +274,7 @@ def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
     for i in range(10):
         shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "cat" / f"{i} again.png")
         shutil.copy(tmp_path / "cat" / f"{i}.png", tmp_path / "dog" / f"cat {i}.png")
-    photos = read_photos(tmp_path, 0.3, 0)
+    photos = divided(tmp_path, 0.3, 0)
     learned, held_out = (
         {sample.path.read_bytes() for sample in part} for part in (photos.train, photos.validation)
     )
@@ -275,12 +283,30 @@ def test_copies_of_a_photo_are_not_on_both_sides(tmp_path: Path) -> None:
     assert len(held_out) >= 6
 
 
+def test_a_photo_that_was_encoded_again_is_not_on_both_sides(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            fields = Image.fromarray(random.integers(0, 256, (12, 12, 3), np.uint8))
+            picture = fields.resize((90, 80))
+            picture.save(tmp_path / name / f"{i}.png")
+            ImageOps.mirror(picture).save(tmp_path / name / f"{i} again.jpg")
+    photos = divided(tmp_path, 0.3, 0)
+    learned, held_out = (
+        {(sample.class_id, sample.path.name[0]) for sample in part}
+        for part in (photos.train, photos.validation)
+    )
+    assert not learned & held_out
+    assert len(held_out) == 6
+
+
 def test_a_photo_that_is_gone_is_not_held_out(tmp_path: Path) -> None:
     draw_classes(tmp_path, {"cat": 2, "dog": 2})
     lines = ["cat/0.png 0", "cat/1.png 0", "dog/0.png 1", "dog/1.png 1"]
     lines += [f"cat/gone {i}.png 0" for i in range(20)]
     (tmp_path / "list.txt").write_text("\n".join(lines))
-    photos = read_photos(tmp_path / "list.txt", 0.2, 0)
+    photos = divided(tmp_path / "list.txt", 0.2, 0)
     assert [sample.class_id for sample in photos.validation] == [0, 1]
     assert all(sample.path.exists() for sample in photos.validation)
 
@@ -301,7 +327,7 @@ def test_a_name_is_the_same_in_either_form_of_unicode(tmp_path: Path) -> None:
     draw_classes(tmp_path / "val", {"Gänseblümchen": 2, "cat": 2}, first_seed=50)
     for part, old, new in (("train", "dog", decomposed), ("val", composed, decomposed)):
         (tmp_path / part / old).rename(tmp_path / part / new)
-    photos = read_photos(tmp_path, 0.2, 0)
+    photos = read_photos(tmp_path)
     assert photos.classes == (composed, "cat")
     assert [s.class_id for s in photos.train] == [0, 0, 0, 0, 1, 1]
     assert [s.class_id for s in photos.validation] == [0, 0, 1, 1]

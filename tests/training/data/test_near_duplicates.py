@@ -1,0 +1,80 @@
+"""Copies of photos are found, and photos that only look alike are no copies."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_copies import NAMES, again, cropped, mirrored, photo, resized, scene, stack
+from PIL import Image
+
+from app.training.data.alignment import likeness
+from app.training.data.fingerprint import fingerprint
+from app.training.data.near_duplicates import components, pairs_by_features, pairs_by_hash
+
+Copy = Callable[[Image.Image], Image.Image]
+SIMPLE: dict[str, Copy] = {
+    "encoded again": lambda picture: picture,
+    "halved": lambda picture: resized(picture, 0.5),
+    "enlarged": lambda picture: resized(picture, 1.5),
+    "mirrored": mirrored,
+    "mirrored and resized": lambda picture: resized(mirrored(picture), 0.7),
+}
+CROPS: dict[str, Copy] = {
+    "a little": lambda picture: cropped(picture, 0.02, 0.03, 0.02, 0.04),
+    "a tenth a side": lambda picture: cropped(picture, 0.1, 0.1, 0.1, 0.1),
+    "on one side": lambda picture: cropped(picture, 0.0, 0.0, 0.1, 0.05),
+    "and mirrored": lambda picture: mirrored(cropped(picture, 0.08, 0.03, 0.05, 0.09)),
+}
+
+
+@pytest.mark.parametrize("copy", SIMPLE.values(), ids=SIMPLE.keys())
+def test_a_hash_finds_copies_and_nothing_else(copy: Copy, tmp_path: Path) -> None:
+    originals = [photo(name) for name in NAMES]
+    copies = [again(copy(original), tmp_path) for original in originals]
+    pairs = pairs_by_hash([fingerprint(small) for small in stack(originals + copies)])
+    assert pairs.tolist() == [[i, i + len(NAMES)] for i in range(len(NAMES))]
+
+
+@pytest.mark.parametrize("copy", [*SIMPLE.values(), *CROPS.values()], ids=[*SIMPLE, *CROPS])
+def test_crops_are_like_the_whole_photo_either_way_round(copy: Copy, tmp_path: Path) -> None:
+    originals = [photo(name) for name in NAMES]
+    copies = [again(copy(original), tmp_path) for original in originals]
+    whole, parts = stack(originals), stack(copies)
+    assert likeness(whole, parts).min() > 0.6
+    assert likeness(parts, whole, threads=2).min() > 0.6
+    # Nothing is like the copy of another photo.
+    assert likeness(whole, np.roll(parts, 1, axis=0)).max() < 0.3
+
+
+def test_two_views_of_a_thing_are_two_photos() -> None:
+    left, right = photo("motorcycle_left.png"), photo("motorcycle_right.png")
+    assert likeness(stack([left]), stack([right])).max() < 0.42
+
+
+def test_photos_with_similar_features_are_compared() -> None:
+    pictures = [scene(seed) for seed in range(30)]
+    pictures[17] = cropped(pictures[4], 0.06, 0.02, 0.1, 0.05)
+    features = np.random.default_rng(0).normal(0, 1, (30, 64)).astype(np.float32)
+    assert pairs_by_features(features, stack(pictures)).tolist() == []
+    features[17] = features[4]
+    assert pairs_by_features(features, stack(pictures)).tolist() == [[4, 17]]
+
+
+def test_a_hash_of_a_plain_picture_says_nothing() -> None:
+    plain = [Image.new("RGB", (90, 80), colour) for colour in ("white", "white", "red")]
+    assert len(pairs_by_hash([fingerprint(small) for small in stack(plain)])) == 0
+    assert likeness(stack(plain[:1]), stack(plain[1:2])).tolist() == [0]
+
+
+def test_many_photos_are_compared_in_little_memory() -> None:
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (5000, 72, 72), np.uint8)
+    pictures[4000] = pictures[7]
+    pairs = pairs_by_hash([fingerprint(picture) for picture in pictures])
+    assert pairs.tolist() == [[7, 4000]]
+
+
+def test_pairs_make_groups() -> None:
+    pairs = np.array([[0, 5], [3, 4], [2, 5]])
+    assert components(7, pairs) == [[0, 2, 5], [3, 4]]
