@@ -13,6 +13,7 @@ from pathlib import Path
 
 from app.errors import BundleError, StartupError
 from app.model.bundle import CONFIG, ONNX, PARAMETERS, Bundle
+from app.model.unfamiliarity import UNFAMILIAR
 
 MAX_FILES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -25,12 +26,12 @@ def pack(bundle: Bundle, file: Path) -> None:
     an owner nor rights of their own.
     """
     part = file.with_name(f"{file.name}.part")
-    names = {CONFIG, PARAMETERS, ONNX, bundle.graph.name}
+    names = {CONFIG, PARAMETERS, ONNX, UNFAMILIAR, bundle.graph.name}
     try:
         with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
             for name in sorted(names):
                 path = bundle.directory / name
-                # Only a bundle for ONNX Runtime has ONNX.
+                # Not each bundle is for ONNX Runtime, or can tell what is unfamiliar.
                 if path.is_file():
                     _add(archive, path)
         part.replace(file)

@@ -12,9 +12,6 @@ from app.model.network import Floats, Network
 from app.model.openvino_core import openvino
 from app.settings import Device
 
-# The key of the graph that takes batches of any size.
-_ANY_SIZE = 0
-
 
 class OpenvinoNetwork(Network):
     """One network that OpenVINO has loaded.
@@ -26,8 +23,7 @@ class OpenvinoNetwork(Network):
         bundle: the bundle.
         device: "cpu".
         threads: the number of threads of one inference.
-        further: the names of values in the graph that `outputs` returns as well. There is one graph
-            for all batch sizes then.
+        further: the names of values in the graph that `outputs` returns as well.
         int8: whether the network in 8 bits is loaded instead of the one in float32.
 
     Raises:
@@ -60,12 +56,10 @@ class OpenvinoNetwork(Network):
             self._model.add_outputs(list(further))
         except Exception as error:
             raise StartupError(f"OpenVINO cannot load {file}") from error
-        if further:
-            self._requests[_ANY_SIZE] = self._compiled(self._model)
 
     def outputs(self, planes: Floats) -> list[Floats]:
         """Return all outputs for (N, 3, H, W), if the graph has more than one."""
-        request = self._requests.get(_ANY_SIZE) or self._request(len(planes))
+        request = self._request(len(planes))
         return [*request.infer([planes], share_inputs=True).to_tuple()]
 
     def prepare(self, sizes: Sequence[int]) -> None:

@@ -74,6 +74,15 @@ class Metrics:
             "as likely as not.",
             _SHARES,
         )
+        self.unfamiliarity = self._histogram(
+            "unfamiliarity_ratio",
+            "How far an answered photo is from all classes of the model: from 0.5 on it is called "
+            "unfamiliar. Nothing is counted if the bundle cannot tell.",
+            _SHARES,
+        )
+        self.unfamiliar = self._counter(
+            "unfamiliar_photos_total", "Answered photos that the model calls unfamiliar."
+        )
         self.answers = self._counter(
             "answers_total",
             "Answers by their best class. Rare classes of a model with many are counted as others.",
@@ -214,6 +223,13 @@ class Metrics:
             self._stages[stage].observe(duration)
         self.top1_score.observe(float(scores.max()))
         self.entropy.observe(_entropy(scores) if exclusive else _mean_entropy(scores))
+
+    def observe_unfamiliarity(self, unfamiliarity: float | None, unfamiliar: bool | None) -> None:
+        """Record how unfamiliar an answered photo is, if the bundle can tell."""
+        if unfamiliarity is not None:
+            self.unfamiliarity.observe(unfamiliarity)
+        if unfamiliar:
+            self.unfamiliar.inc()
 
     def observe_photo(self, size: int, pixels: int, form: str) -> None:
         """Record an answered photo: the bytes of its file, its pixels, and its format."""
