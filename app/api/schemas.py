@@ -35,9 +35,7 @@ class Timings(BaseModel):
     total: float
 
 
-_UNFAMILIAR = (
-    "Whether the photo shows none of the model's classes; absent if the model cannot tell"
-)
+_UNFAMILIAR = "Whether the photo shows none of the model's classes; absent if the model cannot tell"
 _UNFAMILIARITY = (
     "How far the photo is from all classes of the model; from 0.5 on it is called unfamiliar"
 )

@@ -143,6 +143,8 @@ def evaluate(
     evaluation = evaluate(bundle, samples, tracked_answers, skip_broken=broken == "skip")
     console = plain_console()
     console.print(_class_table(evaluation))
+    if evaluation.unfamiliar is not None:
+        console.print(f"{evaluation.unfamiliar:.1%} of the photos are called unfamiliar")
     for error in evaluation.skipped:
         console.print(f"skipped {error.file}: {error.detail}", soft_wrap=True)
     if output:

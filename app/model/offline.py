@@ -20,6 +20,8 @@ from app.model.unfamiliarity import is_unfamiliar
 
 # What people read where no class reaches its threshold.
 NO_CLASS = "no class reaches its threshold"
+# What people read where a photo shows none of the model's classes.
+UNFAMILIAR = "unfamiliar: none of the classes"
 
 # On a CPU, the time per photo is longer in larger batches.
 _BATCH_SIZE = 4

@@ -2,10 +2,10 @@
 
 The model's classifier gets a vector for each photo. The cosine distance between this vector and
 the mean vector of a class says how unlike the class a photo is, and the nearest of the likeliest
-classes counts. The classes' means are those of Lee et al., "A Simple Unified Framework for Detecting
-Out-of-Distribution Samples and Adversarial Attacks", https://arxiv.org/abs/1807.03888; vectors of
-length 1 are those of Müller and Hein, "Mahalanobis++", https://arxiv.org/abs/2505.18032. Here all
-directions count alike, because an estimated covariance did not help: see docs/train.md.
+classes counts. Sources: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution
+Samples and Adversarial Attacks", https://arxiv.org/abs/1807.03888, take the nearest mean of a class;
+Müller and Hein, "Mahalanobis++", https://arxiv.org/abs/2505.18032, first scale each vector to length
+1. They also divide by a covariance, which did not help here: docs/train.md has the comparison.
 """
 
 from dataclasses import dataclass

@@ -159,9 +159,7 @@ def _some_of_each_class(samples: Sequence[Sample]) -> list[Sample]:
     return chosen
 
 
-def _seen(
-    network: FeatureNetwork, paths: Sequence[Path], max_pixels: int
-) -> tuple[Floats, Floats]:
+def _seen(network: FeatureNetwork, paths: Sequence[Path], max_pixels: int) -> tuple[Floats, Floats]:
     """Return the vectors (N, K) and the scores (N, classes) of photos."""
     batches = _batches(network.bundle.preprocessing, paths, max_pixels)
     features = [network(pixels) for pixels in batches]
