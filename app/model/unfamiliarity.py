@@ -3,9 +3,10 @@
 The model's classifier gets a vector for each photo. The cosine distance between this vector and
 the mean vector of a class says how unlike the class a photo is, and the nearest of the likeliest
 classes counts. Sources: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution
-Samples and Adversarial Attacks", https://arxiv.org/abs/1807.03888, take the nearest mean of a class;
-Müller and Hein, "Mahalanobis++", https://arxiv.org/abs/2505.18032, first scale each vector to length
-1. They also divide by a covariance, which did not help here: docs/train.md has the comparison.
+Samples and Adversarial Attacks", https://arxiv.org/abs/1807.03888, take the nearest mean of a
+class; Müller and Hein, "Mahalanobis++", https://arxiv.org/abs/2505.18032, scale the vectors to
+length 1 first. Both also divide by a covariance, which did not help here: docs/train.md has the
+comparison.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from app.errors import BundleError, StartupError
 from app.settings import FLOAT32, EngineName
 
 Floats = npt.NDArray[np.float32]
+# A small distance is the difference of two numbers near 1, so float32 would be too coarse.
+Exact = npt.NDArray[np.float64]
 
 # The file of the classes' mean vectors.
 UNFAMILIAR = "unfamiliar.npy"
@@ -98,9 +101,9 @@ def means(vectors: Floats, classes: npt.NDArray[np.int64], count: int) -> Floats
         classes: (N,), the photos' classes.
         count: the number of classes.
     """
-    sums = np.zeros((count, vectors.shape[1]), np.float32)
+    sums = np.zeros((count, vectors.shape[1]))
     np.add.at(sums, classes, normalized(vectors))
-    return normalized(sums)
+    return np.asarray(normalized(sums), np.float32)
 
 
 def distances(centres: Floats, vectors: Floats, scores: Floats) -> Floats:
@@ -117,7 +120,8 @@ def distances(centres: Floats, vectors: Floats, scores: Floats) -> Floats:
     return np.asarray(np.maximum(0, 1 - cosines.max(axis=1)), np.float32)
 
 
-def normalized(vectors: Floats) -> Floats:
+def normalized(vectors: Floats | Exact) -> Exact:
     """Return vectors (N, K) of length 1; those without a length stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+    exact = vectors.astype(np.float64)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    return np.asarray(exact / np.maximum(lengths, np.finfo(np.float64).tiny))

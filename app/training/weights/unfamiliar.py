@@ -30,6 +30,8 @@ _MOST_OF_A_CLASS = 50
 FAMILIAR = 0.98
 _METHOD = "cosine distance to the nearest mean of the five likeliest classes"
 _BATCH = 4
+# An untrained network may give nearly equal vectors, whose distances are only rounding.
+_LEAST_LIMIT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ def _limit(far: Floats) -> float:
     """
     rank = min(len(far), int(np.ceil((len(far) + 1) * FAMILIAR)))
     bound = float(np.sort(far)[rank - 1])
-    # A photo at the limit is familiar, and no limit may be 0.
-    return max(bound, 1e-6) * 1.0001
+    # The photo at the limit is familiar itself.
+    return max(bound * 1.0001, _LEAST_LIMIT)
 
 
 def _some_of_each_class(samples: Sequence[Sample]) -> list[Sample]:
