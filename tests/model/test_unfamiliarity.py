@@ -107,7 +107,7 @@ def test_other_engines_tell_the_same(
 ) -> None:
     expected = told(load_bundle(copy))
     add(copy)
-    np.testing.assert_allclose(told(load_bundle(copy), engine), expected, atol=1e-4)
+    np.testing.assert_allclose(told(load_bundle(copy), engine), expected, atol=2e-3)
 
 
 @pytest.mark.anyio
