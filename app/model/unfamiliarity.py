@@ -1,12 +1,11 @@
-"""How unfamiliar a photo is to a model: how far it is from all classes that the model knows.
+"""How unfamiliar a photo is to a model: how unlike the photos of the class that the model names.
 
 The model's classifier gets a vector for each photo. The cosine distance between this vector and
-the mean vector of a class says how unlike the class a photo is, and the nearest of the likeliest
-classes counts. Sources: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution
-Samples and Adversarial Attacks", https://arxiv.org/abs/1807.03888, take the nearest mean of a
-class; Müller and Hein, "Mahalanobis++", https://arxiv.org/abs/2505.18032, scale the vectors to
-length 1 first. Both also divide by a covariance, which did not help here: docs/train.md has the
-comparison.
+the mean vector of the likeliest class says how unlike that class the photo is. Sources: Lee et al.,
+"A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks",
+https://arxiv.org/abs/1807.03888, take distances from the means of the classes; Müller and Hein,
+"Mahalanobis++", https://arxiv.org/abs/2505.18032, scale the vectors to length 1 first. Both also
+divide by a covariance, which did not help here: docs/train.md has the comparison.
 """
 
 from dataclasses import dataclass
@@ -20,15 +19,12 @@ from app.errors import BundleError, StartupError
 from app.settings import FLOAT32, EngineName
 
 Floats = npt.NDArray[np.float32]
-# A small distance is the difference of two numbers near 1, so float32 would be too coarse.
-Exact = npt.NDArray[np.float64]
 
 # The file of the classes' mean vectors.
 UNFAMILIAR = "unfamiliar.npy"
 # A photo with this unfamiliarity or more is called unfamiliar.
 BOUND = 0.5
-# With more classes, looking at all of them would cost more than it could change.
-_LIKELIEST = 5
+_TINY = np.finfo(np.float32).tiny
 # Rounding changes the golden answer by less than this; 8 bits and bfloat16 round more coarsely.
 _TOLERANCE, _COARSE_TOLERANCE = 5e-3, 0.1
 
@@ -101,27 +97,28 @@ def means(vectors: Floats, classes: npt.NDArray[np.int64], count: int) -> Floats
         classes: (N,), the photos' classes.
         count: the number of classes.
     """
-    sums = np.zeros((count, vectors.shape[1]))
-    np.add.at(sums, classes, normalized(vectors))
-    return np.asarray(normalized(sums), np.float32)
+    sums = np.zeros((count, vectors.shape[1]), np.float32)
+    np.add.at(sums, classes, _normalized(vectors))
+    return _normalized(sums)
 
 
 def distances(centres: Floats, vectors: Floats, scores: Floats) -> Floats:
-    """Return the cosine distance (N,) of each vector from the nearest of its likeliest classes.
+    """Return the cosine distance (N,) of each vector from the mean of its likeliest class.
+
+    A worker's caches hold nothing of this after the network has run, so few operations matter more
+    than few multiplications.
 
     Args:
         centres: (classes, K), the classes' mean directions.
         vectors: (N, K), what the classifier gets for each photo.
         scores: (N, classes), what the classifier gives for them.
     """
-    count = min(_LIKELIEST, scores.shape[1])
-    likeliest = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-    cosines = np.einsum("nk,nck->nc", normalized(vectors), centres[likeliest])
-    return np.asarray(np.maximum(0, 1 - cosines.max(axis=1)), np.float32)
+    cosines = (vectors * centres[scores.argmax(axis=1)]).sum(axis=1)
+    lengths = np.sqrt((vectors * vectors).sum(axis=1))
+    return np.asarray(np.maximum(0, 1 - cosines / np.maximum(lengths, _TINY)), np.float32)
 
 
-def normalized(vectors: Floats | Exact) -> Exact:
+def _normalized(vectors: Floats) -> Floats:
     """Return vectors (N, K) of length 1; those without a length stay zeros."""
-    exact = vectors.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return np.asarray(exact / np.maximum(lengths, np.finfo(np.float64).tiny))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, _TINY), np.float32)

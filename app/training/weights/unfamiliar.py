@@ -28,7 +28,7 @@ from app.training.network.converted import changed_copy, record
 _MOST_OF_A_CLASS = 50
 # This share of photos of the known classes is to be called familiar.
 FAMILIAR = 0.98
-_METHOD = "cosine distance to the nearest mean of the five likeliest classes"
+_METHOD = "cosine distance to the mean of the likeliest class"
 _BATCH = 4
 # An untrained network may give nearly equal vectors, whose distances are only rounding.
 _LEAST_LIMIT = 1e-3
