@@ -20,7 +20,7 @@ from app.model.bundle import load_bundle
 from app.model.engine import Engine
 from app.model.features import FeatureNetwork
 from app.model.unfamiliarity import UNFAMILIAR, Floats, Limit, distances, is_unfamiliar, means
-from app.training.data.dataset import Sample
+from app.training.data.dataset import Sample, few
 from app.training.data.holdout import Photos
 from app.training.network.converted import changed_copy, record
 
@@ -74,8 +74,17 @@ def add_unfamiliar(directory: Path, photos: Photos, max_pixels: int) -> Fitted:
     Raises:
         BundleError: the bundle cannot be used.
         NoFeatures: its network does not end in a linear classifier.
-        StartupError: a photo cannot be read, or the bundle does not run with its new file.
+        StartupError: a photo cannot be read, a class has none to learn from, or the bundle does not
+            run with its new file.
     """
+    seen = {sample.class_id for sample in photos.train}
+    if lacking := [name for i, name in enumerate(photos.classes) if i not in seen]:
+        raise StartupError(
+            f"no photo to learn from of {few(lacking)}: each class of the bundle needs some, because "
+            "photos of a class without any would be unfamiliar"
+        )
+    if not photos.validation:
+        raise StartupError("no photo is held out: the limit of what is familiar needs some")
     with changed_copy(directory) as built:
         network = FeatureNetwork(load_bundle(built), threads=granted_cores())
         learned = _some_of_each_class(photos.train)

@@ -122,6 +122,21 @@ def test_a_broken_photo_is_named_and_nothing_changes(made: Path, bundle: Path) -
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == files
 
 
+def test_a_class_without_photos_is_named(
+    run: Run, made: Path, bundle: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made / "photos" / "dog", tmp_path / "known" / "dog")
+    ended = run("weights", "unfamiliar", bundle, tmp_path / "known")
+    assert ended.code == 1
+    assert ended.err.startswith("error: no photo to learn from of cat, Gänseblümchen: ")
+
+
+def test_held_out_photos_are_needed(made: Path, bundle: Path) -> None:
+    known = read_photos(made / "photos", 0.3, 0, tuple(COLOURS))
+    with pytest.raises(StartupError, match="no photo is held out"):
+        add_unfamiliar(bundle, Photos(known.classes, known.train, ()), 10**6)
+
+
 def test_a_folder_of_others_without_photos_is_named(run: Run, made: Path, tmp_path: Path) -> None:
     bundle = made / "bundle"
     ended = run("weights", "unfamiliar", bundle, made / "photos", "--others", tmp_path)
