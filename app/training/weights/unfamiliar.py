@@ -80,8 +80,8 @@ def add_unfamiliar(directory: Path, photos: Photos, max_pixels: int) -> Fitted:
     seen = {sample.class_id for sample in photos.train}
     if lacking := [name for i, name in enumerate(photos.classes) if i not in seen]:
         raise StartupError(
-            f"no photo to learn from of {few(lacking)}: each class of the bundle needs some, because "
-            "photos of a class without any would be unfamiliar"
+            f"no photo to learn from of {few(lacking)}: each class of the bundle needs some, "
+            "because photos of a class without any would be unfamiliar"
         )
     if not photos.validation:
         raise StartupError("no photo is held out: the limit of what is familiar needs some")

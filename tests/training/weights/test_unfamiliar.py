@@ -89,7 +89,9 @@ def test_one_far_photo_of_a_hundred_is_beyond_the_limit(made: Path, bundle: Path
 def test_nearly_equal_vectors_give_a_bundle_that_starts(made: Path, tmp_path: Path) -> None:
     export_small(tmp_path / "bundle")
     known = read_photos(made / "photos", 0.3, 0, tuple(COLOURS))
-    same = Photos(known.classes, known.train[:1] * 3, known.train[:1])
+    path = known.train[0].path
+    each = tuple(Sample(path, class_id) for class_id in range(3))
+    same = Photos(known.classes, each, each[:1])
     fitted = add_unfamiliar(tmp_path / "bundle", same, 10**6)
     assert fitted.called_unfamiliar == 0
     assert (
