@@ -54,8 +54,8 @@ def test_a_trained_bundle_tells_other_photos(run: Run, photos: Path, tmp_path: P
             answer = server.predict(unseen.getvalue()).json()
             assert answer["unfamiliar"] is False
             assert answer["unfamiliarity"] < 0.5
-        for file, offline in zip(others, predicted, strict=True):
-            answer = server.predict(file.read_bytes()).json()
+        for photo, offline in zip(others, predicted, strict=True):
+            answer = server.predict(photo.read_bytes()).json()
             assert answer["unfamiliar"] is True
             assert answer["unfamiliarity"] == pytest.approx(offline["unfamiliarity"], abs=1e-4)
         metrics = server.client.get("/metrics").text.splitlines()

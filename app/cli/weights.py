@@ -194,12 +194,7 @@ def quantize(
     print(f"built {file}: {cost}")
 
 
-@weights.command(
-    epilog=examples(
-        f"weights unfamiliar {_BUNDLE} photos",
-        f"weights unfamiliar {_BUNDLE} photos --others holiday",
-    )
-)
+@weights.command(epilog=examples(f"weights unfamiliar {_BUNDLE} photos"))
 def unfamiliar(
     model_dir: Annotated[
         Path, typer.Argument(metavar="BUNDLE", help="Directory of the model bundle")
