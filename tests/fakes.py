@@ -12,7 +12,7 @@ from app.model.engine import Scores
 from app.model.features import ActivationMap, Question
 from app.workers.batch_cap import BatchCap
 from app.workers.interfaces import Worker
-from app.workers.messages import Inspected
+from app.workers.messages import Answered, Inspected
 from app.workers.slots import PixelSlots, Slot
 
 
@@ -23,6 +23,10 @@ class FakeWorker:
         self._pool = pool
 
     async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
+        answered = await self.answer(slots)
+        return answered.scores, answered.seconds
+
+    async def answer(self, slots: Sequence[Slot]) -> Answered:
         images = [slot.pixels for slot in slots]
         self._pool.batches.append([int(image.flat[0]) for image in images])
         await self._pool.gate.wait()
@@ -33,7 +37,10 @@ class FakeWorker:
         scores = np.zeros((len(images), self._pool.classes), np.float32)
         for row, image in zip(scores, images, strict=True):
             row[int(image.flat[0]) % self._pool.classes] = self._pool.score
-        return scores[: len(images) - self._pool.rows_missing], self._pool.seconds
+        seconds, far = self._pool.seconds, self._pool.unfamiliarity
+        unfamiliarity = None if far is None else np.full(len(images), far, np.float32)
+        rows = len(images) - self._pool.rows_missing
+        return Answered(scores[:rows], seconds, seconds, unfamiliarity)
 
     async def inspect(self, slot: Slot, question: Question) -> Inspected:
         """Return a vector and a map that follow from the first byte of the photo."""
@@ -57,6 +64,7 @@ class FakePool:
         rows_missing: the number of rows by which each answer of a worker is too short.
         seconds: the inference time that a worker reports.
         score: the score of the class that a photo has; the others have 0.
+        unfamiliarity: that of each photo; None as for a bundle that cannot tell.
         poison: a photo whose first byte is this number fails its whole batch.
         batches: the first byte of each photo, for every batch so far.
         failures: errors that the next batches raise, one each.
@@ -76,6 +84,7 @@ class FakePool:
         self.rows_missing = 0
         self.seconds = 0.002
         self.score = 1.0
+        self.unfamiliarity: float | None = None
         self.poison = 66
         self.batches: list[list[int]] = []
         self.failures: deque[Exception] = deque()

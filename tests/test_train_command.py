@@ -80,6 +80,10 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     assert exported["accuracy"]["top1"] == document["val_top1"]
     assert exported["accuracy"]["photos"] == 3
     assert bundle.provenance["temperature"] == exported["temperature"] > 0
+    assert exported["unfamiliar"]["held_out"] == 3
+    record = bundle.provenance["unfamiliar"]
+    assert exported["unfamiliar"].items() <= record.items()
+    assert Engine(bundle).answer(np.zeros((1, 32, 32, 3), np.uint8)).unfamiliarity is not None
 
     ended = run("evaluate", folder / "bundle", folder / "val_list.txt")
     assert json.loads(ended.out.splitlines()[-1])["top1"] == document["val_top1"]

@@ -85,9 +85,12 @@ async def several(
 
 def classification(classified: Classified, wishes: Wishes) -> Classification:
     """Return the body of the answer to one photo."""
+    far = classified.unfamiliarity
     return Classification(
         model=Model.of(classified.bundle),
         predictions=[each for each in classified.predictions if each.score >= wishes.min_score],
+        unfamiliar=classified.unfamiliar,
+        unfamiliarity=None if far is None else round(far, 6),
         image=image_of(classified),
         timings_ms=timings_of(classified),
     )
@@ -153,4 +156,10 @@ def _result(outcome: Classified | ServiceError, wishes: Wishes, request_id: str)
     if isinstance(outcome, ServiceError):
         return Result(error=problem_of(outcome, request_id))
     answer = classification(outcome, wishes)
-    return Result(predictions=answer.predictions, image=answer.image, timings_ms=answer.timings_ms)
+    return Result(
+        predictions=answer.predictions,
+        unfamiliar=answer.unfamiliar,
+        unfamiliarity=answer.unfamiliarity,
+        image=answer.image,
+        timings_ms=answer.timings_ms,
+    )

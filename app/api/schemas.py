@@ -35,11 +35,19 @@ class Timings(BaseModel):
     total: float
 
 
+_UNFAMILIAR = "Whether the photo shows none of the model's classes; absent if the model cannot tell"
+_UNFAMILIARITY = (
+    "How far the photo is from all classes of the model; from 0.5 on it is called unfamiliar"
+)
+
+
 class Classification(BaseModel):
     """The answer to one photo."""
 
     model: Model
     predictions: list[Prediction] = Field(description="The highest score comes first")
+    unfamiliar: bool | None = Field(None, description=_UNFAMILIAR)
+    unfamiliarity: float | None = Field(None, ge=0, le=1, description=_UNFAMILIARITY)
     image: UploadedImage
     timings_ms: Timings
 
@@ -48,6 +56,8 @@ class Result(BaseModel):
     """What became of one of several photos: an answer, or an error of its own."""
 
     predictions: list[Prediction] | None = None
+    unfamiliar: bool | None = None
+    unfamiliarity: float | None = None
     image: UploadedImage | None = None
     timings_ms: Timings | None = None
     error: "Problem | None" = None

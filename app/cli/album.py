@@ -13,7 +13,7 @@ from app.images.captions import MAX_SIDE, captioned
 from app.images.decoding import decode, decode_full
 from app.images.heat import with_heat
 from app.model.features import FeatureNetwork
-from app.model.offline import NO_CLASS, FilePrediction
+from app.model.offline import NO_CLASS, UNFAMILIAR, FilePrediction
 
 
 class Album:
@@ -56,13 +56,15 @@ class Album:
     def add(self, prediction: FilePrediction) -> Path:
         """Save a copy of the upright photo with its best class and score; return the copy's path.
 
-        If no class reaches its threshold, the copy says so.
+        If no class reaches its threshold, or the photo is unfamiliar, the copy says so.
 
         Raises:
             ServiceError: the photo has changed since the prediction and cannot be decoded.
         """
         photo, best = Path(prediction.file), next(iter(prediction.predictions), None)
         caption = f"{best.label}  {best.score:.3f}" if best else NO_CLASS
+        if prediction.unfamiliar:
+            caption = UNFAMILIAR
         data = photo.read_bytes()
         picture = decode_full(data, self._max_pixels, srgb=True)
         if self._network and best:

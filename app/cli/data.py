@@ -202,6 +202,8 @@ def evaluate(
     console.print(_class_table(evaluation))
     top1, recall = evaluation.result.top(1), evaluation.recall
     console.print(f"top-1 {top1:.1%}, {recall.sentence(evaluation.names)}", soft_wrap=True)
+    if evaluation.unfamiliar is not None:
+        console.print(f"{evaluation.unfamiliar:.1%} of the photos are called unfamiliar")
     for error in evaluation.skipped:
         console.print(f"skipped {error.file}: {error.detail}", soft_wrap=True)
     if output:

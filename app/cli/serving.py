@@ -13,7 +13,7 @@ from rich.text import Text
 from app.cli.options import ModelDir
 from app.cli.terminal import plain_console, with_progress
 from app.errors import StartupError
-from app.model.offline import NO_CLASS, FileError, FilePrediction
+from app.model.offline import NO_CLASS, UNFAMILIAR, FileError, FilePrediction
 from app.settings import read_settings
 
 
@@ -125,8 +125,10 @@ def _add_rows(table: Table, outcome: FilePrediction | FileError) -> None:
     if isinstance(outcome, FileError):
         table.add_row(outcome.file, Text(outcome.detail, "red"), "")
     else:
-        if not outcome.predictions:
-            table.add_row(outcome.file, NO_CLASS, "")
-        for rank, row in enumerate(outcome.predictions):
-            table.add_row("" if rank else outcome.file, row.label, f"{row.score:.3f}")
+        rows = [(row.label, f"{row.score:.3f}") for row in outcome.predictions]
+        rows = rows or [(NO_CLASS, "")]
+        if outcome.unfamiliar:
+            rows.insert(0, (UNFAMILIAR, f"{outcome.unfamiliarity:.3f}"))
+        for rank, (label, score) in enumerate(rows):
+            table.add_row("" if rank else outcome.file, label, score)
     table.add_section()

@@ -1,5 +1,6 @@
-"""`weights list|build|import|adopt|onnx|openvino|quantize|pack|pull` and `summary`."""
+"""`weights list|build|import|adopt|onnx|openvino|quantize|unfamiliar|pack|pull` and `summary`."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,10 @@ weights = typer.Typer(
 )
 weights.command(epilog=examples("weights pack", "weights pack runs/photos-1/bundle"))(pack)
 weights.command(epilog=examples("weights pull URL --sha256 HEX --to weights/mine"))(pull)
+
+_BUNDLE = "runs/photos-1/bundle"
+# The share of photos that is held out where no folder says which.
+_HELD_OUT = 0.2
 
 Labels = Annotated[
     Path | None,
@@ -187,6 +192,46 @@ def quantize(
     exact = FLOAT32_LAYERS if float32 is None else [number for number in float32 if number]
     file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, exact)
     print(f"built {file}: {cost}")
+
+
+@weights.command(epilog=examples(f"weights unfamiliar {_BUNDLE} photos"))
+def unfamiliar(
+    model_dir: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Directory of the model bundle")
+    ],
+    photos: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Photos of the bundle's classes: folder of class folders, or of train/ and test/ "
+            "(or val/) with them, or list file. The network must not have learned from those in "
+            "test/; without it, a fifth of the photos is held out",
+        ),
+    ],
+    others: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Photos of other things, on which to measure how they are told"
+        ),
+    ] = None,
+) -> None:
+    """Let a bundle tell photos that show none of its classes. The last line is a JSON document."""
+    from app.images.files import find_photos
+    from app.model.bundle import load_bundle
+    from app.training.data.holdout import read_divided
+    from app.training.weights.unfamiliar import add_unfamiliar, measure_others
+
+    max_pixels = read_settings(model_dir=model_dir).max_pixels
+    labels = load_bundle(model_dir).labels or None
+    strange = find_photos([others]) if others else []
+    if others and not strange:
+        raise StartupError(f"{others}: no photo was found in it")
+    known = read_divided(photos, _HELD_OUT, 0, max_pixels, labels)
+    fitted = add_unfamiliar(model_dir, known, max_pixels)
+    document = {"bundle": str(model_dir), **fitted.document()}
+    if strange:
+        document |= measure_others(model_dir, strange, max_pixels, fitted)
+    print(json.dumps(document, ensure_ascii=False))
 
 
 def summary(

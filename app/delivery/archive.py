@@ -14,6 +14,7 @@ from pathlib import Path
 from app.disk import room_for
 from app.errors import BundleError, StartupError
 from app.model.bundle import CONFIG, FOR_OTHER_ENGINES, PARAMETERS, Bundle
+from app.model.unfamiliarity import UNFAMILIAR
 
 MAX_FILES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -26,7 +27,7 @@ def pack(bundle: Bundle, file: Path) -> None:
     an owner nor rights of their own.
     """
     part = file.with_name(f"{file.name}.part")
-    names = {CONFIG, PARAMETERS, bundle.graph.name, *FOR_OTHER_ENGINES}
+    names = {CONFIG, PARAMETERS, UNFAMILIAR, bundle.graph.name, *FOR_OTHER_ENGINES}
     try:
         paths = [path for name in sorted(names) if (path := bundle.directory / name).is_file()]
         size = sum(path.stat().st_size for path in paths)

@@ -5,7 +5,8 @@
 `Provenance`, and `PreProcess.colours` may ask for sRGB; the other readers ignore both keys. The
 directory may also have the same network for other engines: `inference.onnx` for ONNX Runtime, and
 `inference.xml` with `inference.bin` for OpenVINO, and `inference_int8.xml` with
-`inference_int8.bin` for OpenVINO in 8 bits.
+`inference_int8.bin` for OpenVINO in 8 bits. `unfamiliar.npy` holds what it takes to tell photos of
+other things.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from app.images.preprocessing import Preprocessing
 from app.model.golden import Golden
 from app.model.post_process import PostProcess, read_post_process
 from app.model.transform_ops import read_transform_ops
+from app.model.unfamiliarity import UNFAMILIAR, Limit
 
 CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
@@ -49,6 +51,7 @@ class Bundle:
         post_process: how the network's scores become the classes of an answer, and their names.
         golden: answers that the network must give for a drawn picture; None if none are recorded.
         int8_golden: the same for the network in 8 bits.
+        limit: how far from the known classes a photo may be; None if the bundle cannot tell.
         provenance: origin, licence, hashes and accuracy as recorded when the bundle was built.
     """
 
@@ -60,6 +63,7 @@ class Bundle:
     post_process: PostProcess
     golden: Golden | None
     int8_golden: Golden | None
+    limit: Limit | None
     provenance: Mapping[str, Any]
 
     @property
@@ -134,7 +138,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     provenance = section(config, "Provenance")
-    files = (graph.name, PARAMETERS, *FOR_OTHER_ENGINES)
+    files = (graph.name, PARAMETERS, UNFAMILIAR, *FOR_OTHER_ENGINES)
     hashes = {name: sha256(file) for name in files if (file := directory / name).is_file()}
     for name, expected in section(provenance, "sha256").items():
         if hashes.get(name, expected) != expected:
@@ -145,6 +149,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
         raise BundleError("PreProcess.transform_ops is missing")
     golden = provenance.get("golden")
     int8_golden = section(provenance, "int8").get("golden")
+    unfamiliar = provenance.get("unfamiliar")
     return Bundle(
         directory=directory,
         graph=graph,
@@ -154,6 +159,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
         post_process=read_post_process(section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
         int8_golden=Golden.parse(int8_golden) if int8_golden else None,
+        limit=Limit.parse(unfamiliar) if unfamiliar else None,
         provenance=provenance,
     )
 

@@ -7,15 +7,17 @@ photos and checks its output.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import InferenceFailed, StartupError
+from app.errors import InferenceFailed, NoFeatures, StartupError
 from app.model import golden
 from app.model.bundle import Bundle
-from app.model.network import Network
+from app.model.endings import read_ending
+from app.model.network import Floats, Network
+from app.model.unfamiliarity import UNFAMILIAR, distances, read_centres
 from app.settings import Device, EngineName
 
 Scores = npt.NDArray[np.float32]
@@ -26,6 +28,18 @@ _NO_POST_PROCESS = (
     "makes probabilities of them, which is wrong unless each photo has exactly one class. Name "
     "what is right in inference.yml: PostProcess.Topk or PostProcess.MultiLabelThreshOutput"
 )
+
+
+class Answers(NamedTuple):
+    """A network's answers to N photos.
+
+    Attributes:
+        scores: (N, classes), from 0 to 1.
+        unfamiliarity: (N,), from 0 to 1; None if the bundle cannot tell.
+    """
+
+    scores: Scores
+    unfamiliarity: Floats | None
 
 
 class Engine:
@@ -42,7 +56,7 @@ class Engine:
     Args:
         bundle: the model.
         device, threads, engine: how its network runs.
-        network: the bundle's network if it is loaded already.
+        network: the bundle's network if `load_network` has loaded it already.
 
     Raises:
         StartupError: the library is not installed or cannot load the network, there is no GPU, or
@@ -59,31 +73,36 @@ class Engine:
     ) -> None:
         self._bundle = bundle
         self._engine = engine
-        self._network = network or library(engine)(bundle, device, threads)
+        self._network = network or load_network(bundle, device, threads, engine)
+        self._centres = read_centres(bundle.directory) if bundle.limit else None
         self._logits = False
         self.warning = ""
         self.classes = self._check()
 
     def infer(self, images: npt.NDArray[np.uint8]) -> Scores:
+        """Return the scores of `answer`."""
+        return self.answer(images).scores
+
+    def answer(self, images: npt.NDArray[np.uint8]) -> Answers:
         """Classify a batch.
 
         Args:
             images: (N, H, W, 3) uint8, RGB, of the bundle's input size.
 
         Returns:
-            (N, classes) float32, from 0 to 1. The scores of classes that exclude each other add up
-            to 1.
+            The scores, (N, classes) float32, from 0 to 1; those of classes that exclude each other
+            add up to 1. And the unfamiliarity, (N,) float32.
 
         Raises:
             InferenceFailed: the output has NaN or infinite values, or not one row for each image,
                 or is compared with a threshold and is no probability.
         """
-        scores = self._raw(images)
+        scores, vectors = self._raw(images)
         if self._logits:
             scores = softmax(scores)
         elif self._thresholded and not _are_shares(scores):
             raise InferenceFailed
-        return np.asarray(scores, np.float32)
+        return Answers(np.asarray(scores, np.float32), self._unfamiliarity(vectors, scores))
 
     def release(self) -> None:
         """Free memory that the network does not need between two batches."""
@@ -93,22 +112,34 @@ class Engine:
     def _thresholded(self) -> bool:
         return self._bundle.post_process.threshold is not None
 
-    def _raw(self, images: npt.NDArray[np.uint8]) -> Scores:
-        """Return the network's output for a batch.
+    def _raw(self, images: npt.NDArray[np.uint8]) -> tuple[Scores, Floats | None]:
+        """Return the network's output for a batch, and the vectors (N, K) before its classifier.
+
+        The vectors are None if the bundle cannot tell what is unfamiliar.
 
         Raises:
-            InferenceFailed: it has NaN or infinite values, or not one row for each image.
+            InferenceFailed: the output has NaN or infinite values, or not one row for each image.
         """
-        scores = self._network(self._bundle.preprocessing.normalized(images))
+        planes, vectors = self._bundle.preprocessing.normalized(images), None
+        if self._centres is None:
+            scores = self._network(planes)
+        else:
+            scores, vectors = self._network.outputs(planes)
+            vectors = np.asarray(vectors, np.float32).reshape(len(vectors), -1)
         if scores.shape[0] != len(images) or not np.isfinite(scores).all():
             raise InferenceFailed
-        return scores
+        return scores, vectors
+
+    def _unfamiliarity(self, vectors: Floats | None, scores: Scores) -> Floats | None:
+        if vectors is None or self._centres is None or self._bundle.limit is None:
+            return None
+        return self._bundle.limit.unfamiliarity(distances(self._centres, vectors, scores))
 
     def _check(self) -> int:
         """Check the network's answer to the golden picture; return its number of classes."""
         picture = golden.drawn_picture(*self._bundle.preprocessing.crop)[np.newaxis]
         try:
-            scores = self._raw(picture)
+            scores, vectors = self._raw(picture)
         except Exception as error:
             raise StartupError(f"the network of {self._bundle.directory} does not run") from error
         if scores.ndim != 2:
@@ -123,7 +154,22 @@ class Engine:
             raise StartupError(
                 f"the network of {self._bundle.directory} does not give the bundle's golden answers"
             )
+        self._check_unfamiliarity(vectors, scores)
         return int(scores.shape[1])
+
+    def _check_unfamiliarity(self, vectors: Floats | None, scores: Scores) -> None:
+        """Check that the means of the classes fit the network, and the golden answer of them."""
+        limit, centres = self._bundle.limit, self._centres
+        if vectors is None or centres is None or limit is None:
+            return
+        if centres.shape != (scores.shape[1], vectors.shape[1]):
+            raise StartupError(f"{UNFAMILIAR} of {self._bundle.directory} is not of its network")
+        far = limit.unfamiliarity(distances(centres, vectors, scores))
+        if not limit.agrees(float(far[0]), self._engine):
+            raise StartupError(
+                f"the network of {self._bundle.directory} does not give the bundle's golden "
+                "answer to what is unfamiliar"
+            )
 
     def _check_classes(self, classes: int) -> None:
         """Check that the bundle names as many classes as the network has, and no other ones."""
@@ -163,6 +209,26 @@ class Load(Protocol):
         Raises:
             StartupError: the library cannot load the network, or there is no GPU.
         """
+
+
+def load_network(bundle: Bundle, device: Device, threads: int, engine: EngineName) -> Network:
+    """Load the network of `bundle` for an `Engine`.
+
+    If the bundle can tell what is unfamiliar, the network also gives the vectors for it.
+
+    Raises:
+        StartupError: as `library` and `Load` say, or the network has no such vectors.
+    """
+    further = []
+    if bundle.limit:
+        try:
+            further = [read_ending(bundle, engine).vectors]
+        except NoFeatures as error:
+            raise StartupError(f"{bundle.directory}: {error}") from error
+        except OSError:
+            # The library says better which file is missing, and how to make it.
+            further = []
+    return library(engine)(bundle, device, threads, further)
 
 
 def library(engine: EngineName) -> Load:

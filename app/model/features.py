@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import InferenceFailed, NoFeatures, NotExplainable
-from app.model import golden, onnx_graph, paddle_graph
-from app.model.bundle import ONNX, Bundle
+from app.model import golden
+from app.model.bundle import Bundle
+from app.model.endings import read_ending
 from app.model.engine import Scores, library, softmax
-from app.model.graph import Ending, Graph, ending
 from app.model.network import Floats
 from app.settings import Device, EngineName
 
@@ -87,7 +87,7 @@ class FeatureNetwork:
         engine: EngineName = "paddle",
     ) -> None:
         self.bundle = bundle
-        end = _ending(bundle, engine)
+        end = read_ending(bundle, engine)
         names = [end.weights, end.vectors, end.logits, *([end.features] if end.features else [])]
         exact = _EXACT.get(engine, engine)
         self._network = library(exact)(bundle, device, threads, names)
@@ -142,20 +142,3 @@ class FeatureNetwork:
         if maps is not None and maps.shape[:2] == vectors.shape and maps.ndim == 4:
             sums = maps.mean(axis=(2, 3)) @ matrix + self._bias
             self.explainable = bool(np.abs(sums - logits).max() < tolerance)
-
-
-def _ending(bundle: Bundle, engine: EngineName) -> Ending:
-    try:
-        end = ending(_graph(bundle, engine))
-    except ValueError:
-        end = None
-    if end is None:
-        raise NoFeatures
-    return end
-
-
-def _graph(bundle: Bundle, engine: EngineName) -> Graph:
-    if engine == "onnxruntime":
-        return onnx_graph.read(bundle.directory / ONNX)
-    # In OpenVINO's file the values have the names that they have in Paddle's graph.
-    return paddle_graph.read(bundle.graph)

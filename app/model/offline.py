@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.errors import ServiceError
 from app.images.decoding import Photo, UploadedImage, decode
 from app.images.files import contents, reason
-from app.images.preprocessing import Preprocessing
+from app.images.preprocessing import Pixels, Preprocessing
 from app.model.bundle import Bundle
 from app.model.engine import Engine, Scores
 from app.model.post_process import Prediction
+from app.model.unfamiliarity import is_unfamiliar
 
 # What people read where no class reaches its threshold.
 NO_CLASS = "no class reaches its threshold"
+# What people read where a photo shows none of the model's classes.
+UNFAMILIAR = "unfamiliar: none of the classes"
 
 # On a CPU, the time per photo is longer in larger batches.
 _BATCH_SIZE = 4
@@ -29,6 +32,8 @@ class FilePrediction(BaseModel):
 
     file: str
     predictions: list[Prediction]
+    unfamiliar: bool | None = Field(None, exclude_if=lambda unfamiliar: unfamiliar is None)
+    unfamiliarity: float | None = Field(None, exclude_if=lambda far: far is None)
     image: UploadedImage
 
 
@@ -52,10 +57,12 @@ def predict(
     """
     for path, answer in zip(paths, classify(paths, bundle, engine, max_pixels), strict=True):
         if isinstance(answer, FileAnswer):
-            photo = answer.photo
+            photo, far = answer.photo, answer.unfamiliarity
             yield FilePrediction(
                 file=str(path),
                 predictions=bundle.post_process.answer(answer.scores, top_k),
+                unfamiliar=None if far is None else is_unfamiliar(far),
+                unfamiliarity=None if far is None else round(far, 6),
                 image=UploadedImage(width=photo.width, height=photo.height, format=photo.format),
             )
         else:
@@ -63,10 +70,17 @@ def predict(
 
 
 class FileAnswer(NamedTuple):
-    """A photo with the network's pixels, and its scores (classes,)."""
+    """The answer to a file.
+
+    Attributes:
+        photo: the photo with the network's pixels.
+        scores: (classes,).
+        unfamiliarity: from 0 to 1; None if the bundle cannot tell.
+    """
 
     photo: Photo
     scores: Scores
+    unfamiliarity: float | None
 
 
 def classify(
@@ -82,9 +96,15 @@ def classify(
         for start in range(0, len(paths), _BATCH_SIZE):
             photos = list(threads.map(read, paths[start : start + _BATCH_SIZE]))
             pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
-            rows = iter(engine.infer(np.stack(pixels)) if pixels else ())
+            rows = _rows(engine, np.stack(pixels)) if pixels else iter(())
             for photo in photos:
-                yield FileAnswer(photo, next(rows)) if isinstance(photo, Photo) else photo
+                yield FileAnswer(photo, *next(rows)) if isinstance(photo, Photo) else photo
+
+
+def _rows(engine: Engine, images: Pixels) -> Iterator[tuple[Scores, float | None]]:
+    """Yield the scores and the unfamiliarity of each image (N, H, W, 3)."""
+    scores, far = engine.answer(images)
+    yield from zip(scores, [None] * len(scores) if far is None else far.tolist(), strict=True)
 
 
 def _read(path: Path, spec: Preprocessing, max_pixels: int) -> Photo | ServiceError:

@@ -14,8 +14,6 @@ from app.model.network import Floats, Network
 from app.model.openvino_core import openvino
 from app.settings import Device
 
-# The key of the graph that takes batches of any size.
-_ANY_SIZE = 0
 # The photos of a smaller batch run one after another. A graph for two photos would make each at
 # most a tenth cheaper, but each worker would hold 30 MB more.
 _SMALLEST_BATCH = 4
@@ -31,8 +29,7 @@ class OpenvinoNetwork(Network):
         bundle: the bundle.
         device: "cpu".
         threads: the number of threads of one inference.
-        further: the names of values in the graph that `outputs` returns as well. There is one graph
-            for all batch sizes then.
+        further: the names of values in the graph that `outputs` returns as well.
         int8: whether the network in 8 bits is loaded instead of the one in float32.
 
     Raises:
@@ -63,19 +60,19 @@ class OpenvinoNetwork(Network):
             self._core = openvino.Core()
             self._model = self._core.read_model(file)
             self._model.add_outputs(list(further))
+            # The classifier's weights, for example, are an output that does not depend on photos.
+            outputs = self._model.outputs
+            self._of_photos = [value.get_partial_shape()[0].is_dynamic for value in outputs]
         except Exception as error:
             raise StartupError(f"OpenVINO cannot load {file}") from error
-        if further:
-            self._requests[_ANY_SIZE] = self._compiled(self._model)
 
     def outputs(self, planes: Floats) -> list[Floats]:
         """Return all outputs for (N, 3, H, W), if the graph has more than one."""
-        if request := self._requests.get(_ANY_SIZE):
-            return _run(request, planes)
         size = len(planes) if len(planes) >= _SMALLEST_BATCH else 1
         request = self._request(size)
         parts = [_run(request, part) for part in np.split(planes, len(planes) // size)]
-        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+        found = zip(self._of_photos, *parts, strict=True)
+        return [np.concatenate(values) if joined else values[0] for joined, *values in found]
 
     def prepare(self, sizes: Sequence[int]) -> None:
         """Compile the network for these batch sizes, so that forks share what takes memory."""

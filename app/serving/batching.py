@@ -36,6 +36,7 @@ class Answer:
         inference_s: seconds that the photo's batch took.
         batch_size: photos in that batch.
         inspected: the answer to the request's question, if it has one.
+        unfamiliarity: from 0 to 1; None if the bundle cannot tell, or a question was asked.
     """
 
     scores: Scores
@@ -43,6 +44,7 @@ class Answer:
     inference_s: float
     batch_size: int
     inspected: Inspected | None = None
+    unfamiliarity: float | None = None
 
 
 @dataclass(eq=False)
@@ -166,6 +168,7 @@ class Batcher:
         started = time.perf_counter()
         question = batch[0].question
         inspected: Inspected | None = None
+        unfamiliarity: Sequence[float | None] = [None] * len(batch)
         self._metrics.batch_size.observe(len(batch))
         try:
             if question:
@@ -173,7 +176,10 @@ class Batcher:
                 scores, seconds = inspected.scores[np.newaxis], inspected.seconds
             else:
                 self._metrics.batch_padding.inc(self._pool.padding(len(batch)))
-                scores, seconds = await worker.infer([waiting.slot for waiting in batch])
+                answered = await worker.answer([waiting.slot for waiting in batch])
+                scores, seconds = answered.scores, answered.seconds
+                if answered.unfamiliarity is not None:
+                    unfamiliarity = answered.unfamiliarity.tolist()
         except ServiceError as error:
             return error
         except Exception:
@@ -182,10 +188,11 @@ class Batcher:
         if len(scores) != len(batch):
             return InferenceFailed()
         self.rate.learn(seconds / len(batch))
-        for waiting, row in zip(batch, scores, strict=True):
+        for waiting, row, far in zip(batch, scores, unfamiliarity, strict=True):
             if not waiting.future.done():
                 queue_s = started - waiting.since
-                waiting.future.set_result(Answer(row, queue_s, seconds, len(batch), inspected))
+                answer = Answer(row, queue_s, seconds, len(batch), inspected, far)
+                waiting.future.set_result(answer)
         return None
 
 

@@ -26,6 +26,7 @@ from app.images.preprocessing import Pixels
 from app.model.bundle import Bundle, load_bundle
 from app.model.features import Question
 from app.model.post_process import Prediction
+from app.model.unfamiliarity import is_unfamiliar
 from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
 from app.serving.door import Door
@@ -56,6 +57,7 @@ class Classified:
         pixels: (H, W, 3), what the network saw; None unless the settings ask for pictures.
         seconds: {stage: seconds} for decode, queue, inference and total.
         inspected: the answer to the request's question, if it has one.
+        unfamiliarity: from 0 to 1; None if the bundle cannot tell, or a question was asked.
     """
 
     bundle: Bundle
@@ -65,6 +67,12 @@ class Classified:
     pixels: Pixels | None
     seconds: Mapping[str, float]
     inspected: Inspected | None = None
+    unfamiliarity: float | None = None
+
+    @property
+    def unfamiliar(self) -> bool | None:
+        """Whether the photo shows none of the model's classes; None if the bundle cannot tell."""
+        return None if self.unfamiliarity is None else is_unfamiliar(self.unfamiliarity)
 
 
 class Service:
@@ -255,9 +263,18 @@ class Service:
         predictions = running.bundle.post_process.answer(answer.scores, top_k)
         if running.answers and predictions:
             running.answers.count(predictions[0].class_id)
-        return Classified(
-            running.bundle, predictions, answer.scores, photo, pixels, seconds, answer.inspected
+        classified = Classified(
+            running.bundle,
+            predictions,
+            answer.scores,
+            photo,
+            pixels,
+            seconds,
+            answer.inspected,
+            answer.unfamiliarity,
         )
+        self.metrics.observe_unfamiliarity(classified.unfamiliarity, classified.unfamiliar)
+        return classified
 
 
 def _check_count(top_k: int | None, classes: int) -> None:

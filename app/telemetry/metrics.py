@@ -38,6 +38,16 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         registry.register(ThrottlingCollector())
+        self._add_requests()
+        self._add_answers()
+        self._add_photos()
+        self._add_keys()
+        self._add_queue()
+        self._add_processes()
+        self._add_model()
+        self._begin_at_zero()
+
+    def _add_requests(self) -> None:
         self.requests = self._counter(
             "http_requests_total",
             "HTTP requests answered. Those that bring photos name the protocol of the route.",
@@ -62,6 +72,8 @@ class Metrics:
             "stage",
         )
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}
+
+    def _add_answers(self) -> None:
         self.top1_score = self._histogram(
             "top1_score_ratio",
             "Highest score of an answer. Its distribution changes if clients send other photos.",
@@ -74,11 +86,22 @@ class Metrics:
             "as likely as not.",
             _SHARES,
         )
+        self.unfamiliarity = self._histogram(
+            "unfamiliarity_ratio",
+            "How far an answered photo is from all classes of the model: from 0.5 on it is called "
+            "unfamiliar. Nothing is counted if the bundle cannot tell.",
+            _SHARES,
+        )
+        self.unfamiliar = self._counter(
+            "unfamiliar_photos_total", "Answered photos that the model calls unfamiliar."
+        )
         self.answers = self._counter(
             "answers_total",
             "Answers by their best class. Rare classes of a model with many are counted as others.",
             "class",
         )
+
+    def _add_photos(self) -> None:
         self._upload_bytes = self._histogram(
             "upload_bytes", "Size of the file of an answered photo.", _UPLOAD_BYTES
         )
@@ -90,6 +113,8 @@ class Metrics:
         )
         # To look a series up takes longer than to count in it.
         self._format = cache(formats.labels)
+
+    def _add_keys(self) -> None:
         self.key_requests = self._counter(
             "key_requests_total",
             "Requests with photos by API key: the first digits of the SHA-256 of the key.",
@@ -106,6 +131,8 @@ class Metrics:
             "Photos of an API key that are inside or wait at the door, if keys have limits.",
             "key",
         )
+
+    def _add_queue(self) -> None:
         self.loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds",
             "How late the event loop wakes. Every request waits for that time as well.",
@@ -137,6 +164,8 @@ class Metrics:
             "photos_per_second",
             "Photos per second that decoders and workers can finish; 0 while unknown.",
         )
+
+    def _add_processes(self) -> None:
         self.ready = self._gauge(
             "ready", "1 while the service is ready to take photos, otherwise 0."
         )
@@ -167,6 +196,8 @@ class Metrics:
         self.worker_cpu, self.decoder_cpu = (
             CpuMeter(cpu.labels(process)) for process in ("worker", "decoder")
         )
+
+    def _add_model(self) -> None:
         self.canaries = self._counter(
             "canaries_total",
             "Checks of an idle worker against the golden answers: ok, wrong, or failed.",
@@ -185,7 +216,7 @@ class Metrics:
             "max_batch_photos", "Largest number of photos in a batch, now."
         )
         self.model = Info(
-            "classifier_model", "The bundle that the service runs.", registry=registry
+            "classifier_model", "The bundle that the service runs.", registry=self.registry
         )
         self.reloads = self._counter(
             "reloads_total", "Reloads of the model by result: ok or refused.", "result"
@@ -194,8 +225,7 @@ class Metrics:
             "last_reload_timestamp_seconds",
             "When the last reload brought a model to answer, since the epoch; 0 before the first.",
         )
-        self.build = Info("classifier_build", "The version of the service.", registry=registry)
-        self._begin_at_zero()
+        self.build = Info("classifier_build", "The version of the service.", registry=self.registry)
 
     def _begin_at_zero(self) -> None:
         """Export these series with 0, because Prometheus sees no increase in a new series."""
@@ -226,6 +256,13 @@ class Metrics:
             self._stages[stage].observe(duration)
         self.top1_score.observe(float(scores.max()))
         self.entropy.observe(_entropy(scores) if exclusive else _mean_entropy(scores))
+
+    def observe_unfamiliarity(self, unfamiliarity: float | None, unfamiliar: bool | None) -> None:
+        """Record how unfamiliar an answered photo is, if the bundle can tell."""
+        if unfamiliarity is not None:
+            self.unfamiliarity.observe(unfamiliarity)
+        if unfamiliar:
+            self.unfamiliar.inc()
 
     def observe_photo(self, size: int, pixels: int, form: str) -> None:
         """Record an answered photo: the bytes of its file, its pixels, and its format."""

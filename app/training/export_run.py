@@ -22,6 +22,7 @@ from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.folder import Run
 from app.training.weights.origins import model_name
+from app.training.weights.unfamiliar import add_unfamiliar
 
 
 def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any], str]:
@@ -29,14 +30,15 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
 
     The accuracy is measured on an exported bundle with the code that serves it. The last layer's
     logits are then divided by the fitted temperature, which changes the scores but not their order.
+    Training and held-out photos teach the bundle to tell photos of other things.
 
     Args:
         folder: the run's folder.
         directory: the bundle's path; by default the folder "bundle" in the run's folder.
 
     Returns:
-        The bundle's path, its accuracy and temperature as plain data for JSON, and a sentence on
-        the recall of each class.
+        The bundle's path; its accuracy, its temperature and how well it tells photos of other
+        things, as plain data for JSON; and a sentence on the recall of each class.
 
     Raises:
         StartupError: `folder` is not a run's folder or has no best network yet, `directory` exists
@@ -61,6 +63,8 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
         "temperature": round(temperature, 6),
     }
     export(network, _card(recipe, run, metrics), target)
+    fitted = add_unfamiliar(target, run.photos, recipe.options.max_pixels)
+    metrics["unfamiliar"] = fitted.document()
     return target, metrics, recall.sentence(recipe.classes)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from app import host
 from app.errors import InferenceFailed, StartupError
-from app.model.engine import Engine, library
+from app.model.engine import Engine, load_network
 from app.model.network import Network
 from app.workers import batch_size
 from app.workers.inspector import Inspector
@@ -53,7 +53,7 @@ def work(
     images = np.zeros((config.buckets[-1], *config.photo_shape), np.uint8)
     try:
         if network is None:
-            network = library(config.engine)(config.bundle, config.device, config.threads)
+            network = load_network(config.bundle, config.device, config.threads, config.engine)
             # Paddle may just have installed its own signal handlers.
             ignore_signals()
         engine = Engine(config.bundle, config.device, config.threads, config.engine, network)
@@ -93,11 +93,12 @@ def _free(engine: Engine) -> None:
 def _answer(
     engine: Engine, images: npt.NDArray[np.uint8], count: int, clock: batch_size.Clock
 ) -> Answered | InferenceFailed:
-    # Rows beyond `count` still hold older photos, so their scores are cut off.
+    # Rows beyond `count` still hold older photos, so their answers are cut off.
     started, before = time.perf_counter(), clock()
     try:
-        scores = engine.infer(images)[:count]
-        return Answered(scores, time.perf_counter() - started, clock() - before)
+        scores, far = engine.answer(images)
+        seconds, cost_s = time.perf_counter() - started, clock() - before
+        return Answered(scores[:count], seconds, cost_s, None if far is None else far[:count])
     except Exception:
         log.exception("a batch failed")
         return InferenceFailed()

@@ -10,19 +10,22 @@ from app.model.features import Question
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.batch_cap import BatchCap
-from app.workers.messages import Inspected
+from app.workers.messages import Answered, Inspected
 from app.workers.slots import PixelSlots, Slot
 
 
 class Worker(Protocol):
     """Classifies one batch at a time."""
 
-    async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
-        """Return the scores (N, classes) and the seconds that the batch took.
+    async def answer(self, slots: Sequence[Slot]) -> Answered:
+        """Return the answers to a batch of N photos.
 
         Raises:
             ServiceError: the batch failed, so none of the N photos has an answer.
         """
+
+    async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
+        """Return the scores (N, classes) and the seconds of `answer`."""
 
     async def inspect(self, slot: Slot, question: Question) -> Inspected:
         """Return the answer to a question about one photo.

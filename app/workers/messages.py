@@ -67,11 +67,13 @@ class Answered:
         scores: (N, classes) float32.
         seconds: the elapsed time.
         cost_s: the time by which batch sizes are compared; see `batch_size.clock`.
+        unfamiliarity: (N,) float32; None if the bundle cannot tell.
     """
 
     scores: Scores
     seconds: float
     cost_s: float
+    unfamiliarity: Vector | None = None
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ class WorkerProcess:
         self.bytes_at_start = self.resident_bytes()
         return loaded
 
-    async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
-        """Return the scores (N, classes) and the seconds that the batch took.
+    async def answer(self, slots: Sequence[Slot]) -> Answered:
+        """Return the answers to a batch of N photos.
 
         Raises:
             InferenceFailed: the network gave no valid answer.
@@ -91,13 +91,18 @@ class WorkerProcess:
         """
         answered: Answered = await self._asked([slot.index for slot in slots])
         self._learn(len(slots), answered.cost_s)
+        return answered
+
+    async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:
+        """Return the scores (N, classes) and the seconds of `answer`."""
+        answered = await self.answer(slots)
         return answered.scores, answered.seconds
 
     async def inspect(self, slot: Slot, question: Question) -> Inspected:
         """Return the answer to a question about one photo.
 
         Raises:
-            ServiceError: the network has no such answer, or as in `infer`.
+            ServiceError: the network has no such answer, or as in `answer`.
         """
         inspected: Inspected = await self._asked(Inspect(slot.index, question))
         return inspected

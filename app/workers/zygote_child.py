@@ -19,7 +19,7 @@ from multiprocessing.heap import BufferWrapper
 
 from app import host
 from app.errors import StartupError
-from app.model.engine import library
+from app.model.engine import library, load_network
 from app.model.network import Network
 from app.telemetry.logs import configure_logging
 from app.workers.child import ignore_signals, work
@@ -93,9 +93,9 @@ def _loaded(config: WorkerConfig) -> Network | None:
     network = None
     # If this fails, the worker will try it again and tell the server why.
     with suppress(StartupError):
-        load = library(config.engine)
+        library(config.engine)
         if config.threads == 1:
-            network = load(config.bundle, config.device, 1)
+            network = load_network(config.bundle, config.device, 1, config.engine)
             network.prepare(config.buckets)
     _settle()
     return network

@@ -36,7 +36,7 @@ export function markCard(opened) {
 function words({ answer, problem, waitS }) {
   if (problem) return problem.title;
   if (!answer) return waitS ? `asks again in ${seconds(waitS)}` : "waits";
-  if (isSure(answer) || !bestOf(answer)) return headline(answer);
+  if (isSure(answer) || answer.unfamiliar || !bestOf(answer)) return headline(answer);
   return `${shortName(bestOf(answer).label)}?`;
 }
 

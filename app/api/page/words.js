@@ -24,7 +24,9 @@ export const bestOf = ({ predictions }) => predictions[0];
 /** Tell whether the model itself decides, by a threshold, which classes it names. */
 const decides = ({ predictions: [best] }) => !best || best.threshold !== undefined;
 
-export const isSure = (answer) => Boolean(bestOf(answer)) && (decides(answer) || bestOf(answer).score >= SURE);
+/** Tell whether the answer names a class without doubt. */
+export const isSure = (answer) =>
+  !answer.unfamiliar && Boolean(bestOf(answer)) && (decides(answer) || bestOf(answer).score >= SURE);
 
 /** Return the first of the names that a label lists. */
 export const shortName = (label) => label.split(",")[0];
@@ -40,7 +42,7 @@ function several(names) {
 }
 
 export function headline(answer) {
-  if (!bestOf(answer)) return "None of its classes";
+  if (answer.unfamiliar || !bestOf(answer)) return "None of its classes";
   if (decides(answer)) return several(answer.predictions.map(({ label }) => shortName(label)));
   return isSure(answer) ? shortName(bestOf(answer).label) : "Not sure";
 }
@@ -48,6 +50,7 @@ export function headline(answer) {
 /** Explain the answer: how likely it is, or why the network is not sure. */
 export function explanation(answer, classes) {
   const [best, second] = answer.predictions;
+  if (answer.unfamiliar) return unlike(answer, classes);
   if (!best) return `No class ${classes ? `of the ${classes} ` : ""}that the network knows reaches its threshold.`;
   if (decides(answer)) return `${perCent(best.score)}: the model decides by a threshold of ${perCent(best.threshold)}.`;
   const known = classes ? `the ${classes} classes` : "the classes";
@@ -59,6 +62,14 @@ export function explanation(answer, classes) {
   return (
     `${perhaps[0].toUpperCase()}${perhaps.slice(1)}. None of ${known} that the network knows reaches ` +
     `${perCent(SURE)}. The photo may show something else, several things at once, or its subject may lie outside the frame.`
+  );
+}
+
+function unlike({ unfamiliarity, predictions: [best] }, classes) {
+  const nearest = best ? ` The likeliest of them would be “${shortName(best.label)}”.` : "";
+  return (
+    `The photo is unlike those of ${classes ? `the ${classes} classes` : "the classes"} that the network knows: its ` +
+    `unfamiliarity is ${perCent(unfamiliarity)}, and the limit is 50 %.${nearest}`
   );
 }
 

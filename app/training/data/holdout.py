@@ -6,7 +6,15 @@ from pathlib import Path
 
 from app.disk import write_text
 from app.errors import StartupError
-from app.training.data.check import BrokenPhoto, CheckedPhoto, contents_by_file, divide
+from app.host import granted_cores
+from app.training.data.check import (
+    BrokenPhoto,
+    CheckedPhoto,
+    contents_by_file,
+    divide,
+    inspect,
+    list_photos,
+)
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
     SUFFIXES,
@@ -127,6 +135,21 @@ def hold_out(
         for outcome in outcomes
     ]
     return Photos(photos.classes, train, validation), placed
+
+
+def read_divided(
+    path: Path, share: float, seed: int, max_pixels: int, classes: Sequence[str] | None = None
+) -> Photos:
+    """Read a data set, decode its photos, and hold some out, unless some are held out already.
+
+    Raises:
+        StartupError: the data set cannot be used; see `read_photos`.
+    """
+    photos = read_photos(path, classes)
+    if photos.validation:
+        return photos
+    outcomes = list(inspect(list_photos(photos.parts), granted_cores(), max_pixels))
+    return hold_out(photos, outcomes, share, seed)[0]
 
 
 def write_lists(photos: Photos, folder: Path) -> None:

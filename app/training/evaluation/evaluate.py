@@ -11,6 +11,7 @@ from app.errors import ServiceError, StartupError
 from app.images.files import reason
 from app.model.bundle import Bundle
 from app.model.offline import FileAnswer, FileError
+from app.model.unfamiliarity import is_unfamiliar
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Floats, Ints, Scored
 from app.training.evaluation.recall import Recall, measure_recall
@@ -27,6 +28,7 @@ class Evaluation:
         result: the scores and the true classes of `samples`.
         skipped: the photos that could not be read.
         seconds: the time to decode and classify all photos.
+        unfamiliar: the share of `samples` that the bundle calls unfamiliar; None if it cannot tell.
     """
 
     bundle: Bundle
@@ -35,6 +37,7 @@ class Evaluation:
     result: Scored
     skipped: tuple[FileError, ...]
     seconds: float
+    unfamiliar: float | None = None
 
     @property
     def occurring(self) -> Ints:
@@ -77,6 +80,7 @@ class Evaluation:
                 if value is not None
             },
             "calibration_error": round(self.result.reliability().error, 6),
+            **({} if self.unfamiliar is None else {"unfamiliar": round(self.unfamiliar, 6)}),
             "images_per_s": round((len(self.samples) + len(self.skipped)) / self.seconds, 1),
             "skipped": [error.model_dump() for error in self.skipped],
         }
@@ -101,11 +105,12 @@ def evaluate(
         StartupError: a photo cannot be read and `skip_broken` is False, or no photo can be read.
     """
     started = time.perf_counter()
-    rows, read, skipped = [], [], []
+    rows, read, skipped, far = [], [], [], []
     for sample, answer in zip(samples, answers, strict=True):
         if isinstance(answer, FileAnswer):
             rows.append(answer.scores)
             read.append(sample)
+            far += [] if answer.unfamiliarity is None else [is_unfamiliar(answer.unfamiliarity)]
         elif skip_broken:
             error = FileError(file=str(sample.path), code=answer.code, detail=reason(answer))
             skipped.append(error)
@@ -118,7 +123,8 @@ def evaluate(
     seconds = time.perf_counter() - started
     result = Scored(np.stack(rows), np.array([sample.class_id for sample in read]))
     names = tuple(map(bundle.label, range(len(rows[0]))))
-    return Evaluation(bundle, names, tuple(read), result, tuple(skipped), seconds)
+    unfamiliar = float(np.mean(far)) if far else None
+    return Evaluation(bundle, names, tuple(read), result, tuple(skipped), seconds, unfamiliar)
 
 
 def _mean(values: Floats) -> float:

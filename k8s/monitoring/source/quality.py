@@ -2,7 +2,7 @@
 
 from board import board
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from rows.certainty import DOUBT, MODEL, SURENESS
+from rows.certainty import DOUBT, MODEL, STRANGERS, SURENESS
 from rows.checks import CHECKS, CLASSES
 
 
@@ -12,6 +12,7 @@ def quality() -> Dashboard:
         "Model": MODEL,
         "How certain the model is": SURENESS,
         "How undecided the model is": DOUBT,
+        "What it does not know": STRANGERS,
         "What it answers": CLASSES,
         "Checks": CHECKS,
     }

@@ -40,12 +40,16 @@ class Answer:
         image: the photo as the service has seen it.
         model: the model that has answered.
         timings_ms: the milliseconds that the photo has spent in each stage.
+        unfamiliar: whether the photo shows none of the model's classes; None if it cannot tell.
+        unfamiliarity: how far the photo is from them, from 0 to 1; from 0.5 on it is unfamiliar.
     """
 
     predictions: Sequence[Prediction]
     image: Image
     model: Model
     timings_ms: Mapping[str, float]
+    unfamiliar: bool | None = None
+    unfamiliarity: float | None = None
 
     @property
     def best(self) -> Prediction | None:
@@ -67,4 +71,6 @@ class Answer:
             image=Image(*(body["image"][name] for name in ("width", "height", "format"))),
             model=Model(model["name"], model["version"]),
             timings_ms=dict(body["timings_ms"]),
+            unfamiliar=body.get("unfamiliar"),
+            unfamiliarity=body.get("unfamiliarity"),
         )

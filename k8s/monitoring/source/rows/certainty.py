@@ -4,7 +4,7 @@ from levels import Levels, Look, amount, falling, rising, switch
 from panels import About, heat, lines, name, number
 from queries import mean, quantile, rate, series
 
-SCORE, ENTROPY = "top1_score_ratio", "entropy_ratio"
+SCORE, ENTROPY, FAR = "top1_score_ratio", "entropy_ratio", "unfamiliarity_ratio"
 # rules.yml records this series.
 DISTRIBUTION = "classifier:top1_score_ratio:cdf1h"
 DEVIATION = f"max by (job) (abs({DISTRIBUTION} - {DISTRIBUTION} offset 1d))"
@@ -131,5 +131,29 @@ DOUBT = (
             "above 15 % see the runbook of ClassifierDrift.",
         ),
         rising(doubtful=0.1, bad=0.15),
+    ),
+)
+STRANGERS = (
+    heat(
+        "Unfamiliarity: from 50 % on no class fits",
+        "percentunit",
+        FAR,
+        About(
+            "How many photos are how far from all classes; darker is more. It stays empty if the "
+            "bundle cannot tell.",
+            "the same bands every day, most of them below 50 %.",
+            "bands above 50 % are photos of other things; see “Knowing what it does not know” in "
+            "docs/train.md.",
+        ),
+    ),
+    lines(
+        "Photos called unfamiliar",
+        "reqps",
+        {"unfamiliar": rate("unfamiliar_photos_total")},
+        About(
+            "Photos per second that show none of the classes, as the bundle can tell.",
+            "at most 5 % of all photos, if clients send what the model has learned.",
+            "look at such photos: either clients send other things, or a class is missing.",
+        ),
     ),
 )
