@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from app.cli.options import examples
-from app.cli.terminal import plain_console, with_progress
+from app.cli.terminal import Timed, plain_console, with_progress
 from app.errors import StartupError
 from app.settings import read_settings
 
@@ -25,7 +25,9 @@ dataset = typer.Typer(
 )
 
 
-@dataset.command(epilog=examples("dataset check photos", "dataset check photos --pixels --json"))
+@dataset.command(
+    cls=Timed, epilog=examples("dataset check photos", "dataset check photos --pixels --json")
+)
 def check(
     data: Annotated[
         Path,
@@ -59,7 +61,7 @@ def check(
     photos = check.list_photos(parts)
     max_pixels = read_settings().max_pixels
     looks = check.inspect(photos, granted_cores(), max_pixels, by_pixels=by_pixels)
-    found = check.check(with_progress(looks, len(photos)), parts)
+    found = check.check(with_progress(looks, len(photos), "checking photos"), parts)
     if as_json:
         print(json.dumps(check_report.document(found, parts), ensure_ascii=False))
     else:
