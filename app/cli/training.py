@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from app.cli.options import repeated
+from app.cli.terminal import tell
 from app.errors import StartupError, command
 from app.settings import read_settings
 
@@ -144,7 +146,9 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         options = _checked(chosen)
         _check_epochs(options, _given(context))
         names = read_labels(labels) if labels else None
-        run, position = training.train(data, options, output, names)
+        repeat = repeated(context, "output")
+        run, position = training.train(data, options, output, names, repeat)
+    tell(f"page: {run.folder / 'report.html'}")
     print(f"export it: {command('export', run.folder)}")
     best = position.best or {}
     measured = {name: round(best[name], 6) for name in ("val_top1", "val_top5", "val_loss")}

@@ -66,14 +66,20 @@ def mean_recall(result: Scored) -> float:
     return float(classes.recall[classes.photos > 0].mean())
 
 
-def judged_sections(judged: Judged, looks: Looks) -> Markup:
-    """Return the sections from the classes to where the network looked."""
+def judged_sections(judged: Judged, looks: Looks, about_scores: str = "") -> Markup:
+    """Return the sections from the classes to where the network looked.
+
+    Args:
+        judged: the photos and the answers.
+        looks: draws the photos.
+        about_scores: what else the reader must know about the scores.
+    """
     return join(
         (
             _classes(judged),
             _pairs(judged),
             _mistakes(judged, looks),
-            _calibration(judged),
+            _calibration(judged, about_scores),
             _right(judged, looks),
         )
     )
@@ -182,7 +188,7 @@ def photo_grid(figures: Sequence[Markup], *, wide: bool = True) -> Markup:
     return tag("div", *figures, class_="photos wide" if wide else "photos")
 
 
-def _calibration(judged: Judged) -> Markup:
+def _calibration(judged: Judged, about_scores: str) -> Markup:
     reliability = judged.result.reliability()
     bins = len(reliability.photos)
     rows = [
@@ -197,7 +203,7 @@ def _calibration(judged: Judged) -> Markup:
     )
     return section(
         "Calibration",
-        about,
+        about + about_scores,
         tag("div", calibration(reliability), class_="charts"),
         details("The points as a table", table(("score", "photos", "mean score", "right"), rows)),
     )

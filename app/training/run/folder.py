@@ -35,6 +35,7 @@ class Run:
         self._last = folder / "last.npz"
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
+        self._command = folder / "command.txt"
 
     def make(self) -> None:
         """Make the folder; a folder that exists already must be empty.
@@ -58,6 +59,16 @@ class Run:
         write_lists(photos, self.folder)
         text = recipe.model_dump_json(indent=1)
         (self.folder / SETTINGS).write_text(text, encoding="utf-8")
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the run; empty if nobody has recorded it."""
+        return self._command.read_text("utf-8").strip() if self._command.is_file() else ""
+
+    def save_command(self, command: str) -> None:
+        """Record the command that repeats the run."""
+        text = f"{command}\n"
+        self._command.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     @property
     def recipe(self) -> Recipe:
