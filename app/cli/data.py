@@ -136,7 +136,7 @@ def evaluate(
     """
     if output:
         # Without matplotlib or write permission, the command fails here, before the long work.
-        from app.training.evaluation import report  # noqa: F401
+        from app.training.evaluation.report import write  # noqa: F401
 
         output.mkdir(parents=True, exist_ok=True)
     from app.training.evaluation import compare
