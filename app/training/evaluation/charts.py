@@ -10,7 +10,7 @@ from app.training.evaluation.markup import Markup, tag
 
 # The width of a phone, so that the letters have their natural size there.
 _WIDTH, _HEIGHT = 380, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 18, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 24, 22, 34
 
 Point = tuple[float, float]
 
@@ -94,17 +94,15 @@ def calibration(reliability: Reliability) -> Markup:
             radius = 2.5 + 5 * math.sqrt(photos / most)
             name = f"{photos} photos: mean score {score:.1%}, right {accuracy:.1%}"
             ends = {"y1": f"{frame.y(low):.1f}", "y2": f"{frame.y(high):.1f}"}
-            # The number stands beside the point, on the side where there is room.
-            end = x > _WIDTH - 70
             parts += [
                 tag("line", x1=f"{x:.1f}", x2=f"{x:.1f}", class_="error", **ends),
                 tag("circle", tag("title", name), cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{radius:.1f}"),
                 tag(
                     "text",
                     str(photos),
-                    x=f"{x + (-1 if end else 1) * (radius + 3):.1f}",
-                    y=f"{y + 4:.1f}",
-                    class_="end" if end else "",
+                    x=f"{x:.1f}",
+                    y=f"{y - radius - 3:.1f}",
+                    class_="middle",
                 ),
             ]
     title = "Right answers by score"

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -34,7 +34,7 @@ dl.tiles div, figure { background: var(--card); border: 1px solid var(--edge); b
 dl.tiles dt, figcaption small { color: var(--dim); font-size: .8rem; }
 dl.tiles dd { margin: 0; font-size: 1.3rem; font-weight: 600; line-height: 1.3; }
 dl.tiles dd small { display: block; font-size: .8rem; font-weight: 400; color: var(--dim); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr));
   gap: .8rem; }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .6rem; }
 .photos.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); }
@@ -57,7 +57,9 @@ pre { background: var(--card); border: 1px solid var(--edge); border-radius: 10p
 summary { cursor: pointer; color: var(--blue); padding: .3rem 0; }
 svg { width: 100%; display: block; } svg line { stroke: var(--edge); }
 svg text { font-size: 12px; fill: var(--dim); } .end { text-anchor: end; }
-.middle { text-anchor: middle; } .blue { color: var(--blue); } .orange { color: var(--orange); }
+.middle { text-anchor: middle; }
+@media (max-width: 30rem) { th, td { padding: .25rem .35rem; font-size: .9rem; } }
+.blue { color: var(--blue); } .orange { color: var(--orange); }
 svg polyline { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round; }
 svg circle { fill: currentColor; } svg line.mark { stroke: var(--dim); stroke-dasharray: 4 3; }
 svg line.phase { stroke: var(--dim); stroke-dasharray: 1 4; }
@@ -100,7 +102,7 @@ def write_page(path: Path, title: str, *body: str) -> None:
     path.write_text(text, encoding="utf-8", errors=ODD_NAMES)
 
 
-def section(heading: str, about: str, *body: str) -> Markup:
+def section(heading: str, about: str | Markup, *body: str) -> Markup:
     """Return a heading, a paragraph that explains it, and what follows."""
     return join((tag("h2", heading), tag("p", about) if about else "", *body))
 
@@ -117,12 +119,12 @@ def tiles(facts: Iterable[tuple[str, str, str]]) -> Markup:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int | None = None) -> Markup:
     """Return a table whose first column is text; row number `best` is set in bold.
 
-    A cell that is `Markup` is a whole `<td>`.
+    A cell that is `Markup` is a whole `<td>` or `<th>`.
     """
-    lines = [tag("tr", *(_cell("th", i, name) for i, name in enumerate(head)))]
+    lines = [tag("tr", *_cells("th", head))]
     for number, row in enumerate(rows):
-        cells = (c if isinstance(c, Markup) else _cell("td", i, c) for i, c in enumerate(row))
-        lines.append(tag("tr", *cells, **({"class": "best"} if number == best else {})))
+        marks = {"class": "best"} if number == best else {}
+        lines.append(tag("tr", *_cells("td", row), **marks))
     return tag("div", tag("table", *lines), class_="scroll")
 
 
@@ -131,8 +133,10 @@ def share_cell(share: float) -> Markup:
     return tag("td", f"{share:.1%}", class_="share", style=f"--share:{share:.4f}")
 
 
-def _cell(kind: str, column: int, text: str) -> Markup:
-    return tag(kind, text, **({} if column else {"class": "text"}))
+def _cells(kind: str, row: Sequence[str]) -> Iterator[Markup]:
+    for column, cell in enumerate(row):
+        marks = {} if column else {"class": "text"}
+        yield cell if isinstance(cell, Markup) else tag(kind, cell, **marks)
 
 
 def details(summary: str, *body: str) -> Markup:

@@ -49,7 +49,7 @@ def accuracy_tiles(judged: Judged) -> Iterator[tuple[str, str, str]]:
     right = round(result.top(1) * photos)
     low, high = wilson(right, photos)
     yield (
-        "Right at once (top-1)",
+        "Right (top-1)",
         f"{result.top(1):.1%}",
         f"{right} of {photos} photos; 95 % interval {low:.1%} to {high:.1%}",
     )
@@ -92,14 +92,13 @@ def _classes(judged: Judged) -> Markup:
     rows = [
         (
             judged.names[i],
-            f"{metrics.photos[i]}",
-            f"{round(metrics.recall[i] * metrics.photos[i])}",
+            f"{round(metrics.recall[i] * metrics.photos[i])} of {metrics.photos[i]}",
             share_cell(metrics.recall[i]),
             share_cell(metrics.precision[i]),
         )
         for i in order
     ]
-    head = ("class", "photos", "right", "recall", "precision")
+    head = ("class", "right", "recall", "precision")
     about = (
         "Recall is the share of a class's photos that got this class. Precision is the share of "
         "the photos with this answer that are of the class. The worst recall comes first."
@@ -131,7 +130,11 @@ def _pairs(judged: Judged) -> Markup:
     about = "Which class was taken for which other one, and how many of its photos."
     if not rows:
         return section("Worst pairs", "No class was taken for another one.")
-    return section("Worst pairs", about, table(("class", "taken for", "photos"), rows))
+    return section(
+        "Worst pairs",
+        about,
+        table(("class", tag("th", "taken for", class_="text"), "photos"), rows),
+    )
 
 
 def _mistakes(judged: Judged, looks: Looks) -> Markup:
@@ -198,7 +201,7 @@ def _calibration(judged: Judged, about_scores: str) -> Markup:
     ]
     about = (
         "Of the answers with a score of 80 %, 80 % should be right: then the points lie on the "
-        "dashed line. The number beside a point says how many photos it stands for. The upright "
+        "dashed line. The number above a point says how many photos it stands for. The upright "
         "line is a 95 % interval: with few photos, the point says little."
     )
     return section(

@@ -18,6 +18,7 @@ from app.model.transform_ops import read_transform_ops
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.looks import Looks
+from app.training.evaluation.temperature import fit_temperature
 from app.training.network.freezing import SEGMENTS, segments, trunk
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
@@ -34,13 +35,15 @@ class HeldOut:
     """The held-out photos of a run with the answers of its best network.
 
     Attributes:
-        names, samples, result: as in `Judged`.
+        names, samples, result: as in `Judged`. The scores are calibrated as `export` does it.
+        temperature: what calibrates them; it is fitted on these photos.
         looks: draws the photos, and where the network looked on them.
     """
 
     names: tuple[str, ...]
     samples: tuple[Sample, ...]
     result: Scored
+    temperature: float
     looks: Looks
 
 
@@ -57,11 +60,14 @@ def judge(run: Run, display: Display) -> HeldOut:
     rows = []
     with display.bar("looking at held-out photos", len(samples)):
         for pixels in _batches(samples, recipe):
-            rows.append(softmax(network(pixels).logits))
+            rows.append(network(pixels).logits)
             display.advance(len(pixels))
     truth = np.array([sample.class_id for sample in samples])
+    logits = np.concatenate(rows)
+    temperature = fit_temperature(logits, truth)
+    result = Scored(softmax(logits / np.float32(temperature)), truth)
     looks = Looks(recipe.options.max_pixels, spec, network.heat)
-    return HeldOut(recipe.classes, samples, Scored(np.concatenate(rows), truth), looks)
+    return HeldOut(recipe.classes, samples, result, temperature, looks)
 
 
 def _batches(samples: tuple[Sample, ...], recipe: Recipe) -> Iterator[Pixels]:

@@ -62,9 +62,9 @@ def write_report(
         run.folder / "report.html",
         f"Run {run.folder.name}",
         tag("p", _about(run, rows, ended=held_out is not None)),
-        tiles(_tiles(run, rows, held_out)),
+        tiles(_tiles(rows, held_out)),
         _curves(run, rows),
-        judged_sections(held_out, held_out.looks, _UNCALIBRATED) if held_out else "",
+        _judged(held_out) if held_out else "",
         _views(run, reader),
         _epochs(rows),
         details("Settings", table(("setting", "value"), _settings(run))),
@@ -72,7 +72,6 @@ def write_report(
     )
 
 
-_UNCALIBRATED = " These are the scores before `export` calibrates them."
 _UNKNOWN = "(the run has not recorded it)"
 
 
@@ -81,7 +80,7 @@ def _about(run: Run, rows: Rows, *, ended: bool) -> str:
     about = (
         f"{len(photos.classes)} classes, learned from {len(photos.train)} photos, held out "
         f"{len(photos.validation)}. The held-out photos have chosen the best epoch, so other "
-        "photos may give a little less: `evaluate` measures it."
+        "photos may give a little less: the command evaluate measures it."
     )
     if ended:
         return about
@@ -89,18 +88,17 @@ def _about(run: Run, rows: Rows, *, ended: bool) -> str:
     return f"{about} The run has stopped after {len(rows)} epochs; go on with: {go_on}"
 
 
-def _tiles(run: Run, rows: Rows, held_out: HeldOut | None) -> Iterator[tuple[str, str, str]]:
+def _tiles(rows: Rows, held_out: HeldOut | None) -> Iterator[tuple[str, str, str]]:
     number = best_epoch(rows)
     best = rows[number - 1]
     if held_out:
         yield from accuracy_tiles(held_out)
     else:
-        yield "Right at once (top-1)", f"{best['val_top1']:.1%}", "of the held-out photos"
+        yield "Right (top-1)", f"{best['val_top1']:.1%}", "of the held-out photos"
     remark = f"{best['phase']} {best['epoch']}, of {len(rows)} epochs in all"
     yield "Best epoch", f"{number}", remark
     seconds = sum(row.get("seconds", 0.0) for row in rows)
-    yield "Time", duration(seconds) if seconds else "not recorded", "to learn, without the checks"
-    yield "Learned from", f"{len(run.photos.train)} photos", ""
+    yield "Time", duration(seconds) if seconds else "not recorded", "to learn"
 
 
 def _curves(run: Run, rows: Rows) -> Markup:
@@ -133,6 +131,15 @@ def _what_is_compared(run: Run, rows: Rows) -> str:
         "while the network learns; the held-out photos are judged after each epoch, by the moving "
         "average of the weights."
     )
+
+
+def _judged(held_out: HeldOut) -> Markup:
+    about = (
+        " The scores are those of the bundle that the command export writes: the logits are "
+        f"divided by a temperature of {held_out.temperature:.2f}. It is fitted on these photos, so "
+        "other photos fit a little less."
+    )
+    return judged_sections(held_out, held_out.looks, about)
 
 
 def _views(run: Run, reader: PhotoReader) -> Markup:
