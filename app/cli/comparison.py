@@ -14,14 +14,16 @@ def comparison_tables(
 ) -> Iterator[Table]:
     """Yield a table of the bundles, and one of the differences from the first bundle."""
     yield _bundles(contenders)
-    first = contenders[0].name
-    table = Table(f"beside {first}", "top-1", "95 % interval", "only it right", "only the first")
-    table.add_column("these photos say")
+    table = Table(title=f"beside {contenders[0].name}")
+    table.add_column("bundle", overflow="fold")
+    for name in ("points of top-1", "95 % interval", "only it right", "only the first"):
+        table.add_column(name)
+    table.add_column("so it is")
     for comparison in comparisons:
         pair, (low, high) = comparison.pair, comparison.pair.interval
         table.add_row(
             comparison.contender.name,
-            f"{100 * pair.difference:+.1f} points",
+            f"{100 * pair.difference:+.1f}",
             f"{100 * low:+.1f} to {100 * high:+.1f}",
             str(pair.only_first),
             str(pair.only_second),
@@ -31,7 +33,10 @@ def comparison_tables(
 
 
 def _bundles(contenders: "Sequence[Contender]") -> Table:
-    table = Table("bundle", "photos", "top-1", "recall", "calibration error", "photos/s")
+    table = Table()
+    table.add_column("bundle", overflow="fold")
+    for name in ("photos", "top-1", "recall", "calibration error", "photos/s"):
+        table.add_column(name)
     for contender in contenders:
         metrics = contender.evaluation.document()
         table.add_row(

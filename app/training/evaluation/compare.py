@@ -42,11 +42,11 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What these photos say about the two bundles."""
+        """What these photos say of the bundle: better, worse or unclear."""
         low, high = self.pair.interval
         if low > 0:
             return "better"
-        return "worse" if high < 0 else "these photos cannot tell"
+        return "worse" if high < 0 else "unclear"
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as plain data for JSON."""

@@ -55,7 +55,7 @@ tr.best { font-weight: 600; } code, pre { font: 13px/1.5 ui-monospace, monospace
 pre { background: var(--card); border: 1px solid var(--edge); border-radius: 10px;
   padding: .6rem .8rem; white-space: pre-wrap; } details { margin: .8rem 0; }
 summary { cursor: pointer; color: var(--blue); padding: .3rem 0; }
-svg { width: 100%; display: block; } svg line { stroke: var(--edge); }
+a { color: var(--blue); } svg { width: 100%; display: block; } svg line { stroke: var(--edge); }
 svg text { font-size: 12px; fill: var(--dim); } .end { text-anchor: end; }
 .middle { text-anchor: middle; }
 @media (max-width: 30rem) { th, td { padding: .25rem .35rem; font-size: .9rem; } }
