@@ -23,7 +23,7 @@ def captioned(
         picture: an RGB picture, which is not changed. The copy is shrunk to at most 2048 pixels a
             side and padded to at least 160.
         lines: the lines of text; a line that is too long for the width is cut.
-        font_file: a font to use instead of the built-in one, which has only Latin letters and draws
+        font_file: a font to use instead of the built-in one, which has the letters A to Z and draws
             others as boxes.
 
     Raises:

@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     """The font for some texts.
 
     Attributes:
-        file: the font's file; None stands for the built-in font, which has Latin letters.
+        file: the font's file; None stands for the built-in font, which has the letters A to Z.
         missing: the letters that the font lacks; it draws boxes for them.
     """
 
