@@ -14,11 +14,11 @@ def comparison_tables(
 ) -> Iterator[Table]:
     """Yield a table of the bundles, and one of the differences from the first bundle."""
     yield _bundles(contenders)
-    table = Table(title=f"beside {contenders[0].name}")
+    title = f"beside {contenders[0].name}: points of top-1, and photos that only one got right"
+    table = Table(title=title, title_justify="left")
     table.add_column("bundle", overflow="fold")
-    for name in ("points of top-1", "95 % interval", "only it right", "only the first"):
+    for name in ("top-1", "95 % interval", "only it", "only first", "verdict"):
         table.add_column(name)
-    table.add_column("so it is")
     for comparison in comparisons:
         pair, (low, high) = comparison.pair, comparison.pair.interval
         table.add_row(

@@ -28,7 +28,7 @@ h1 { font-size: 1.5rem; margin: 0; line-height: 1.25; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; }
 p { color: var(--dim); margin: .2rem 0 .8rem; max-width: 46rem; }
 dl.tiles { display: grid; gap: .6rem;
-  grid-template-columns: repeat(auto-fill, minmax(145px, 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(152px, 1fr)); }
 dl.tiles div, figure { background: var(--card); border: 1px solid var(--edge); border-radius: 10px;
   padding: .6rem .8rem; margin: 0; }
 dl.tiles dt, figcaption small { color: var(--dim); font-size: .8rem; }
