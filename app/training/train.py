@@ -182,8 +182,11 @@ def _run_trainer(
             stack.enter_context(interruption)
         trainer = Trainer(learner, photos, RunContext(run, loader, display, shard, interruption))
         trainer.resume()
+        held_out = None
         try:
             trainer.train()
+            if shard.rank == 0 and trainer.position.rows:
+                held_out = judge(run, display)
         except Interrupted as error:
             trainer.save()
             raise StartupError(
@@ -191,10 +194,7 @@ def _run_trainer(
             ) from error
         finally:
             if shard.rank == 0 and trainer.position.rows:
-                write_report(run, trainer.position.rows, _reader(recipe))
-        if shard.rank == 0 and trainer.position.rows:
-            held_out = judge(run, display)
-            write_report(run, trainer.position.rows, _reader(recipe), held_out)
+                write_report(run, trainer.position.rows, _reader(recipe), held_out)
     return trainer.position
 
 

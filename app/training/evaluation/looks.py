@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from app.errors import NoFeatures, NotExplainable, ServiceError
+from app.errors import NoFeatures, NotExplainable, ServiceError, StartupError
 from app.images.decoding import decode, decode_full
 from app.images.files import contents
 from app.images.heat import with_heat
@@ -66,7 +66,8 @@ def heat_of(make: Callable[[], FeatureNetwork]) -> Heat | None:
     """Return what gives the maps of the network that `make` loads; None if none are exact."""
     try:
         network = make()
-    except (NoFeatures, NotExplainable):
+    # A page without maps is better than none after a long evaluation.
+    except (NoFeatures, NotExplainable, StartupError):
         return None
     if not network.explainable:
         return None

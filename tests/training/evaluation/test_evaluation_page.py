@@ -2,17 +2,21 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import Run
 from drawn import COLOURS, draw, draw_classes
 from html_pages import Page
+from letters import make_font
 from networks import colour_network, small_card
 
+from app.images import fonts
 from app.training.evaluation.markup import tag
 from app.training.network.export import export
 
+PICTURES = ("confusion.png", "mistakes.png")
 ODD = "<b>&\"green'.png"
 
 
@@ -80,6 +84,32 @@ def test_the_page_needs_nothing_but_itself(
     assert len(page.sources) == 18
     assert all(source.startswith("data:image/webp;base64,") for source in page.sources)
     assert (tmp_path / "out" / "report.html").stat().st_size < 200_000
+
+
+def test_letters_that_no_font_has(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command and the page name the letters; the page itself has them, for the browser."""
+    monkeypatch.setattr(fonts, "_files", tuple)
+    export(colour_network(), replace(small_card(), labels=("猫", "犬", "花")), tmp_path / "bundle")
+    for chinese, name in {"猫": "cat", "犬": "dog", "花": "Gänseblümchen"}.items():
+        (photos / name).rename(photos / chinese)
+    words = ("evaluate", tmp_path / "bundle", photos, "--output", tmp_path / "out")
+    ended = run(*words)
+    warning = "boxes for the letters 犬猫花, because no font here has them"
+    assert warning in ended.err
+    assert "--font" in ended.err
+    page = Page(tmp_path / "out" / "report.html")
+    assert warning in page.texts["Evaluation of small"]
+    assert [row[0] for row in page.tables["Classes"][1:]] == ["猫", "犬", "花"]
+    boxes = [(tmp_path / "out" / name).read_bytes() for name in PICTURES]
+
+    font = make_font(tmp_path / "chinese.ttf", "猫犬花")
+    ended = run(*words, "--font", font)
+    assert ended.code == 0, ended.err
+    assert "no font" not in ended.err
+    drawn = [(tmp_path / "out" / name).read_bytes() for name in PICTURES]
+    assert all(one != other for one, other in zip(boxes, drawn, strict=True))
 
 
 def test_a_network_without_maps_is_said_to_have_none(
