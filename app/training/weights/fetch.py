@@ -158,9 +158,8 @@ def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, tas
             status = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
             raise FetchError(f"{url}: {status}; {hint}")
         progress.update(task, completed=start, total=total)
-        pace = Pace(
-            part.stem, total or 0, progress.console.print, done=start, unit="MB", scale=1_000_000
-        )
+        name, say = f"fetching {part.stem}", progress.console.print
+        pace = Pace(name, total or 0, say, done=start, unit="MB", scale=1_000_000)
         with part.open("ab" if start else "wb") as file:
             for chunk in response.iter_raw():
                 file.write(chunk)
