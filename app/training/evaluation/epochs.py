@@ -14,9 +14,10 @@ def both_curves(rows: Rows) -> Iterator[tuple[str, Values, Values]]:
     The loss is the plain cross-entropy of both, if the run has recorded it: then the curves can be
     compared. Older runs have recorded only the training loss, with its label smoothing.
     """
-    loss = "plain_loss" if comparable(rows) else "loss"
-    title = "cross-entropy" if comparable(rows) else "loss"
-    yield title, _values(rows, loss), _values(rows, "val_loss")
+    if comparable(rows):
+        yield "cross-entropy", _values(rows, "plain_loss"), _values(rows, "val_loss")
+    else:
+        yield "loss", _values(rows, "loss"), _values(rows, "val_loss")
     yield "top-1", _values(rows, "top1"), _values(rows, "val_top1")
 
 

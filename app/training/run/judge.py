@@ -12,16 +12,16 @@ import paddle
 from app.host import granted_cores
 from app.images.decoding import decode
 from app.images.files import contents
-from app.images.preprocessing import Pixels
+from app.images.preprocessing import Pixels, Preprocessing
 from app.model.engine import softmax
 from app.model.transform_ops import read_transform_ops
+from app.settings import Device
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.looks import Looks
 from app.training.evaluation.temperature import fit_temperature
 from app.training.network.freezing import SEGMENTS, segments, trunk
 from app.training.network.mobilenetv2 import MobileNetV2
-from app.training.options import Recipe
 from app.training.run.folder import Run
 from app.training.run.progress import Display
 
@@ -56,10 +56,10 @@ def judge(run: Run, display: Display) -> HeldOut:
     """
     recipe, samples = run.recipe, run.photos.validation
     spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
-    network = _Network(run.best_network(), recipe)
+    network = _Network(run.best_network(), spec, recipe.options.device)
     rows = []
     with display.bar("looking at held-out photos", len(samples)):
-        for pixels in _batches(samples, recipe):
+        for pixels in _batches(samples, spec, recipe.options.max_pixels):
             rows.append(network(pixels).logits)
             display.advance(len(pixels))
     truth = np.array([sample.class_id for sample in samples])
@@ -70,12 +70,11 @@ def judge(run: Run, display: Display) -> HeldOut:
     return HeldOut(recipe.classes, samples, result, temperature, looks)
 
 
-def _batches(samples: tuple[Sample, ...], recipe: Recipe) -> Iterator[Pixels]:
+def _batches(samples: tuple[Sample, ...], spec: Preprocessing, max_pixels: int) -> Iterator[Pixels]:
     """Yield the network's pixels, (N, H, W, 3), of the photos in their order."""
-    spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
 
     def read(sample: Sample) -> Pixels:
-        return decode(contents(sample.path), spec, recipe.options.max_pixels).pixels
+        return decode(contents(sample.path), spec, max_pixels).pixels
 
     with ThreadPoolExecutor(granted_cores()) as threads:
         for start in range(0, len(samples), _BATCH_SIZE):
@@ -92,10 +91,8 @@ class _Answer(NamedTuple):
 class _Network:
     """A MobileNetV2 whose feature maps can be seen; all but its last layers run in the engine."""
 
-    def __init__(self, network: MobileNetV2, recipe: Recipe) -> None:
-        spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
-        blocks = SEGMENTS - 1
-        self._trunk = trunk(network, blocks, spec, recipe.options.device, granted_cores())
+    def __init__(self, network: MobileNetV2, spec: Preprocessing, device: Device) -> None:
+        self._trunk = trunk(network, SEGMENTS - 1, spec, device, granted_cores())
         self._last = segments(network)[-1]
         self._out = network.out
         self._weights = np.asarray(network.out.weight.numpy())  # (K, classes)
