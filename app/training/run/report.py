@@ -155,7 +155,9 @@ def _views(run: Run, reader: PhotoReader) -> Markup:
             caption = tag("figcaption", tag("small", sample.path.name, title=str(sample.path)))
             alt = f"{sample.path.name}, as it is and in {_VIEWS} random views"
             figures.append(tag("figure", picture(_strip(views), alt), caption))
-    about = "Each photo as the server sees it, and then random views of it, as in training."
+    about = (
+        "Top left is the photo as the server sees it. The others are random views, as in training."
+    )
     return section(heading, about, photo_grid(figures))
 
 
