@@ -16,6 +16,7 @@ GROUND = {
     "app/errors.py": "tests/api",
     "app/host.py": "tests/test_host.py",
     "app/main.py": "tests/test_start.py",
+    "app/pace.py": "tests/test_pace.py",
     "app/settings.py": "tests/test_settings.py",
 }
 

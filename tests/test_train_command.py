@@ -61,9 +61,7 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     assert document["val_top1"] == pytest.approx(best, abs=1e-6)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    report = (folder / "report.html").read_text()
-    assert report.count("<tr") == 13
-    assert "data:image/png;base64," in report
+    assert "The command to repeat it" in (folder / "report.html").read_text()
     assert list((folder / "visualdl").glob("vdlrecords.*.log"))
 
     ended = run(*printed_command(ended.out, "export it: "))

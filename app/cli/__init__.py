@@ -13,6 +13,7 @@ from app.cli.bench import bench_efficiency, engines, load_server
 from app.cli.data import dataset, evaluate
 from app.cli.options import examples
 from app.cli.serving import predict, serve
+from app.cli.terminal import Timed
 from app.cli.training import export, train
 from app.cli.weights import summary, weights
 from app.errors import BundleError, ServiceError, StartupError, Stopped
@@ -38,9 +39,15 @@ app = typer.Typer(
 )
 app.command(epilog=examples("serve", f"serve --port 8001 --model-dir {BUNDLE}"))(serve)
 app.command(epilog=examples("predict docs/cat.jpg", "predict photos --json"))(predict)
-app.command(epilog=examples("train photos", "train --resume runs/photos-1"))(train)
-app.command(epilog=examples("export runs/photos-1"))(export)
-app.command(epilog=examples(f"evaluate {BUNDLE} photos"))(evaluate)
+app.command(cls=Timed, epilog=examples("train photos", "train --resume runs/photos-1"))(train)
+app.command(cls=Timed, epilog=examples("export runs/photos-1"))(export)
+app.command(
+    cls=Timed,
+    epilog=examples(
+        f"evaluate {BUNDLE} photos --output evaluated",
+        f"evaluate {BUNDLE} runs/photos-2/bundle photos",
+    ),
+)(evaluate)
 app.command(epilog=examples("summary", "summary --scale 0.5 --classes 17"))(summary)
 app.command(name="bench", epilog=examples("bench", "bench --sweep --p99-ms 500"))(load_server)
 app.command(epilog=examples("bench-efficiency", "bench-efficiency --rounds 1"))(bench_efficiency)

@@ -26,7 +26,7 @@ class Album:
             that has the name of a photo is replaced.
         photos: all photos that `add` will receive.
         max_pixels: the largest photo that is decoded; a larger one raises an error in `add`.
-        font: a font file for labels that are not in Latin letters.
+        font: a font file for labels with other letters than A to Z.
         network: if given, the copies show where it looked for the best class.
 
     Raises:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.options import ModelDir
-from app.cli.terminal import plain_console, with_progress
+from app.cli.terminal import plain_console, tell, with_progress
 from app.errors import StartupError
 from app.model.offline import NO_CLASS, UNFAMILIAR, FileError, FilePrediction
 from app.settings import read_settings
@@ -70,13 +70,13 @@ def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option
     ] = False,
     font: Annotated[
         Path | None,
-        typer.Option(help="Font file for the labels of --save, if they are not in Latin letters"),
+        typer.Option(help="Font file for the labels of --save, if no font here has their letters"),
     ] = None,
 ) -> None:
     """Name the classes of photos on disk. The exit code is 1 if a photo cannot be read."""
     from app.cli.album import Album
     from app.host import granted_cores
-    from app.images import files
+    from app.images import files, fonts
     from app.model import offline
     from app.model.bundle import load_bundle
     from app.model.engine import Engine
@@ -92,7 +92,12 @@ def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option
     bundle = load_bundle(settings.model_dir)
     chosen = (bundle, settings.device, granted_cores(), settings.engine)
     network = FeatureNetwork(*chosen) if explain else None
-    album = Album(save, photos, settings.max_pixels, font, network) if save else None
+    album = None
+    if save:
+        choice = fonts.choose(bundle.labels, font)
+        if choice.warning:
+            tell(choice.warning)
+        album = Album(save, photos, settings.max_pixels, choice.file, network)
     engine = Engine(*chosen)
     if engine.warning:
         print(engine.warning, file=sys.stderr)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from app.cli.options import repeated
+from app.cli.terminal import tell
 from app.errors import StartupError, command
 from app.settings import read_settings
 
@@ -156,9 +158,11 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         options = _checked(chosen)
         _check_epochs(options, _given(context))
         classes = read_labels(labels) if labels else None
-        run, position = training.train(data, options, output, classes)
+        repeat = repeated(context, "output")
+        run, position = training.train(data, options, output, classes, repeat)
     if not training.leads():
         return
+    tell(f"page: {run.folder / 'report.html'}")
     best = position.best or {}
     if "val_recall" in best:
         print(f"held out, best epoch: {recall_sentence(best, run.photos)}")

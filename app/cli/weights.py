@@ -11,6 +11,7 @@ from rich.table import Table
 
 from app.cli.delivery import pack, pull
 from app.cli.options import examples
+from app.cli.terminal import Timed
 from app.errors import StartupError
 from app.settings import read_settings
 
@@ -52,7 +53,9 @@ def list_weights() -> None:
     Console().print(table)
 
 
-@weights.command(name="build", epilog=examples("weights build", "weights build --size 160"))
+@weights.command(
+    name="build", cls=Timed, epilog=examples("weights build", "weights build --size 160")
+)
 def build_weights(
     name: Annotated[
         str, typer.Argument(help="Name from `weights list`, or paddleclas:NETWORK")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from app.errors import StartupError
+from app.images.fonts import load
 
 # The dark band behind the text has this opacity; 1 would hide the picture.
 _BAND_OPACITY = 0.7
@@ -23,7 +23,7 @@ def captioned(
         picture: an RGB picture, which is not changed. The copy is shrunk to at most 2048 pixels a
             side and padded to at least 160.
         lines: the lines of text; a line that is too long for the width is cut.
-        font_file: a font to use instead of the built-in one, which has only Latin letters and draws
+        font_file: a font to use instead of the built-in one, which has the letters A to Z and draws
             others as boxes.
 
     Raises:
@@ -31,7 +31,7 @@ def captioned(
     """
     picture = _sized(picture)
     size = max(_MIN_FONT_SIZE, min(picture.size) // 16)
-    font, height = _font(font_file, size), round(1.4 * size)
+    font, height = load(font_file, size), round(1.4 * size)
     top = picture.height - height * len(lines) - size // 2
     band = (0, top, picture.width, picture.height)
     picture.paste(Image.blend(picture.crop(band), _black(band), _BAND_OPACITY), band)
@@ -47,13 +47,6 @@ def _sized(picture: Image.Image) -> Image.Image:
     picture.thumbnail((MAX_SIDE, MAX_SIDE))
     size = max(picture.width, _MIN_SIDE), max(picture.height, _MIN_SIDE)
     return ImageOps.pad(picture, size)
-
-
-def _font(file: Path | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    try:
-        return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
-    except OSError as error:
-        raise StartupError(f"{file} is not a readable font file") from error
 
 
 def _black(band: tuple[int, int, int, int]) -> Image.Image:

@@ -21,6 +21,7 @@ from app.training.network.folding import divide_logits
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.folder import Run
+from app.training.run.progress import Display
 from app.training.weights.origins import model_name
 from app.training.weights.unfamiliar import add_unfamiliar
 
@@ -90,4 +91,5 @@ def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) ->
         engine = Engine(bundle, threads=granted_cores())
         paths = [sample.path for sample in samples]
         answers = classify(paths, bundle, engine, recipe.options.max_pixels)
-        return evaluate(bundle, samples, answers, skip_broken=False).result
+        shown = Display().each(answers, "classifying held-out photos", len(samples))
+        return evaluate(bundle, samples, shown, skip_broken=False).result

@@ -36,6 +36,7 @@ from app.training.learning.trainer import Position, RunContext, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder
+from app.training.run.judge import judge
 from app.training.run.progress import Display
 from app.training.run.report import write_report
 from app.training.weights.pretrained import build_network, initial_network
@@ -45,7 +46,11 @@ _MAX_WORKERS = 8
 
 
 def train(
-    data: Path, options: Options, folder: Path | None, classes: Sequence[str] | None = None
+    data: Path,
+    options: Options,
+    folder: Path | None,
+    classes: Sequence[str] | None = None,
+    repeat: str = "",
 ) -> tuple[Run, Position]:
     """Train on the photos in `data`; return the run and its last position.
 
@@ -54,6 +59,7 @@ def train(
         options: the user's choices.
         folder: the new run's folder; by default the first free one below runs/.
         classes: the class names in order; by default the names of the class folders.
+        repeat: the command that repeats the run, for its page.
 
     Raises:
         StartupError: an option, a photo, the weights or the folder cannot be used, or the disk is
@@ -82,6 +88,8 @@ def train(
                 "epoch is the one with the highest mean recall; --class-weights none turns this off"
             )
         run = _new_run(folder, data, recipe, photos, shard)
+        if shard.rank == 0:
+            run.save_command(repeat)
         return run, _run_trainer(run, network, photos, shard, display)
 
 
@@ -208,7 +216,7 @@ def _run_trainer(
     *,
     longer: bool = False,
 ) -> Position:
-    """Train from the run's last checkpoint on, write the report, and return the last position."""
+    """Train from the run's last checkpoint on, write the page, and return the last position."""
     recipe = run.recipe
     learner = Learner(network, recipe, make_loss(recipe.options, photos), shard.world)
     with ExitStack() as stack:
@@ -223,8 +231,11 @@ def _run_trainer(
         if longer:
             trainer.position = reopened(trainer.position, phases(recipe.options))
             trainer.save()
+        held_out = None
         try:
             trainer.train()
+            if shard.rank == 0 and trainer.position.rows:
+                held_out = judge(run, display)
         except Interrupted as error:
             trainer.save()
             message = f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
@@ -234,14 +245,18 @@ def _run_trainer(
             raise StartupError(f"{error}; make room, then go on with: {again}") from error
         finally:
             if shard.rank == 0 and trainer.position.rows:
-                write_report(run, trainer.position.rows)
+                write_report(run, trainer.position.rows, _reader(recipe), held_out)
     return trainer.position
 
 
-def _loader(recipe: Recipe) -> Loader:
+def _reader(recipe: Recipe) -> PhotoReader:
     options = recipe.options
     augmentation = Augmentation(options.min_area) if options.augment else None
     spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
-    reader = PhotoReader(spec, options.max_pixels, augmentation)
-    workers = options.workers
+    return PhotoReader(spec, options.max_pixels, augmentation)
+
+
+def _loader(recipe: Recipe) -> Loader:
+    workers = recipe.options.workers
+    reader = _reader(recipe)
     return Loader(reader, min(granted_cores(), _MAX_WORKERS) if workers is None else workers)

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,11 @@ import numpy as np
 
 from app.errors import StartupError
 from app.training.evaluation.accuracy import Ints, Reliability
+from app.training.evaluation.epochs import best_epoch, both_curves, phase_ends
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
 except ImportError as error:
     raise StartupError("plots need matplotlib: run `make .venv/train`") from error
 
@@ -21,10 +22,12 @@ _MAX_NAMES = 40
 _BLUE, _ORANGE, _GREY = "#2563eb", "#d97706", "#8a90a0"
 
 
-def draw_confusion(confusion: Ints, names: Sequence[str], path: Path) -> None:
+def draw_confusion(
+    confusion: Ints, names: Sequence[str], path: Path, font: Path | None = None
+) -> None:
     """Draw a confusion matrix, (classes, classes), with a row for each true class.
 
-    The colour of a cell is its share of the row's photos.
+    The colour of a cell is its share of the row's photos. The names are in `font` if it is given.
     """
     named = len(names) <= _MAX_NAMES
     side = 2 + 0.28 * len(names) if named else 6.5
@@ -38,8 +41,9 @@ def draw_confusion(confusion: Ints, names: Sequence[str], path: Path) -> None:
         # Matplotlib would draw the text between two dollar signs as a formula.
         names = [name.replace("$", r"\$") for name in names]
         ticks = range(len(names))
-        axes.set_xticks(ticks, names, rotation=90)
-        axes.set_yticks(ticks, names)
+        letters = FontProperties(fname=font) if font else FontProperties()
+        axes.set_xticks(ticks, names, rotation=90, fontproperties=letters)
+        axes.set_yticks(ticks, names, fontproperties=letters)
         for row, column in np.argwhere(confusion):
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(confusion[row, column])
@@ -72,17 +76,18 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss and top-1 accuracy by epoch, with a dotted line where the next phase begins."""
+    """Draw loss and top-1 accuracy by epoch, with the best epoch and the ends of the phases."""
     figure = Figure((9, 3.6), layout="constrained")
     epochs = range(1, len(rows) + 1)
-    for axes, name, title in zip(
-        figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1"), strict=True
+    best = best_epoch(rows)
+    for axes, (title, training, held_out) in zip(
+        figure.subplots(1, 2), both_curves(rows), strict=True
     ):
-        axes.plot(epochs, [row[name] for row in rows], color=_ORANGE, label="training views")
-        axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=_BLUE, label="held out")
-        for epoch, (row, following) in enumerate(pairwise(rows), 1):
-            if row["phase"] != following["phase"]:
-                axes.axvline(epoch + 0.5, color=_GREY, linestyle=":")
+        axes.plot(epochs, training, color=_ORANGE, label="training views")
+        axes.plot(epochs, held_out, color=_BLUE, label="held out")
+        axes.plot(best, held_out[best - 1], "o", color=_BLUE, label=f"best: epoch {best}")
+        for epoch in phase_ends(rows):
+            axes.axvline(epoch + 0.5, color=_GREY, linestyle=":")
         axes.set(xlabel="epoch", title=title)
         axes.legend()
     _save(figure, path)

@@ -37,6 +37,21 @@ class Score(NamedTuple):
     recall: Recall
 
 
+class Step(NamedTuple):
+    """What a training step tells about the photos of its batch, before it changes the weights.
+
+    Attributes:
+        loss: the mean training loss.
+        plain_loss: the mean cross-entropy, without label smoothing and class weights, which can be
+            compared with `Score.loss`.
+        right: how many photos were classified correctly.
+    """
+
+    loss: float
+    plain_loss: float
+    right: int
+
+
 class Learner:
     """A network, its optimizer and its moving average. `begin` chooses the part that learns.
 
@@ -76,12 +91,8 @@ class Learner:
             if self._statistics or not value.stop_gradient
         }
 
-    def learn(self, batch: Batch, rate: float) -> tuple[float, int]:
-        """Take one training step.
-
-        Returns:
-            The mean loss before the step, and how many photos were classified correctly.
-        """
+    def learn(self, batch: Batch, rate: float) -> Step:
+        """Take one training step."""
         self._tail.train() if self._statistics else self._tail.eval()
         self._optimizer.set_lr(rate)
         labels = paddle.to_tensor(batch.labels)
@@ -97,7 +108,9 @@ class Learner:
         self._scaler.update()
         self._optimizer.clear_grad()
         self._average.update(self._learning)
-        return float(loss), int((logits.argmax(axis=1) == labels).sum())
+        plain_loss = F.cross_entropy(logits.detach().astype("float32"), labels)
+        right = (logits.argmax(axis=1) == labels).sum()
+        return Step(float(loss), float(plain_loss), int(right))
 
     def evaluate(self, batches: Iterable[Batch]) -> Score:
         """Return the averaged network's score on all photos of `batches`."""

@@ -45,6 +45,7 @@ class Position:
         epoch: index of the current epoch in its phase.
         step: index of the next step in its epoch.
         loss_sum: sum of the losses of this epoch's photos so far.
+        plain_loss_sum: the same of the cross-entropy alone, see `Step`.
         right: how many of this epoch's photos were classified correctly so far.
         seen: how many photos this process has learned from in this epoch.
         stale: epochs of this phase since its last best epoch.
@@ -57,6 +58,7 @@ class Position:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    plain_loss_sum: float = 0.0
     right: int = 0
     seen: int = 0
     stale: int = 0
@@ -109,6 +111,7 @@ class Trainer:
         self._phases = phases(self._options)
         self._leads = context.shard.rank == 0
         self._balanced = balances(self._options, photos)
+        self._last_row = time.monotonic()
         self.position = Position()
 
     def resume(self) -> None:
@@ -185,10 +188,11 @@ class Trainer:
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         position = self.position
-        loss, right = self._learner.learn(batch, self._rate(phase))
+        step = self._learner.learn(batch, self._rate(phase))
         position.step += 1
-        position.loss_sum += loss * len(batch.labels)
-        position.right += right
+        position.loss_sum += step.loss * len(batch.labels)
+        position.plain_loss_sum += step.plain_loss * len(batch.labels)
+        position.right += step.right
         position.seen += len(batch.labels)
 
     def _rate(self, phase: Phase) -> float:
@@ -204,7 +208,8 @@ class Trainer:
         position.stale = 0 if row["best"] else position.stale + 1
         position.rows.append(row)
         position.epoch, position.step = position.epoch + 1, 0
-        position.loss_sum, position.right, position.seen = 0.0, 0, 0
+        position.loss_sum, position.plain_loss_sum = 0.0, 0.0
+        position.right, position.seen = 0, 0
         self._context.display.epoch(row)
         if self._leads:
             if row["best"]:
@@ -217,6 +222,11 @@ class Trainer:
             position.best = row if row["best"] else position.best
         self.save()
 
+    def _lap(self) -> float:
+        """Return the seconds since the last epoch, or since this process began to train."""
+        before, self._last_row = self._last_row, time.monotonic()
+        return round(self._last_row - before, 3)
+
     def _row(self, phase: Phase, score: Score, speed: float) -> dict[str, Any]:
         position = self.position
         row = {
@@ -225,6 +235,7 @@ class Trainer:
             "epochs": phase.epochs,
             "lr": self._rate(phase),
             "loss": position.mean_loss,
+            "plain_loss": position.plain_loss_sum / position.seen,
             "top1": position.accuracy,
             "val_loss": score.loss,
             "val_top1": score.top1,
@@ -232,5 +243,6 @@ class Trainer:
             "val_recall": score.recall.mean,
             "val_recall_by_class": score.recall.named(self._photos.classes),
             "photos_per_s": round(speed, 2),
+            "seconds": self._lap(),
         }
         return row | {"best": better(row, position.best, balanced=self._balanced)}

@@ -41,6 +41,7 @@ class Run:
         self._last = folder / "last.npz"
         self._best = folder / "best.pdparams"
         self._metrics = folder / "metrics.jsonl"
+        self._command = folder / "command.txt"
 
     def make(self) -> None:
         """Make the folder; a folder that exists already must be empty.
@@ -75,6 +76,16 @@ class Run:
         """Write the recipe."""
         text = recipe.model_dump_json(indent=1)
         write_text(self.folder / SETTINGS, text)
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the run; empty if nobody has recorded it."""
+        return self._command.read_text("utf-8").strip() if self._command.is_file() else ""
+
+    def save_command(self, command: str) -> None:
+        """Record the command that repeats the run."""
+        text = f"{command}\n".encode(errors="backslashreplace").decode()
+        write_text(self._command, text)
 
     @property
     def recipe(self) -> Recipe:

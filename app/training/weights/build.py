@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paddle import nn
+from rich.console import Console
 
 from app.errors import StartupError
 from app.model.bundle import sha256
@@ -123,5 +124,7 @@ def _export_origin(origin: Origin, labels: Sequence[str], directory: Path) -> Pa
 
 
 def _export(network: nn.Layer, card: Card, directory: Path) -> Path:
+    line = f"exporting {card.name} with {len(card.labels)} classes, and checking its answers"
+    Console(stderr=True, markup=False, highlight=False).print(line, soft_wrap=True)
     export(network, card, directory)
     return directory

@@ -22,6 +22,7 @@ from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from app.disk import replacing, room_for
 from app.errors import StartupError, command
 from app.model import bundle
+from app.pace import Pace
 
 CONNECT_TIMEOUT_S = 10.0
 # The download is given up when no byte arrives for this long.
@@ -122,9 +123,11 @@ def _finish(part: Path, destination: Path, expected: str | None, source: str) ->
 def _download(url: str, part: Path) -> None:
     timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
     with (
         httpx.Client(timeout=timeout, follow_redirects=True) as client,
-        Progress(*columns, console=Console(stderr=True)) as progress,
+        # A file or a pipe gets lines instead of a bar.
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task(part.stem, total=None)
         for pause_s in (*RETRY_PAUSES_S, None):
@@ -156,10 +159,16 @@ def _receive(client: httpx.Client, url: str, part: Path, progress: Progress, tas
             status = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
             raise FetchError(f"{url}: {status}; {hint}")
         progress.update(task, completed=start, total=total)
+        name, say = f"fetching {part.stem}", progress.console.print
+        pace = Pace(name, total or 0, say, done=start, unit="MB", scale=1_000_000)
         with room_for(part, total), part.open("ab" if start else "wb") as file:
             for chunk in response.iter_raw():
                 file.write(chunk)
                 progress.advance(task, len(chunk))
+                if progress.disable:
+                    pace.advance(len(chunk))
+        if progress.disable:
+            pace.end()
     if total is not None and (size := part.stat().st_size) != total:
         raise _Incomplete(f"only {size} of {total} bytes arrived")
 
@@ -205,7 +214,10 @@ def _pip_download(requirement: str, directory: str) -> Path:
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", directory, requirement]
     try:
-        with Console(stderr=True).status(f"pip download {requirement}"):
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            console.print(f"pip download {requirement}", soft_wrap=True)
+        with console.status(f"pip download {requirement}"):
             result = subprocess.run(  # noqa: S603  (there is no shell, and we pin the requirement)
                 command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False
             )

@@ -27,6 +27,16 @@ def check(run: Run, photos: Path, *options: str) -> tuple[int, dict[str, Any]]:
     return ended.code, json.loads(ended.out)
 
 
+def test_a_log_gets_lines_and_standard_output_stays_json(run: Run, photos: Path) -> None:
+    """The test's standard error is no terminal."""
+    ended = run("dataset", "check", photos, "--json")
+    assert json.loads(ended.out)["sound"]
+    first, last = ended.err.splitlines()
+    assert first.startswith("checking photos: 13 photos in ")
+    assert first.endswith(" photos/s")
+    assert last.startswith("took ")
+
+
 def names(groups: list[list[str]]) -> list[list[str]]:
     return [["/".join(Path(file).parts[-3:]) for file in group] for group in groups]
 

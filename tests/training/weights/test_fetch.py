@@ -144,6 +144,18 @@ def test_a_download(origin: Origin, destination: Path, sha256: str | None) -> No
     assert origin.ranges == [None]
 
 
+def test_a_log_gets_a_line(
+    origin: Origin, destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The test's standard error is no terminal."""
+    body = bytes(3_000_000)
+    origin.script = [lambda handler: handler.answer(200, body)]
+    fetch_url(origin.url, destination, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fetching weights.bin: 3 MB in ")
+    assert line.endswith(" MB/s")
+
+
 def test_without_a_told_length(origin: Origin, destination: Path) -> None:
     def until_closed(handler: Handler) -> None:
         handler.send_response(200)

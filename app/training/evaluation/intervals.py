@@ -1,0 +1,68 @@
+"""Intervals that say how much a share of a number of photos can tell."""
+
+import math
+from typing import NamedTuple
+
+# The quantile of the normal distribution that belongs to intervals of 95 %.
+_Z = 1.959963984540054
+
+
+class Paired(NamedTuple):
+    """Two classifiers that answered the same photos.
+
+    Attributes:
+        photos: how many photos.
+        only_first, only_second: how many photos only the first, or only the second, got right.
+    """
+
+    photos: int
+    only_first: int
+    only_second: int
+
+    @property
+    def difference(self) -> float:
+        """The first one's accuracy minus the second one's."""
+        return (self.only_first - self.only_second) / self.photos
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the difference.
+
+        Source: Bonett and Price, "Adjusted Wald Confidence Interval for a Difference of Binomial
+        Proportions Based on Paired Data", https://doi.org/10.3102/1076998611411915. Fagerland,
+        Lydersen and Laake recommend it, https://doi.org/10.1002/sim.6148.
+        """
+        photos = self.photos + 2
+        first, second = (self.only_first + 1) / photos, (self.only_second + 1) / photos
+        middle = first - second
+        half = _Z * math.sqrt((first + second - middle**2) / photos)
+        return max(-1.0, middle - half), min(1.0, middle + half)
+
+    @property
+    def p_value(self) -> float:
+        """The p-value of McNemar's test, as mid-p: how usual such a difference is by chance.
+
+        Source: Fagerland, Lydersen and Laake, "The McNemar test for binary matched-pairs data:
+        mid-p and asymptotic are better than exact conditional",
+        https://doi.org/10.1186/1471-2288-13-91.
+        """
+        differing, fewer = (
+            self.only_first + self.only_second,
+            min(self.only_first, self.only_second),
+        )
+        ways = [math.comb(differing, k) for k in range(fewer + 1)]
+        # Python's integers are exact, however many photos differ.
+        likeliness = (2 * sum(ways) - ways[-1]) / (1 << differing)
+        return min(1.0, likeliness)
+
+
+def wilson(right: int, photos: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share: `right` of `photos`, which are more than 0.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+    https://doi.org/10.1080/01621459.1927.10502953.
+    """
+    share, spread = right / photos, _Z**2 / photos
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / photos + spread / (4 * photos))
+    return max(0.0, middle - half), min(1.0, middle + half)
