@@ -44,8 +44,8 @@ app.command(cls=Timed, epilog=examples("export runs/photos-1"))(export)
 app.command(
     cls=Timed,
     epilog=examples(
-        f"evaluate {BUNDLE} photos --output evaluated",
-        f"evaluate {BUNDLE} runs/photos-2/bundle photos",
+        f"evaluate {BUNDLE} photos --output page",
+        "evaluate old/bundle new/bundle photos",
     ),
 )(evaluate)
 app.command(epilog=examples("summary", "summary --scale 0.5 --classes 17"))(summary)

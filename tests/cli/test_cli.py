@@ -176,7 +176,7 @@ def test_no_place_to_write_is_one_line(run: Run, tmp_path: Path, default_bundle:
     output = tmp_path / "file" / "bundle"
     code, _, err = run("weights", "build", default_bundle.name, "--output", output)
     assert code == 1
-    assert err.startswith("error: [Errno ")
+    assert err.splitlines()[-1].startswith("error: [Errno ")
     assert err.count("\n") == 1
 
 
