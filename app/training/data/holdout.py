@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import StartupError
+from app.images.files import SUFFIXES
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
-    SUFFIXES,
     Dataset,
     Sample,
     few,
