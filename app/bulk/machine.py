@@ -24,7 +24,6 @@ Keep = Callable[[Sequence[Record]], None]
 
 # Photos that are read or wait for a decoder, for each decoder. More would only fill the memory.
 _READ_AHEAD = 4
-# A request to object storage takes long, so more of them run at a time.
 # A photo whose worker is lost gets another one. The photo itself may have crashed it.
 _TRIES = 3
 # So many records, as a multiple of the photos in flight, may wait for a slow one before them.

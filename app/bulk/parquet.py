@@ -48,7 +48,7 @@ class PartsTable:
     ) -> None:
         self._folder = folder
         self._form = JsonLines(columns)
-        self._schema = pa.schema([(column, _TYPES[column]) for column in columns])
+        self._schema = schema_of(columns)
         self._part_records = part_records
         self._number = 0
         self._written = 0
@@ -111,12 +111,14 @@ class FileTable:
     and from this moment on the new file counts, which is moved to its place.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str], part_records: int = _PART_RECORDS
+    ) -> None:
         self._path = path
         self._folder = path.with_name(f"{path.name}.parts")
         self._done = path.with_name(f"{path.name}.done")
-        self._parts = PartsTable(self._folder, columns)
-        self._schema = pa.schema([(column, _TYPES[column]) for column in columns])
+        self._parts = PartsTable(self._folder, columns, part_records)
+        self._schema = schema_of(columns)
 
     def names(self) -> Iterator[str]:
         """Yield the name of each photo in the file and in its parts."""
@@ -150,6 +152,11 @@ class FileTable:
             (self._done / self._path.name).replace(self._path)
         with suppress(FileNotFoundError):
             shutil.rmtree(self._done)
+
+
+def schema_of(columns: Sequence[str]) -> pa.Schema:
+    """Return the types of these columns."""
+    return pa.schema([(column, _TYPES[column]) for column in columns])
 
 
 def write_file(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:

@@ -26,7 +26,9 @@ class Count:
         errors: those of them that could not be classified.
     """
 
-    def __init__(self, total: int, before: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total: int, before: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.total, self.before = total, before
         self.done = self.errors = 0
         self._clock = clock
@@ -89,7 +91,10 @@ class Display:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._bar.stop()
 

@@ -77,10 +77,14 @@ def answered(
 def failed(name: str, code: str, words: str) -> Record:
     """Return the record of a photo that cannot be classified, with the code and the reason."""
     empty = answered(name, (), None)
-    return empty | {"class_ids": None, "labels": None, "scores": None} | {
-        "error_code": code,
-        "error": words,
-    }
+    return (
+        empty
+        | {"class_ids": None, "labels": None, "scores": None}
+        | {
+            "error_code": code,
+            "error": words,
+        }
+    )
 
 
 def refused(name: str, error: ServiceError) -> Record:

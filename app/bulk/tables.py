@@ -42,9 +42,7 @@ class Table(Protocol):
 
 
 @contextmanager
-def opened(
-    output: Path, wishes: Wishes, bundle: Bundle, engine: EngineName
-) -> Iterator[Table]:
+def opened(output: Path, wishes: Wishes, bundle: Bundle, engine: EngineName) -> Iterator[Table]:
     """Yield the table at `output`, a new one or one that the same command has begun.
 
     Raises:
