@@ -74,7 +74,7 @@ class Node:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
-def classify(  # noqa: PLR0913, PLR0917  (as `machine.classify`, and the address)
+def classify(
     names: Iterable[str],
     bundle: Bundle,
     settings: Settings,

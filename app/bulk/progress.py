@@ -96,7 +96,8 @@ class Display:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def update(self) -> None:
         """Show the count as it is now."""

@@ -44,6 +44,7 @@ def classify(settings: Settings, options: Options, console: Console) -> None:
         StartupError: the work cannot begin or cannot go on; the table keeps what it has.
         BundleError: the bundle cannot be used.
         OSError: a folder cannot be read.
+        KeyboardInterrupt: somebody has pressed Ctrl-C; the table keeps what it has.
     """
     bundle = load_bundle(settings.model_dir)
     with opened(options.output, options.wishes, bundle, settings.engine) as table:
@@ -54,10 +55,15 @@ def classify(settings: Settings, options: Options, console: Console) -> None:
             left.pop(name, None)
         count = Count(total, total - len(left))
         console.print(f"{total:,} photos, {len(left):,} of them to classify", soft_wrap=True)
-        if left:
-            with Display(count, console) as display:
-                keep = partial(_keep, table, count, display)
-                _work(options.ray)(left, bundle, settings, options.wishes, keep)
+        try:
+            if left:
+                with Display(count, console) as display:
+                    keep = partial(_keep, table, count, display)
+                    _work(options.ray)(left, bundle, settings, options.wishes, keep)
+        except KeyboardInterrupt:
+            summary = f"{options.output}: {count.summary()}"
+            console.print(f"{summary}; the same command goes on from here", soft_wrap=True)
+            raise
         _finish(table, options.output)
         console.print(f"{options.output}: {count.summary()}", soft_wrap=True)
 

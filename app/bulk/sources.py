@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.bulk.names import path_of, shown
-from app.errors import StartupError, command
+from app.errors import StartupError
 from app.images.files import SUFFIXES, is_photo
 
 if TYPE_CHECKING:

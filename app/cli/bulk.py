@@ -1,16 +1,17 @@
 """`classify`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from app.cli.options import ModelDir
+from app.cli.terminal import plain_console
 from app.settings import read_settings
 
 
-def classify(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
+def classify(
     source: Annotated[
         str,
         typer.Argument(
@@ -57,4 +58,7 @@ def classify(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each optio
 
     settings = read_settings(model_dir=model_dir)
     options = Options(source, output, Wishes(top_k, embeddings), ray)
-    classify_all(settings, options, Console(highlight=False, markup=False, emoji=False))
+    try:
+        classify_all(settings, options, plain_console())
+    except KeyboardInterrupt:
+        sys.exit(130)
