@@ -1,8 +1,8 @@
 """Many machines: a Ray cluster, over which Ray Data spreads the photos.
 
-On each node an actor runs what one machine alone would run. The records come back to the process of
-the command, which alone writes the table. So a lost node can neither lose nor double a row: whatever
-has not come back is given out again.
+On each node an actor runs what one machine alone would run. The records come back to the process
+of the command, which alone writes the table. So a lost node can neither lose nor double a row:
+whatever has not come back is given out again.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Node:
         return pa.Table.from_pylist(records, self._schema)
 
     async def _records(self, names: Sequence[str]) -> list[Record]:
-        return [record async for record in self._machine.records(names)]
+        return [record async for group in self._machine.records(names) for record in group]
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -155,7 +155,8 @@ def _round(
         # has room for the actor.
         max_restarts=0,
     )
-    for table in records.iter_batches(batch_size=None, batch_format="pyarrow"):
+    tables: Iterable[Any] = records.iter_batches(batch_size=None, batch_format="pyarrow")
+    for table in tables:
         yield table.to_pylist()
 
 
@@ -181,7 +182,8 @@ def _node_cores() -> Sequence[int]:
     """Return the cores that Ray may use on each node, after the first node is there."""
     end = time.monotonic() + _NODE_TIMEOUT_S
     while time.monotonic() < end:
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        alive = [node["Resources"] for node in nodes if node["Alive"]]
         if cores := [int(one["CPU"]) for one in alive if one.get("CPU", 0) >= 1]:
             return cores
         time.sleep(1)

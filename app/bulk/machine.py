@@ -6,30 +6,39 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from typing import TypeVar
 
 import uvloop
 
-from app.bulk.records import Record, Wishes, answered, failed, refused
+from app.bulk.records import Record, Wishes, answered, failed
 from app.bulk.sources import contents
 from app.errors import EmptyFile, FileTooLarge, ServiceError, StartupError, WorkerLost
 from app.model.bundle import Bundle
 from app.model.features import Question
+from app.serving.batching import Answer
 from app.serving.running_model import RunningModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.workers.pool import WorkerPool
 
+T = TypeVar("T")
 Keep = Callable[[Sequence[Record]], None]
 
-# Photos that are read or wait for a decoder, for each decoder. More would only fill the memory.
-_READ_AHEAD = 4
+# Photos are read, decoded and classified in groups of one batch. On a core this size costs least
+# for each photo; that a large batch takes long is no matter, because nobody waits for one photo.
+_CPU_BATCH = 8
+_BATCH_WAIT_MS = 500
+# So many groups for each decoder are read or wait for it. More would only fill the memory.
+_GROUPS_AHEAD = 2
 # A photo whose worker is lost gets another one. The photo itself may have crashed it.
 _TRIES = 3
-# So many records, as a multiple of the photos in flight, may wait for a slow one before them.
+# So many groups, as a multiple of those in flight, may wait for a slow one before them.
 _WINDOW = 4
 _KEEP_S = 1.0
 _WATCH_S = 1.0
+
+Outcome = Answer | Exception
 
 
 class Machine:
@@ -40,24 +49,26 @@ class Machine:
         self._settings = settings
         self._wishes = wishes
         self._question = Question("vector") if wishes.embeddings else None
-        self._places = asyncio.Semaphore(settings.places)
-        self._reading = asyncio.Semaphore(_READ_AHEAD * settings.decoder_count)
-        self._threads = ThreadPoolExecutor(_READ_AHEAD * settings.decoder_count, "read")
+        self._group = settings.max_batch_size or 1
+        self._in_flight = max(1, settings.places // self._group)
+        self._places = asyncio.Semaphore(self._in_flight)
+        self._reading = asyncio.Semaphore(_GROUPS_AHEAD * settings.decoder_count)
+        self._threads = ThreadPoolExecutor(_GROUPS_AHEAD * settings.decoder_count, "read")
 
-    async def records(self, names: Iterable[str]) -> AsyncIterator[Record]:
-        """Yield the record of each photo, in the order of `names`.
+    async def records(self, names: Iterable[str]) -> AsyncIterator[list[Record]]:
+        """Yield the records of photos in groups, in the order of `names`.
 
         Raises:
             StartupError: no worker or no decoder can be started any more.
         """
         watch = asyncio.create_task(self._watched())
-        ahead: deque[asyncio.Task[Record]] = deque()
+        ahead: deque[asyncio.Task[list[Record]]] = deque()
         remaining = iter(names)
+        groups = iter(lambda: list(itertools.islice(remaining, self._group)), [])
         try:
             while True:
-                room = _WINDOW * self._settings.places - len(ahead)
-                for name in itertools.islice(remaining, room):
-                    ahead.append(asyncio.create_task(self._record(name)))
+                for group in itertools.islice(groups, _WINDOW * self._in_flight - len(ahead)):
+                    ahead.append(asyncio.create_task(self._records(group)))
                 if not ahead:
                     return
                 await asyncio.wait({ahead[0], watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,43 +83,82 @@ class Machine:
 
     async def _watched(self) -> None:
         """Wait until the work cannot go on, and raise StartupError."""
-        while not (self._model.pool.hopeless or self._model.decoders.failing):
-            await asyncio.sleep(_WATCH_S)
-        raise StartupError("the processes that classify cannot be started again; the log says why")
-
-    async def _record(self, name: str) -> Record:
-        async with self._places:
-            for tries in itertools.count(1):
-                try:
-                    return await self._answer(name)
-                except WorkerLost as error:
-                    if tries == _TRIES:
-                        return refused(name, error)
-                except ServiceError as error:
-                    return refused(name, error)
-                except OSError as error:
-                    words = error.strerror or str(error)
-                    return failed(name, "unreadable_file", f"The file cannot be read: {words}")
-        raise AssertionError  # the loop has no end
-
-    async def _answer(self, name: str) -> Record:
         model = self._model
-        with model.slot() as slot:
+        while not (model.pool.hopeless or model.decoders.failing):  # noqa: ASYNC110
+            await asyncio.sleep(_WATCH_S)
+        raise StartupError("no process that classifies can be started any more; the log says why")
+
+    async def _records(self, names: Sequence[str]) -> list[Record]:
+        outcomes: dict[str, Outcome] = {}
+        async with self._places:
+            again = names
+            for _ in range(_TRIES):
+                outcomes |= zip(again, await self._outcomes(again), strict=True)
+                again = [name for name in names if isinstance(outcomes[name], WorkerLost)]
+                if not again:
+                    break
+        return [self._record(name, outcomes[name]) for name in names]
+
+    async def _outcomes(self, names: Sequence[str]) -> list[Outcome]:
+        """Return the answer to each photo, or the error."""
+        model = self._model
+        with ExitStack() as held:
+            slots = [held.enter_context(model.slot()) for _ in names]
             async with self._reading:
-                loop = asyncio.get_running_loop()
-                most = self._settings.max_upload_bytes
-                data = await loop.run_in_executor(self._threads, contents, name, most)
-                if not data:
-                    raise EmptyFile("The file is empty")
-                if len(data) > most:
-                    raise FileTooLarge(
-                        f"The file has more than {most} bytes, CLASSIFIER_MAX_UPLOAD_BYTES"
-                    )
-                await model.decoders.submit(data, slot)
-            answer = await model.batcher.submit(slot, self._question)
-        predictions = model.bundle.post_process.answer(answer.scores, self._wishes.top_k)
-        inspected = answer.inspected
-        return answered(name, predictions, inspected.vector if inspected else None)
+                loop, most = asyncio.get_running_loop(), self._settings.max_upload_bytes
+                found = await loop.run_in_executor(self._threads, contents, names, most)
+                checked = (_checked(data, most) for data in found)
+                photos = await _each(
+                    data if isinstance(data, Exception) else model.decoders.submit(data, slot)
+                    for data, slot in zip(checked, slots, strict=True)
+                )
+            return await _each(
+                photo
+                if isinstance(photo, Exception)
+                else model.batcher.submit(slot, self._question)
+                for photo, slot in zip(photos, slots, strict=True)
+            )
+
+    def _record(self, name: str, outcome: Outcome) -> Record:
+        if isinstance(outcome, ServiceError):
+            return failed(name, outcome.code, str(outcome))
+        if isinstance(outcome, Exception):
+            words = (isinstance(outcome, OSError) and outcome.strerror) or str(outcome)
+            return failed(name, "unreadable_file", f"The file cannot be read: {words}")
+        best = self._model.bundle.post_process.answer(outcome.scores, self._wishes.top_k)
+        return answered(name, best, outcome.inspected.vector if outcome.inspected else None)
+
+
+async def _each(steps: Iterable[asyncio.Future[T] | Exception]) -> list[T | Exception]:
+    """Wait for futures, and return the result or the error of each; errors stay as they are."""
+    all_steps = list(steps)
+    waiting = [step for step in all_steps if not isinstance(step, Exception)]
+    results = iter(await asyncio.gather(*waiting, return_exceptions=True))
+    found = [step if isinstance(step, Exception) else next(results) for step in all_steps]
+    for one in found:
+        if isinstance(one, BaseException) and not isinstance(one, Exception):
+            raise one
+    return found  # type: ignore[return-value]  # the loop has raised all other errors
+
+
+def _checked(data: bytes | Exception, most: int) -> bytes | Exception:
+    """Return the bytes that a decoder gets, or why it gets none."""
+    if isinstance(data, Exception):
+        return data
+    if not data:
+        return EmptyFile("The file is empty")
+    if len(data) > most:
+        return FileTooLarge(f"The file has more than {most} bytes, CLASSIFIER_MAX_UPLOAD_BYTES")
+    return data
+
+
+def for_bulk(settings: Settings) -> Settings:
+    """Return settings with which workers always get whole batches; what is set stays."""
+    whole = {"max_wait_ms": _BATCH_WAIT_MS}
+    if settings.device == "cpu":
+        whole["max_batch_size"] = _CPU_BATCH
+    chosen = settings.model_fields_set
+    return settings.model_copy(update={k: v for k, v in whole.items() if k not in chosen})
 
 
 @asynccontextmanager
@@ -118,6 +168,7 @@ async def running(bundle: Bundle, settings: Settings, wishes: Wishes) -> AsyncIt
     Raises:
         StartupError: a worker cannot load the bundle, or a decoder cannot start.
     """
+    settings = for_bulk(settings)
     model = await RunningModel.start(bundle, settings, Metrics(), WorkerPool)
     try:
         yield Machine(model, settings, wishes)
@@ -138,8 +189,8 @@ def classify(
         block: list[Record] = []
         due = time.monotonic() + _KEEP_S
         async with running(bundle, settings, wishes) as machine:
-            async for record in machine.records(names):
-                block.append(record)
+            async for records in machine.records(names):
+                block += records
                 if time.monotonic() > due:
                     await asyncio.to_thread(keep, block)
                     block, due = [], time.monotonic() + _KEEP_S

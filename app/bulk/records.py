@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import ServiceError
 from app.model.post_process import Prediction
 
 # Its keys are those of COLUMNS. A plain dictionary passes from machine to machine.
@@ -85,8 +84,3 @@ def failed(name: str, code: str, words: str) -> Record:
             "error": words,
         }
     )
-
-
-def refused(name: str, error: ServiceError) -> Record:
-    """Return the record of a photo that the serving code refuses."""
-    return failed(name, error.code, str(error))

@@ -64,7 +64,7 @@ def classify(settings: Settings, options: Options, console: Console) -> None:
             summary = f"{options.output}: {count.summary()}"
             console.print(f"{summary}; the same command goes on from here", soft_wrap=True)
             raise
-        _finish(table, options.output)
+        _finish(table)
         console.print(f"{options.output}: {count.summary()}", soft_wrap=True)
 
 
@@ -98,7 +98,7 @@ def _keep(table: Table, count: Count, display: Display, records: Sequence[Record
     display.update()
 
 
-def _finish(table: Table, output: Path) -> None:
+def _finish(table: Table) -> None:
     try:
         table.finish()
     except OSError as error:

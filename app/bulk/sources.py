@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from app.images.files import SUFFIXES, is_photo
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+_REQUESTS = 64
 _INSTALL = "install requirements/bulk.txt, which `make .venv/bulk` does"
 
 
@@ -38,20 +40,37 @@ def listing(source: str) -> Iterator[str]:
     return map(shown, found)
 
 
-def contents(name: str, max_bytes: int) -> bytes:
-    """Return the bytes of a photo; of one that has more than `max_bytes`, only so many and one.
+def contents(names: Sequence[str], max_bytes: int) -> list[bytes | Exception]:
+    """Return the bytes of each photo, or why it cannot be read.
 
-    Raises:
-        OSError: the file cannot be read. Libraries of object storage may raise other exceptions.
+    Of a photo that has more than `max_bytes`, only so many are read, and one more.
     """
+    read = partial(_read, max_bytes=max_bytes)
+    if any(map(_is_url, names)):
+        return list(_requests().map(read, names))
+    return list(map(read, names))
+
+
+def _read(name: str, max_bytes: int) -> bytes | Exception:
     path = path_of(name)
-    if _is_url(path):
-        storage = _storage(path.partition("://")[0])
-        data: bytes = storage.cat_file(path, end=max_bytes + 1)
-        return data
-    # A pipe that nobody writes to would let an ordinary `open` wait for ever.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
-        return file.read(min(os.fstat(file.fileno()).st_size, max_bytes + 1))
+    try:
+        if _is_url(path):
+            storage = _storage(path.partition("://")[0])
+            data: bytes = storage.cat_file(path, end=max_bytes + 1)
+            return data
+        # A pipe that nobody writes to would let an ordinary `open` wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return file.read(min(os.fstat(descriptor).st_size, max_bytes + 1))
+    # Each library of object storage has exceptions of its own.
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+@cache
+def _requests() -> ThreadPoolExecutor:
+    """Return threads for requests to object storage, each of which waits most of the time."""
+    return ThreadPoolExecutor(_REQUESTS, "request")
 
 
 def _is_url(source: str) -> bool:

@@ -1,6 +1,7 @@
-"""Tables that grow line by line: JSON lines and CSV. A kill can only leave the last line unfinished.
+"""Tables that grow line by line: JSON lines and CSV.
 
-A vector is written as the base64 of its float32 numbers, little-endian.
+A kill can leave the last line unfinished, and nothing else. A vector is written as the base64 of
+its float32 numbers, little-endian.
 """
 
 import base64

@@ -291,7 +291,7 @@ def test_lost_workers_and_decoders_are_replaced(tmp_path: Path, small_bundle: Pa
     ) as process:
         for kind in ("worker", "decoder"):
             count = written(output)
-            until(lambda count=count: written(output) > count)  # type: ignore[misc]
+            until(lambda count=count: written(output) > count)
             for pid in descendants(process.pid):
                 if process_name(pid) == kind:
                     os.kill(pid, signal.SIGKILL)

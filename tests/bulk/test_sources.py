@@ -55,7 +55,7 @@ def test_a_link_to_a_folder_above_is_left(tmp_path: Path) -> None:
 def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     assert found(tmp_path) == []
-    assert contents(str(tmp_path / "a.jpg"), 10) == b""
+    assert contents([str(tmp_path / "a.jpg")], 10) == [b""]
 
 
 def test_a_list_is_relative_to_its_folder(tmp_path: Path) -> None:
@@ -77,8 +77,12 @@ def test_a_missing_source_is_told(tmp_path: Path) -> None:
 
 def test_only_so_many_bytes_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"12345")
-    assert contents(str(tmp_path / "a.jpg"), 3) == b"1234"
-    assert contents(str(tmp_path / "a.jpg"), 5) == b"12345"
+    names = [str(tmp_path / "a.jpg"), str(tmp_path / "missing.jpg"), str(tmp_path)]
+    short, missing, folder = contents(names, 3)
+    assert short == b"1234"
+    assert isinstance(missing, FileNotFoundError)
+    assert isinstance(folder, IsADirectoryError)
+    assert contents(names[:1], 5) == [b"12345"]
 
 
 @pytest.fixture
@@ -94,14 +98,16 @@ def test_object_storage(storage: fsspec.AbstractFileSystem) -> None:
     names = found("memory://photos")
     objects = ("a.PNG", "b/1.jpg", "b/2", "ä ö.jpg")
     assert names == [f"memory:///photos/{name}" for name in objects]
-    assert [contents(name, 100).decode() for name in names] == list(objects)
-    assert contents(names[1], 2) == b"b/1"
+    assert contents(names, 100) == [name.encode() for name in objects]
+    short, missing = contents([names[1], "memory://photos/missing.jpg"], 2)
+    assert short == b"b/1"
+    assert isinstance(missing, FileNotFoundError)
 
 
 def test_a_url_of_files_is_object_storage(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", PHOTO, 0)
     (name,) = found(f"file://{tmp_path}")
-    assert contents(name, 10**6) == (tmp_path / "a.png").read_bytes()
+    assert contents([name], 10**6) == [(tmp_path / "a.png").read_bytes()]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_the_rows_are_the_same_in_each_form(tmp_path: Path, name: str) -> None:
     assert first["unfamiliar"] == ("False" if text else False)
     assert first["error"] == first["error_code"] == ("" if text else None)
     vector = first["embedding"]
-    assert list(unpacked(vector) if isinstance(vector, str) else vector) == [1.5, -2]  # type: ignore[arg-type, call-overload]
+    assert list(unpacked(vector) if isinstance(vector, str) else vector) == [1.5, -2]  # type: ignore[call-overload]
     assert broken["error_code"] == "broken_image"
     assert broken["error"] == ("It is cut" if text else "It is\ncut")
     assert broken["label"] == broken["scores"] == broken["embedding"] == ("" if text else None)
