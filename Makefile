@@ -15,7 +15,7 @@ INSTALL = bin/python requirements/install.py
 .DEFAULT_GOAL := help
 
 # No command of a recipe for `serve` is printed, because the recipe prints what it does.
-.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards likenesses paddleclas contract image image-check lock clean
+.PHONY: help serve weights test check bench peers lint format browser chaos soak ray manifests monitoring dashboards likenesses paddleclas contract image image-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers un
 
 soak: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## A mixed crowd for half an hour: does memory grow? (MINUTES=30)
 	SOAK_MINUTES=$(or $(MINUTES),30) .venv/bin/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
+
+ray: .venv/dev ## Classify photos on a Ray cluster and kill one of its nodes half-way
+	.venv/bin/python -m pytest -s tests/cluster $(ARGS)
 
 manifests: .venv/dev .venv/kubectl ## Render the Kubernetes manifests and check them
 	.venv/bin/python -m pytest tests/k8s $(ARGS)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from commands import Run
 from drawn import COLOURS, draw
+from many_photos import BROKEN, add_broken, assert_each_once, draw_photos, names, rows
 from networks import SIDE, colour_network, export_dazzled, small_card
-from photos import BROKEN, add_broken, assert_each_once, draw_photos, names, rows
 from running import cmdline, process_name, until
 
 from app.bench.measure.processes import descendants

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from photos import names, rows
+from many_photos import names, rows
 
 from app.bulk.parquet import FileTable, PartsTable
 from app.bulk.records import Record, Wishes, answered, failed
