@@ -126,7 +126,10 @@ class Machine:
             words = (isinstance(outcome, OSError) and outcome.strerror) or str(outcome)
             return failed(name, "unreadable_file", f"The file cannot be read: {words}")
         best = self._model.bundle.post_process.answer(outcome.scores, self._wishes.top_k)
-        return answered(name, best, outcome.inspected.vector if outcome.inspected else None)
+        vector = outcome.inspected.vector if outcome.inspected else None
+        # Answers of bundles that can tell unfamiliar photos have one more value.
+        unfamiliarity: float | None = getattr(outcome, "unfamiliarity", None)
+        return answered(name, best, vector, unfamiliarity)
 
 
 async def _each(steps: Iterable[asyncio.Future[T] | Exception]) -> list[T | Exception]:

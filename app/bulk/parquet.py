@@ -34,6 +34,7 @@ _TYPES: dict[str, pa.DataType] = {
     "labels": pa.list_(pa.string()),
     "scores": pa.list_(pa.float32()),
     "unfamiliar": pa.bool_(),
+    "unfamiliarity": pa.float32(),
     "error_code": pa.string(),
     "error": pa.string(),
     EMBEDDING: pa.list_(pa.float32()),

@@ -76,10 +76,13 @@ class Count:
 class Display:
     """Shows a count while the work goes on. Used as a context manager."""
 
-    def __init__(self, count: Count, console: Console) -> None:
+    def __init__(
+        self, count: Count, console: Console, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._count = count
         self._console = console
-        self._due = time.monotonic() + _LINE_S
+        self._clock = clock
+        self._due = clock() + _LINE_S
         self._bar = Progress(
             BarColumn(), TextColumn("{task.description}"), console=console, transient=True
         )
@@ -105,7 +108,7 @@ class Display:
         if self._console.is_terminal:
             done = count.before + count.done
             self._bar.update(self._task, completed=done, description=count.line())
-        elif time.monotonic() > self._due:
+        elif self._clock() > self._due:
             self._due += _LINE_S
             self._console.print(count.line(), soft_wrap=True)
 

@@ -20,10 +20,13 @@ COLUMNS = (
     "labels",
     "scores",
     "unfamiliar",
+    "unfamiliarity",
     "error_code",
     "error",
 )
 EMBEDDING = "embedding"
+# From here on, a photo is called unfamiliar.
+_UNFAMILIAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def answered(
     name: str,
     predictions: Sequence[Prediction],
     embedding: npt.NDArray[np.float32] | None,
-    unfamiliar: bool | None = None,
+    unfamiliarity: float | None = None,
 ) -> Record:
     """Return the record of a photo that was classified.
 
@@ -56,7 +59,7 @@ def answered(
         name: of the photo; see `names`.
         predictions: the classes, the likeliest first; none if none reaches its threshold.
         embedding: (K,), the vector before the classifier.
-        unfamiliar: whether the photo shows none of the classes; None if the bundle cannot tell.
+        unfamiliarity: how far the photo is from all classes; None if the bundle cannot tell.
     """
     best = predictions[0] if predictions else None
     return {
@@ -66,7 +69,8 @@ def answered(
         "class_ids": [one.class_id for one in predictions],
         "labels": [one.label for one in predictions],
         "scores": [one.score for one in predictions],
-        "unfamiliar": unfamiliar,
+        "unfamiliar": None if unfamiliarity is None else unfamiliarity >= _UNFAMILIAR,
+        "unfamiliarity": unfamiliarity,
         "error_code": None,
         "error": None,
         EMBEDDING: embedding,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from commands import Run
@@ -164,6 +165,23 @@ def test_a_list_with_a_photo_twice_has_one_row(
     done = run("classify", source, "--output", output, "--model-dir", small_bundle)
     assert "2 photos: 1 classified, 1 error; it took" in done.out
     assert_each_once(output, {f"{tmp_path}/a.png", f"{tmp_path}/missing.png"})
+
+
+@pytest.mark.slow
+def test_photos_in_object_storage(tmp_path: Path, small_bundle: Path, run: Run) -> None:
+    draw(tmp_path / "a.png", COLOURS["cat"], 0)
+    storage = fsspec.filesystem("memory")
+    for i in range(20):
+        storage.pipe(f"/bucket/{i:02}", (tmp_path / "a.png").read_bytes())
+    storage.pipe("/bucket/empty.jpg", b"")
+    output = tmp_path / "table.parquet"
+    try:
+        done = run("classify", "memory://bucket", "--output", output, "--model-dir", small_bundle)
+    finally:
+        storage.rm("/", recursive=True)
+    assert "21 photos: 20 classified, 1 error; it took" in done.out
+    objects = [*(f"{i:02}" for i in range(20)), "empty.jpg"]
+    assert_each_once(output, {f"memory:///bucket/{name}" for name in objects})
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def record(name: str) -> Record:
         Prediction(class_id=1, label="dog", score=0.5),
         Prediction(class_id=0, label='"cat", a', score=0.25),
     ]
-    return answered(name, best, np.array([1.5, -2], np.float32), unfamiliar=False)
+    return answered(name, best, np.array([1.5, -2], np.float32), unfamiliarity=0.25)
 
 
 RECORDS = [record("a.jpg"), failed("b, c.jpg", "broken_image", "It is\ncut"), record("ü.jpg")]
@@ -68,6 +68,7 @@ def test_the_rows_are_the_same_in_each_form(tmp_path: Path, name: str) -> None:
     assert first["labels"] == (r'["dog", "\"cat\", a"]' if text else ["dog", '"cat", a'])
     assert first["scores"] == ("[0.5, 0.25]" if text else [0.5, 0.25])
     assert first["unfamiliar"] == ("False" if text else False)
+    assert first["unfamiliarity"] == ("0.25" if text else 0.25)
     assert first["error"] == first["error_code"] == ("" if text else None)
     vector = first["embedding"]
     assert list(unpacked(vector) if isinstance(vector, str) else vector) == [1.5, -2]  # type: ignore[call-overload]
