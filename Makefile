@@ -60,6 +60,10 @@ chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers un
 soak: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## A mixed crowd for half an hour: does memory grow? (MINUTES=30)
 	SOAK_MINUTES=$(or $(MINUTES),30) .venv/bin/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
 
+# The cluster lives only as long as the test, and Ray reads these when it is imported.
+ray: export RAY_AUTH_MODE := disabled
+ray: export RAY_USAGE_STATS_ENABLED := 0
+ray: export RAY_agent_register_timeout_ms := 200000
 ray: .venv/dev ## Classify photos on a Ray cluster and kill one of its nodes half-way
 	.venv/bin/python -m pytest -s tests/cluster $(ARGS)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -59,6 +60,10 @@ def written(output: Path) -> int:
     """Return about how many rows of a run are on the disk, in whatever file."""
     files = [output] if output.is_file() else [*output.parent.glob(f"{output.name}*/_part*.jsonl")]
     return sum(file.read_bytes().count(b"\n") for file in files)
+
+
+def more_than(output: Path, rows: int) -> bool:
+    return written(output) > rows
 
 
 def killed_after(arguments: Sequence[str], output: Path, more: int) -> None:
@@ -308,8 +313,7 @@ def test_lost_workers_and_decoders_are_replaced(tmp_path: Path, small_bundle: Pa
         command(folder, output, small_bundle), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE
     ) as process:
         for kind in ("worker", "decoder"):
-            count = written(output)
-            until(lambda count=count: written(output) > count)
+            until(partial(more_than, output, written(output)))
             for pid in descendants(process.pid):
                 if process_name(pid) == kind:
                     os.kill(pid, signal.SIGKILL)

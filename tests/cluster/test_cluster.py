@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from many_photos import BROKEN, add_broken, assert_each_once, draw_photos, rows
@@ -18,43 +18,35 @@ from running import until
 from app.bench.measure.launch import free_port
 
 ROOT = Path(__file__).parents[2]
-VARIABLES = {
-    "CLASSIFIER_MAX_BATCH_SIZE": "4",
-    "RAY_AUTH_MODE": "token",
-    # Any text of this length will do, because the cluster lives only as long as the test.
-    "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_agent_register_timeout_ms": "200000",
-}
 _STARTS = 8
-_NODE = {"object_store_memory": 80 * 2**20, "include_log_monitor": False}
+_NODE: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_log_monitor": False}
 
 
 class TwoNodes(NamedTuple):
     """A cluster of two nodes, and a head that runs no actor."""
 
     cluster: Cluster
-    second: object
+    second: Any
 
 
 @pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    for name, value in VARIABLES.items():
-        monkeypatch.setenv(name, value)
+def nodes() -> Iterator[TwoNodes]:
     cluster = Cluster()
     try:
         started(cluster, num_cpus=0, include_dashboard=False)
         started(cluster, num_cpus=1)
         yield TwoNodes(cluster, started(cluster, num_cpus=1))
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-def started(cluster: Cluster, **options: object) -> object:
+def started(cluster: Cluster, **options: Any) -> Any:  # noqa: ANN401  (nodes of Ray are not typed)
     """Start a node. On a busy machine Ray may need more time than it allows itself."""
     for _ in range(_STARTS):
-        ports = {"metrics_agent_port": free_port(), "metrics_export_port": free_port()}
+        ports: dict[str, Any] = {
+            "metrics_agent_port": free_port(),
+            "metrics_export_port": free_port(),
+        }
         # Ray raises no class of its own here.
         with suppress(Exception):
             return cluster.add_node(**_NODE, **ports, **options)
