@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -58,9 +57,9 @@ class Node:
         self._schema = schema_of(wishes.columns)
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._machine: Machine = self._run(
-            AsyncExitStack().enter_async_context(running(bundle, settings, wishes))
-        )
+        # Without a reference, the garbage collector would end the block and stop the machine.
+        self._block = running(bundle, settings, wishes)
+        self._machine: Machine = self._run(self._block.__aenter__())
 
     def __call__(self, names: pa.Table) -> pa.Table:
         """Return the records of photos as a table."""
