@@ -98,6 +98,7 @@ def test_a_finished_table_can_grow(tmp_path: Path, name: str) -> None:
         assert names(tmp_path / name) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table.jsonl", "table.csv"])
 def test_an_unfinished_line_is_cut_off(tmp_path: Path, name: str) -> None:
     """Wherever the file ends, the whole lines stay and the rest can be written again."""
@@ -128,6 +129,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table.parquet", "table"])
 @pytest.mark.parametrize("calls", range(1, 14))
 def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
