@@ -18,7 +18,7 @@ INSTALL = bin/python requirements/install.py
 .DEFAULT_GOAL := help
 
 # No command of a recipe for `serve` is printed, because the recipe prints what it does.
-.PHONY: help serve weights test check bench peers lint format browser chaos soak manifests monitoring dashboards likenesses paddleclas contract image image-check release release-check lock clean
+.PHONY: help serve weights test check bench peers lint format browser chaos soak ray manifests monitoring dashboards likenesses paddleclas contract image image-check release release-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,13 @@ chaos: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## Kill workers un
 
 soak: .venv/dev weights/MobileNetV2_x1_0_keras/inference.yml ## A mixed crowd for half an hour: does memory grow? (MINUTES=30)
 	SOAK_MINUTES=$(or $(MINUTES),30) .venv/bin/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
+
+# The cluster lives only as long as the test, and Ray reads these when it is imported.
+ray: export RAY_AUTH_MODE := disabled
+ray: export RAY_USAGE_STATS_ENABLED := 0
+ray: export RAY_agent_register_timeout_ms := 200000
+ray: .venv/dev ## Classify photos on a Ray cluster and kill one of its nodes half-way
+	.venv/bin/python -m pytest -s tests/cluster $(ARGS)
 
 manifests: .venv/dev .venv/kubectl ## Render the Kubernetes manifests and check them
 	.venv/bin/python -m pytest tests/k8s $(ARGS)

@@ -15,10 +15,11 @@ APP = ROOT / "app"
 # Each room, and the rooms that its files may import. A room may always import its own files.
 ROOMS = {
     "__main__": "cli",
-    "cli": "main training bench delivery model images settings disk errors host pace",
+    "cli": "main training bench bulk delivery model images settings disk errors host pace",
     "main": "api serving workers model telemetry settings errors host",
     "training": "model images settings disk errors host pace",
     "bench": "workers model images telemetry settings errors host",
+    "bulk": "serving workers model images telemetry settings errors host",
     "delivery": "model disk errors",
     "api": "serving model images telemetry settings errors",
     "serving": "workers model images telemetry settings errors",

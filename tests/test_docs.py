@@ -12,12 +12,12 @@ import typer
 from fakes import FakePool
 
 from app import cli, errors
+from app.images.files import SUFFIXES
 from app.main import create_app
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
 from app.model.offline import FilePrediction, predict
 from app.settings import PREFIX, Settings
-from app.training.data.dataset import SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from app import __version__
 from app.cli.bench import bench_efficiency, engines, load_server
+from app.cli.bulk import classify
 from app.cli.data import dataset, evaluate
 from app.cli.options import examples
 from app.cli.serving import predict, serve
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command(epilog=examples("serve", f"serve --port 8001 --model-dir {BUNDLE}"))(serve)
 app.command(epilog=examples("predict docs/cat.jpg", "predict photos --json"))(predict)
+app.command(epilog=examples("classify photos --output answers.csv"))(classify)
 app.command(cls=Timed, epilog=examples("train photos", "train --resume runs/photos-1"))(train)
 app.command(cls=Timed, epilog=examples("export runs/photos-1"))(export)
 app.command(

@@ -6,6 +6,11 @@ from pathlib import Path
 from app.errors import ServiceError, TooManyPixels, UnsupportedImage
 from app.images.formats import is_image
 
+# The names of photos end so.
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".avif", ".heic", ".heif", ".hif", ".mpo"}
+)
 # These first bytes of a file are enough to recognise its format.
 _HEADER_BYTES = 16
 
@@ -19,7 +24,7 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.is_file() and _is_photo(file))
+            found += sorted(file for file in path.rglob("*") if file.is_file() and is_photo(file))
         else:
             found.append(path)
     return found
@@ -49,7 +54,8 @@ def reason(error: ServiceError) -> str:
     return str(error)
 
 
-def _is_photo(path: Path) -> bool:
+def is_photo(path: Path) -> bool:
+    """Return whether a file begins like an image; one that cannot be read does not."""
     try:
         with path.open("rb") as file:
             return is_image(file.read(_HEADER_BYTES))

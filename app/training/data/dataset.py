@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import StartupError
+from app.images.files import SUFFIXES
 from app.training.data.class_names import class_ids, class_name, sort_names
 
 PARTS = ("train", "val", "test")
@@ -17,10 +18,6 @@ _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testi
 _PARTS_BY_NAME = {part: part for part in PARTS} | _OTHER_NAMES
 # An error message lists at most this many names, so that it stays readable.
 _MAX_NAMED = 5
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    | {".avif", ".heic", ".heif", ".hif", ".mpo"}
-)
 
 
 class Sample(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from app.disk import write_text
 from app.errors import StartupError
 from app.host import granted_cores
+from app.images.files import SUFFIXES
 from app.training.data.check import (
     BrokenPhoto,
     CheckedPhoto,
@@ -17,7 +18,6 @@ from app.training.data.check import (
 )
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
-    SUFFIXES,
     Dataset,
     Sample,
     few,
