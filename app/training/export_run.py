@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from app.errors import StartupError
 from app.host import granted_cores
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
@@ -20,18 +21,24 @@ from app.training.network.folding import divide_logits
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.folder import Run
-from app.training.weights.origins import model_name
+from app.training.weights.origins import model_name, resized
 
 
-def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any]]:
+def deliver(
+    folder: Path, directory: Path | None = None, size: int | None = None
+) -> tuple[Path, dict[str, Any]]:
     """Export the best network of the run in `folder` as a bundle.
 
     The accuracy is measured on an exported bundle with the code that serves it. The last layer's
     logits are then divided by the fitted temperature, which changes the scores but not their order.
+    If the run has learned once more from all photos, the bundle has that network, with the accuracy
+    and the temperature of the one before, because only that one has photos that it has never seen.
 
     Args:
         folder: the run's folder.
         directory: the bundle's path; by default the folder "bundle" in the run's folder.
+        size: the width and the height of the network's input in pixels, a multiple of 32; by
+            default the one that was best on the held-out photos.
 
     Returns:
         The bundle's path, and its accuracy and temperature as plain data for JSON.
@@ -43,10 +50,19 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
     """
     run, target = Run(folder), directory or folder / "bundle"
     check_replaceable(target)
-    recipe, network = run.recipe, run.best_network()
+    size = size or run.best_size
+    if run.recipe.refit:
+        raise StartupError(f"{folder} has no held-out photos: export {folder.parent}")
+    recipe = run.recipe.model_copy(
+        update={"transform_ops": resized(run.recipe.transform_ops, size)}
+    )
+    network = run.best_network()
     scored = _measure(network, recipe, run.photos.validation)
     logits = np.log(np.maximum(scored.scores, np.finfo(np.float32).tiny))
     temperature = fit_temperature(logits, scored.truth)
+    learned = len(run.photos.train)
+    if recipe.options.refit:
+        network, learned = run.refit.best_network(), len(run.refit.photos.train)
     divide_logits(network.out, temperature)
     metrics = {
         "accuracy": {
@@ -55,6 +71,8 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
             "photos": len(scored.truth),
         },
         "temperature": round(temperature, 6),
+        "input_size": {"learned": recipe.options.size, "exported": size},
+        "learned_from": {"photos": learned, "held_out_too": recipe.options.refit},
     }
     export(network, _card(recipe, run, metrics), target)
     return target, metrics

@@ -1,5 +1,6 @@
 """`train`: trains a network on labelled photos, in a new run or in a run that was stopped."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,6 @@ from paddle.utils import unique_name
 from app.errors import StartupError, command
 from app.host import granted_cores
 from app.model.paddle_engine import require_gpu
-from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
 from app.training.data.check import (
     BrokenPhoto,
@@ -27,14 +27,14 @@ from app.training.learning.batches import Shard
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
 from app.training.learning.losses import make_loss
-from app.training.learning.phases import phases
+from app.training.learning.phases import REGRESSION, phases
 from app.training.learning.trainer import Position, RunContext, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder
 from app.training.run.progress import Display
 from app.training.run.report import write_report
-from app.training.weights.pretrained import build_network, initial_network
+from app.training.weights.pretrained import build_network, initial_network, preprocessing
 
 # Without --workers, at most this many processes read photos.
 _MAX_WORKERS = 8
@@ -57,16 +57,19 @@ def train(
     """
     # The guard restarts Paddle's numbering of names, so that the optimizer's moments have the same
     # names in every process.
+    started = time.monotonic()
     with unique_name.guard():
         shard = _prepare(options)
         display = Display(quiet=shard.rank > 0)
-        # This call checks the options before the slow work begins.
-        phases(options)
         photos = read_photos(data, options.holdout, options.seed, classes)
+        # This call checks the options before the slow work begins.
+        phases(options, len(photos.train))
         if photos.classes == tuple(map(str, range(len(photos.classes)))):
             display.say("the class names are numbers; --labels FILE gives the classes other names")
         if shard.world > 1 and folder is None:
             raise StartupError("training with several processes needs --output RUN")
+        if shard.world > 1 and options.minutes:
+            raise StartupError("--minutes works with one process only: leave it out")
         if folder and shard.rank == 0:
             Run(folder).make()
         recipe, network = initial_network(options, photos.classes)
@@ -76,7 +79,8 @@ def train(
             run.create(recipe, photos)
         if shard.world > 1:
             distributed.barrier()
-        return run, _run_trainer(run, network, photos, shard, display)
+        position = _run_trainer(run, network, photos, shard, display, started)
+    return run, _learn_from_all(run, position, shard, display)
 
 
 def resume(folder: Path) -> tuple[Run, Position]:
@@ -87,6 +91,7 @@ def resume(folder: Path) -> tuple[Run, Position]:
     Raises:
         StartupError: `folder` is not a run's folder, or the run cannot go on; see `train`.
     """
+    started = time.monotonic()
     with unique_name.guard():
         run = Run(folder)
         recipe = run.recipe
@@ -96,7 +101,8 @@ def resume(folder: Path) -> tuple[Run, Position]:
         else:
             network = build_network(recipe)
         display = Display(quiet=shard.rank > 0)
-        return run, _run_trainer(run, network, run.photos, shard, display)
+        position = _run_trainer(run, network, run.photos, shard, display, started)
+    return run, _learn_from_all(run, position, shard, display)
 
 
 def _prepare(options: Options) -> Shard:
@@ -160,8 +166,45 @@ def _warn(result: CheckResult, display: Display) -> None:
         display.say(f"{contradictions} {are} in two classes; {hint}")
 
 
+def _learn_from_all(run: Run, position: Position, shard: Shard, display: Display) -> Position:
+    """Learn once more from all photos if the option --refit asks for it.
+
+    The regression and as many epochs as were best start again from the first weights, in a run of
+    its own in the folder `run.refit`.
+
+    Returns:
+        The `position` of `run`, because only its figures come from photos that were held out.
+    """
+    recipe, best = run.recipe, position.best
+    if not recipe.options.refit or recipe.refit or best is None:
+        return position
+    frozen, epochs = ("all", 0) if best["phase"] == REGRESSION else (best["frozen"], best["epoch"])
+    changes = {"freeze": str(frozen), "epochs": epochs, "minutes": None}
+    options = recipe.options.model_copy(update=changes)
+    photos = Photos(recipe.classes, run.photos.all, run.photos.validation)
+    again = run.refit
+    display.say(
+        f"once more from all {len(photos.train)} photos; the held-out ones are among them, "
+        "so their figures below prove nothing"
+    )
+    # With a guard of their own, the moments of the second optimizer have the same names again.
+    with unique_name.guard():
+        if shard.rank == 0 and not again.exists:
+            again.create(recipe.model_copy(update={"options": options, "refit": True}), photos)
+        if shard.world > 1:
+            distributed.barrier()
+        _, network = initial_network(options, recipe.classes)
+        _run_trainer(again, network, photos, shard, display, time.monotonic())
+    return position
+
+
 def _run_trainer(
-    run: Run, network: MobileNetV2, photos: Photos, shard: Shard, display: Display
+    run: Run,
+    network: MobileNetV2,
+    photos: Photos,
+    shard: Shard,
+    display: Display,
+    started: float,
 ) -> Position:
     """Train from the run's last checkpoint on, write the report, and return the last position."""
     recipe = run.recipe
@@ -173,14 +216,16 @@ def _run_trainer(
         # Several processes would stop at different steps and then wait for one another for ever.
         if shard.world == 1:
             stack.enter_context(interruption)
-        trainer = Trainer(learner, photos, RunContext(run, loader, display, shard, interruption))
+        context = RunContext(run, loader, display, shard, interruption, started)
+        trainer = Trainer(learner, photos, context)
         trainer.resume()
         try:
             trainer.train()
         except Interrupted as error:
             trainer.save()
+            folder = run.folder.parent if recipe.refit else run.folder
             raise StartupError(
-                f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
+                f"stopped and saved; go on with: {command('train', '--resume', folder)}"
             ) from error
         finally:
             if shard.rank == 0 and trainer.position.rows:
@@ -191,7 +236,6 @@ def _run_trainer(
 def _loader(recipe: Recipe) -> Loader:
     options = recipe.options
     augmentation = Augmentation(options.min_area) if options.augment else None
-    spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
-    reader = PhotoReader(spec, options.max_pixels, augmentation)
+    reader = PhotoReader(preprocessing(recipe, options.size), options.max_pixels, augmentation)
     workers = options.workers
     return Loader(reader, min(granted_cores(), _MAX_WORKERS) if workers is None else workers)

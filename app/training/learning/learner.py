@@ -11,10 +11,11 @@ from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_
 from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.training.evaluation.accuracy import Scored
+from app.training.evaluation.temperature import fit_temperature
 from app.training.learning.batches import Batch
 from app.training.learning.ema import ExponentialMovingAverage
 from app.training.learning.losses import Loss
-from app.training.network.freezing import tail
+from app.training.network.freezing import quick_tail, tail
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.checkpoint import Groups
@@ -25,7 +26,8 @@ class Score(NamedTuple):
     """How well the averaged network classifies the held-out photos.
 
     Attributes:
-        loss: the mean cross-entropy, without label smoothing and class weights.
+        loss: the mean cross-entropy, without label smoothing and class weights, at the temperature
+            that makes it lowest. The export divides the logits by this temperature, too.
         top1, top5: the accuracy, 0 to 1.
     """
 
@@ -59,6 +61,8 @@ class Learner:
             weight_decay=options.weight_decay,
             apply_decay_param_fun=lambda name: name.endswith("_weights"),
         )
+        # On a GPU, the convolutions of Paddle are fast.
+        self._quick = options.device == "cpu" and not self._statistics
         self._amp = options.amp
         self._scaler = amp.GradScaler(enable=options.amp)
         self.begin(0)
@@ -66,12 +70,32 @@ class Learner:
     def begin(self, frozen: int) -> None:
         """Start a phase in which everything behind the first `frozen` segments learns."""
         self._tail = tail(self.network, frozen)
+        self._logits = quick_tail(self.network, frozen) if self._quick else self._tail
         self._trainable = [p for p in self._tail.parameters() if not p.stop_gradient]
         self._learning = {
             id(value)
             for value in self._tail.state_dict().values()
             if self._statistics or not value.stop_gradient
         }
+
+    def set_classifier(self, weights: npt.NDArray[Any], bias: npt.NDArray[Any]) -> None:
+        """Give the last layer these weights, (features, classes), and this bias, (classes,).
+
+        All processes get those of the first one.
+        """
+        layer = self.network.out
+        layer.weight.set_value(weights)
+        layer.bias.set_value(bias)
+        if self._world > 1:
+            for parameter in layer.parameters():
+                distributed.broadcast(parameter, src=0)
+        self._average.reset()
+
+    def rehearse(self, batch: Batch) -> None:
+        """Do the work of a training step without a change, so that its time can be measured."""
+        logits = self._logits(paddle.to_tensor(batch.inputs))
+        self._loss(logits, paddle.to_tensor(batch.labels)).backward()
+        self._optimizer.clear_grad()
 
     def learn(self, batch: Batch, rate: float) -> tuple[float, int]:
         """Take one training step.
@@ -83,7 +107,7 @@ class Learner:
         self._optimizer.set_lr(rate)
         labels = paddle.to_tensor(batch.labels)
         with amp.auto_cast(enable=self._amp):
-            logits: Tensor = self._tail(paddle.to_tensor(batch.inputs))  # (N, classes)
+            logits = self._logits(paddle.to_tensor(batch.inputs))  # (N, classes)
             loss = self._loss(logits, labels)
         self._scaler.scale(loss).backward()
         if self._world > 1:
@@ -98,17 +122,17 @@ class Learner:
 
     def evaluate(self, batches: Iterable[Batch]) -> Score:
         """Return the averaged network's score on all photos of `batches`."""
-        losses, ranks = [], []
         self._tail.eval()
         with self._average.applied(), paddle.no_grad():
-            for inputs, labels in batches:
-                logits = self._tail(paddle.to_tensor(inputs))
-                loss = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")  # (N,)
-                losses.append(loss.numpy())
-                ranks.append(Scored(logits.numpy(), labels).rank)
-        rank = np.concatenate(ranks)
-        mean_loss = float(np.concatenate(losses).mean())
-        return self._agreed(Score(mean_loss, float((rank < 1).mean()), float((rank < 5).mean())))
+            outputs = [
+                (self._logits(paddle.to_tensor(inputs)).numpy(), labels)
+                for inputs, labels in batches
+            ]
+        logits, labels = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        calibrated = logits / fit_temperature(logits, labels)
+        loss = float(F.cross_entropy(paddle.to_tensor(calibrated), paddle.to_tensor(labels)))
+        rank = Scored(logits, labels).rank
+        return self._agreed(Score(loss, float((rank < 1).mean()), float((rank < 5).mean())))
 
     def _agreed(self, score: Score) -> Score:
         """Return the first process's score in every process.

@@ -6,33 +6,37 @@ checkpoint needs only the position in the run and the learner's state.
 """
 
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from app.host import granted_cores
-from app.model.transform_ops import read_transform_ops
 from app.training.data.holdout import Photos
 from app.training.data.loader import Loader
 from app.training.learning.batches import (
     Batch,
     Batches,
     BatchPlan,
-    CachedFeatures,
+    CachedBatches,
     Shard,
     StreamedBatches,
 )
+from app.training.learning.budget import VIEWS, Cost, fit_into
+from app.training.learning.choice import better
 from app.training.learning.interruption import Interruption
 from app.training.learning.learner import Learner, Score
-from app.training.learning.phases import Phase, phases
+from app.training.learning.phases import DEEP, FINE_TUNING, REGRESSION, SHALLOW, Phase, phases
+from app.training.learning.regression import fit_regression
 from app.training.learning.schedule import learning_rate
-from app.training.network.freezing import trunk
+from app.training.network.freezing import SEGMENTS, trunk
+from app.training.options import Recipe
 from app.training.run.checkpoint import Checkpoint
 from app.training.run.folder import Run, VisualLog
 from app.training.run.progress import Display
-
-# Random views of each photo that CachedFeatures keeps in memory.
-_CACHED_VIEWS = 4
+from app.training.weights.pretrained import preprocessing
 
 
 @dataclass
@@ -48,6 +52,8 @@ class Position:
         seen: how many photos this process has learned from in this epoch.
         stale: epochs of this phase since its last best epoch.
         updates: steps of the whole run at the time of the checkpoint.
+        frozen: how many segments `--minutes` keeps frozen; None before that is known.
+        epochs: the number of epochs that `--minutes` allows; None before that is known.
         best: the row of the run's best epoch so far; None before the first epoch ends.
         rows: one row for each epoch that has ended.
     """
@@ -60,6 +66,8 @@ class Position:
     seen: int = 0
     stale: int = 0
     updates: int = 0
+    frozen: int | None = None
+    epochs: int | None = None
     best: dict[str, Any] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,6 +91,7 @@ class RunContext(NamedTuple):
         display: shows the progress on the terminal.
         shard: the part of each batch that this process learns from.
         interruption: its `check` raises after the user has pressed Ctrl-C.
+        started: what `time.monotonic` returned at the start of the command.
     """
 
     run: Run
@@ -90,6 +99,7 @@ class RunContext(NamedTuple):
     display: Display
     shard: Shard
     interruption: Interruption
+    started: float
 
 
 class Trainer:
@@ -105,7 +115,8 @@ class Trainer:
         self._learner, self._photos, self._context = learner, photos, context
         self._recipe = context.run.recipe
         self._options = self._recipe.options
-        self._phases = phases(self._options)
+        self._phases = phases(self._options, len(photos.train))
+        self._specs = {size: preprocessing(self._recipe, size) for size in sizes(self._recipe)}
         self._leads = context.shard.rank == 0
         self.position = Position()
 
@@ -139,6 +150,13 @@ class Trainer:
                 self.save()
 
     def _phase(self, phase: Phase) -> None:
+        if phase.name == REGRESSION:
+            self._regress(phase)
+            return
+        phase = self._within_minutes(phase)
+        if not phase.epochs:
+            self._context.display.say("--minutes leaves no time for fine-tuning")
+            return
         self._learner.begin(phase.frozen)
         batches = self._batches(phase)
         position, photos = self.position, len(self._photos.train)
@@ -147,18 +165,82 @@ class Trainer:
             while position.epoch < phase.epochs and position.stale < self._options.patience:
                 self._epoch(phase, batches)
 
-    def _batches(self, phase: Phase) -> Batches:
-        spec = read_transform_ops(self._recipe.transform_ops)
-        options, context, display = self._options, self._context, self._context.display
+    def _regress(self, phase: Phase) -> None:
+        """Fit the first classifier to the network's features at each size of its input."""
+        started, photos = time.monotonic(), self._photos
+        self._learner.begin(SEGMENTS)
+        batches = self._streamed(phase)
+        count = len(photos.train)
+        with self._context.display.bar("reading features", count * len(self._specs)):
+            read = {size: self._read(batches.served(photos.train, size)) for size in self._specs}
+        features = {size: batch.inputs for size, batch in read.items()}
+        labels = next(iter(read.values())).labels
+        balanced = self._options.class_weights == "balanced"
+        found = fit_regression(features, labels, self._options.seed, balanced=balanced)
+        self._learner.set_classifier(found.weights, found.bias)
+        position = self.position
+        position.seen, position.loss_sum = count, found.loss * count
+        position.right = round(found.top1 * count)
+        score = self._learner.evaluate(batches.validation(found.size))
+        speed = count * len(self._specs) / (time.monotonic() - started)
+        self._end_epoch(phase, {found.size: score}, speed)
+
+    def _read(self, batches: Iterable[Batch]) -> Batch:
+        """Return all `batches` as one."""
+        read = []
+        for batch in batches:
+            read.append(batch)
+            self._advance(len(batch.labels))
+        inputs, labels = zip(*read, strict=True)
+        return Batch(np.concatenate(inputs), np.concatenate(labels))
+
+    def _within_minutes(self, phase: Phase) -> Phase:
+        """Return the phase as deep and as long as the option `--minutes` allows."""
+        position, minutes = self.position, self._options.minutes
+        if minutes is None or phase.name != FINE_TUNING:
+            return phase
+        if position.frozen is None or position.epochs is None:
+            auto = self._options.freeze == "auto" and phase.frozen == DEEP
+            depths = (DEEP, SHALLOW) if auto else (phase.frozen,)
+            costs = {frozen: self._cost(phase._replace(frozen=frozen)) for frozen in depths}
+            left = 60 * minutes - (time.monotonic() - self._context.started)
+            photos = len(self._photos.all)
+            position.frozen, position.epochs = fit_into(left, costs, phase.epochs, photos)
+        return phase._replace(frozen=position.frozen, epochs=position.epochs)
+
+    def _cost(self, phase: Phase) -> Cost:
+        """Measure what a photo costs if these segments are frozen."""
+        self._learner.begin(phase.frozen)
+        photos = list(range(min(self._options.batch_size, len(self._photos.train))))
+        # The first batch takes longer, because memory and kernels are prepared for it.
+        views = self._streamed(phase).views([photos] * 3, 0)
+        next(views)
+        started = time.monotonic()
+        batch = Batch(list(views)[-1], np.zeros(len(photos), np.int64))
+        viewed = (time.monotonic() - started) / 2
+        self._learner.rehearse(batch)
+        started = time.monotonic()
+        self._learner.rehearse(batch)
+        return Cost(viewed / len(photos), (time.monotonic() - started) / len(photos))
+
+    def _streamed(self, phase: Phase) -> StreamedBatches:
+        options, context = self._options, self._context
+        spec = self._specs[options.size]
         frozen = trunk(self._learner.network, phase.frozen, spec, options.device, granted_cores())
+        return StreamedBatches(self._plan(), context.loader, frozen, self._specs)
+
+    def _plan(self) -> BatchPlan:
+        options = self._options
         key = (options.seed, self.position.phase)
-        plan = BatchPlan(self._photos, options.batch_size, key, context.shard)
-        streamed = StreamedBatches(plan, context.loader, frozen)
-        if not phase.cached:
+        return BatchPlan(self._photos, options.batch_size, key, self._context.shard)
+
+    def _batches(self, phase: Phase) -> Batches:
+        streamed = self._streamed(phase)
+        if not phase.frozen:
             return streamed
-        views = min(_CACHED_VIEWS, phase.epochs) if options.augment else 1
-        with display.bar("reading features", views * len(self._photos.train)):
-            return CachedFeatures(plan, streamed, views, self._advance)
+        views = min(VIEWS, phase.epochs) if self._options.augment else 1
+        with self._context.display.bar("reading views", views * len(self._photos.train)):
+            return CachedBatches(self._plan(), streamed, views, self._advance)
 
     def _advance(self, photos: int) -> None:
         self._context.interruption.check()
@@ -179,7 +261,8 @@ class Trainer:
             self._context.interruption.check()
         seconds = time.monotonic() - started
         speed = (position.seen - seen_before) * self._context.shard.world / seconds
-        self._end_epoch(phase, self._learner.evaluate(batches.validation()), speed)
+        scores = {size: self._learner.evaluate(batches.validation(size)) for size in self._specs}
+        self._end_epoch(phase, scores, speed)
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         position = self.position
@@ -196,9 +279,10 @@ class Trainer:
         step = self.position.epoch * steps_per_epoch + self.position.step
         return learning_rate(step, steps, phase.rate, ramp)
 
-    def _end_epoch(self, phase: Phase, score: Score, speed: float) -> None:
+    def _end_epoch(self, phase: Phase, scores: Mapping[int, Score], speed: float) -> None:
         position = self.position
-        row = self._row(phase, score, speed)
+        size = min(scores, key=lambda size: scores[size].loss)
+        row = self._row(phase, size, scores[size], speed)
         position.stale = 0 if row["best"] else position.stale + 1
         position.rows.append(row)
         position.epoch, position.step = position.epoch + 1, 0
@@ -215,14 +299,14 @@ class Trainer:
             position.best = row if row["best"] else position.best
         self.save()
 
-    def _row(self, phase: Phase, score: Score, speed: float) -> dict[str, Any]:
+    def _row(self, phase: Phase, size: int, score: Score, speed: float) -> dict[str, Any]:
         position = self.position
-        best = position.best
-        better = best is None or (score.top1, -score.loss) > (best["val_top1"], -best["val_loss"])
-        return {
+        row = {
             "phase": phase.name,
             "epoch": position.epoch + 1,
             "epochs": phase.epochs,
+            "frozen": phase.frozen,
+            "size": size,
             "lr": self._rate(phase),
             "loss": position.mean_loss,
             "top1": position.accuracy,
@@ -230,5 +314,16 @@ class Trainer:
             "val_top1": score.top1,
             "val_top5": score.top5,
             "photos_per_s": round(speed, 2),
-            "best": better,
         }
+        return row | {"best": self._recipe.refit or better(row, position.best)}
+
+
+def sizes(recipe: Recipe) -> tuple[int, ...]:
+    """Return the sizes of the network's input among which a run chooses, in pixels.
+
+    A network that has learned from enlarged crops of photos often sees whole photos better if they
+    are larger, too. Source: Touvron et al., "Fixing the train-test resolution discrepancy",
+    https://arxiv.org/abs/1906.06423.
+    """
+    size = recipe.options.size
+    return (size, size + 32, size + 64) if recipe.pretrained else (size,)

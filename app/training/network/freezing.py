@@ -20,7 +20,7 @@ from app.images.preprocessing import Preprocessing
 from app.model.paddle_engine import PaddleNetwork
 from app.settings import Device
 from app.training.network.folding import folded
-from app.training.network.mobilenetv2 import MobileNetV2
+from app.training.network.mobilenetv2 import InvertedResidual, MobileNetV2
 from app.training.network.quick_tail import QuickTail
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, 3)
@@ -71,7 +71,8 @@ def quick_tail(network: MobileNetV2, frozen: int) -> Callable[[Tensor], Tensor]:
     begin = max(frozen, _SMALL_MAPS)
     first = nn.Sequential(*layers[frozen:begin])
     first.eval()
-    last = QuickTail(layers[begin:-1], network.conv9, network.out)
+    blocks = [layer for layer in layers[begin:-1] if isinstance(layer, InvertedResidual)]
+    last = QuickTail(blocks, network.conv9, network.out)
     return lambda x: last(first(x))
 
 
@@ -83,7 +84,7 @@ def trunk(
     Args:
         network: copied; later changes of its parameters do not reach the trunk.
         frozen: the number of segments; with 0 the trunk only normalizes the images.
-        spec: the preprocessing, which gives the input size and the normalization.
+        spec: the preprocessing, which gives the normalization.
         device: "cpu" runs Paddle's inference engine, "gpu" its dynamic graph.
         threads: the threads that the inference engine may use.
     """
@@ -91,7 +92,7 @@ def trunk(
         return spec.normalized
     layer = nn.Sequential(*segments(folded(network))[:frozen])
     layer.eval()
-    run = _in_engine(layer, spec, threads) if device == "cpu" else _in_dynamic_graph(layer)
+    run = _in_engine(layer, threads) if device == "cpu" else _in_dynamic_graph(layer)
 
     def infer(images: Images) -> Features:
         chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
@@ -100,11 +101,8 @@ def trunk(
     return infer
 
 
-def _in_engine(
-    layer: nn.Layer, spec: Preprocessing, threads: int
-) -> Callable[[Features], Features]:
-    width, height = spec.crop
-    inputs = [InputSpec([None, 3, height, width], "float32", name="x")]
+def _in_engine(layer: nn.Layer, threads: int) -> Callable[[Features], Features]:
+    inputs = [InputSpec([None, 3, None, None], "float32", name="x")]
     with tempfile.TemporaryDirectory(prefix="trunk-") as directory:
         files = _Files(Path(directory))
         with warnings.catch_warnings():

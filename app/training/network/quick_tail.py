@@ -7,6 +7,7 @@ are the same up to rounding.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import paddle
@@ -52,7 +53,7 @@ class QuickTail:
 
 def _folded(unit: ConvBN) -> tuple[Tensor, Tensor]:
     """Return the kernels (out, in * h * w) and the bias (out, 1) with batch normalisation."""
-    norm = unit._batch_norm
+    norm: Any = unit._batch_norm
     factor = norm.weight / paddle.sqrt(norm._variance + norm._epsilon)  # (out,)
     kernels = unit._conv.weight.flatten(1) * factor.unsqueeze(1)  # (out, in * h * w)
     return kernels, (norm.bias - norm._mean * factor).unsqueeze(1)
@@ -61,7 +62,7 @@ def _folded(unit: ConvBN) -> tuple[Tensor, Tensor]:
 def _pointwise(unit: ConvBN, x: Tensor) -> Tensor:
     """Return (out, P) for (in, P)."""
     kernels, bias = _folded(unit)
-    return paddle.matmul(kernels, x) + bias
+    return kernels @ x + bias
 
 
 def _depthwise(unit: ConvBN, x: Tensor, photos: int, side: int) -> tuple[Tensor, int]:
@@ -70,7 +71,7 @@ def _depthwise(unit: ConvBN, x: Tensor, photos: int, side: int) -> tuple[Tensor,
     channels, conv = kernels.shape[0], unit._conv
     padding = conv._padding if isinstance(conv._padding, list) else [conv._padding] * 4
     taps = _taps(side, conv._stride[0], padding[0], padding[1])  # (9, side ** 2, h ** 2)
-    matrices = paddle.matmul(kernels, taps.flatten(1)).reshape([channels, *taps.shape[1:]])
+    matrices = (kernels @ taps.flatten(1)).reshape([channels, *taps.shape[1:]])
     maps = paddle.bmm(x.reshape([channels, photos, -1]), matrices)  # (C, N, h ** 2)
     return maps.reshape([channels, -1]) + bias, round(taps.shape[2] ** 0.5)
 

@@ -9,7 +9,7 @@ from typing import Any
 from app.training.evaluation.plots import draw_curves
 from app.training.run.folder import Run
 
-_COLUMNS = ("phase", "epoch", "lr", "loss", "top1", "val_loss", "val_top1", "photos_per_s")
+_COLUMNS = ("phase", "epoch", "size", "lr", "loss", "top1", "val_loss", "val_top1", "photos_per_s")
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>

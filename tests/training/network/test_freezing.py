@@ -3,8 +3,8 @@
 import numpy as np
 import paddle
 import pytest
-from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 from networks import LABELS, SIDE, randomise, small_network, transform_ops
+from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.model.transform_ops import read_transform_ops
 from app.training.network.freezing import SEGMENTS, quick_tail, segments, tail, trunk
