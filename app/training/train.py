@@ -24,11 +24,12 @@ from app.training.data.dataset import Dataset
 from app.training.data.holdout import Photos, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
+from app.training.learning.inputs import RunContext
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
 from app.training.learning.losses import make_loss
 from app.training.learning.phases import REGRESSION, phases
-from app.training.learning.trainer import Position, RunContext, Trainer
+from app.training.learning.trainer import Position, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder

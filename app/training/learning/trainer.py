@@ -6,37 +6,23 @@ checkpoint needs only the position in the run and the learner's state.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from app.host import granted_cores
 from app.training.data.holdout import Photos
-from app.training.data.loader import Loader
-from app.training.learning.batches import (
-    Batch,
-    Batches,
-    BatchPlan,
-    CachedBatches,
-    Shard,
-    StreamedBatches,
-)
-from app.training.learning.budget import VIEWS, Cost, fit_into
+from app.training.learning.batches import Batch, Batches
+from app.training.learning.budget import Cost, fit_into
 from app.training.learning.choice import better
-from app.training.learning.interruption import Interruption
+from app.training.learning.inputs import Inputs, RunContext
 from app.training.learning.learner import Learner, Score
 from app.training.learning.phases import DEEP, FINE_TUNING, REGRESSION, SHALLOW, Phase, phases
 from app.training.learning.regression import fit_regression
 from app.training.learning.schedule import learning_rate
-from app.training.network.freezing import SEGMENTS, trunk
-from app.training.options import Recipe
+from app.training.network.freezing import SEGMENTS
 from app.training.run.checkpoint import Checkpoint
-from app.training.run.folder import Run, VisualLog
-from app.training.run.progress import Display
-from app.training.weights.pretrained import preprocessing
+from app.training.run.folder import VisualLog
 
 
 @dataclass
@@ -82,26 +68,6 @@ class Position:
         return self.right / self.seen
 
 
-class RunContext(NamedTuple):
-    """The objects that a run needs besides the network and the photos.
-
-    Attributes:
-        run: the run's folder.
-        loader: reads photos in other processes.
-        display: shows the progress on the terminal.
-        shard: the part of each batch that this process learns from.
-        interruption: its `check` raises after the user has pressed Ctrl-C.
-        started: what `time.monotonic` returned at the start of the command.
-    """
-
-    run: Run
-    loader: Loader
-    display: Display
-    shard: Shard
-    interruption: Interruption
-    started: float
-
-
 class Trainer:
     """Trains `learner` on `photos`.
 
@@ -116,7 +82,7 @@ class Trainer:
         self._recipe = context.run.recipe
         self._options = self._recipe.options
         self._phases = phases(self._options, len(photos.train))
-        self._specs = {size: preprocessing(self._recipe, size) for size in sizes(self._recipe)}
+        self._inputs = Inputs(learner.network, photos, context)
         self._leads = context.shard.rank == 0
         self.position = Position()
 
@@ -158,7 +124,7 @@ class Trainer:
             self._context.display.say("--minutes leaves no time for fine-tuning")
             return
         self._learner.begin(phase.frozen)
-        batches = self._batches(phase)
+        batches = self._inputs.batches(phase, self.position.phase)
         position, photos = self.position, len(self._photos.train)
         done = position.epoch * photos + position.seen
         with self._context.display.bar(phase.name, phase.epochs * photos, done):
@@ -167,32 +133,18 @@ class Trainer:
 
     def _regress(self, phase: Phase) -> None:
         """Fit the first classifier to the network's features at each size of its input."""
-        started, photos = time.monotonic(), self._photos
+        started, count = time.monotonic(), len(self._photos.train)
         self._learner.begin(SEGMENTS)
-        batches = self._streamed(phase)
-        count = len(photos.train)
-        with self._context.display.bar("reading features", count * len(self._specs)):
-            read = {size: self._read(batches.served(photos.train, size)) for size in self._specs}
-        features = {size: batch.inputs for size, batch in read.items()}
-        labels = next(iter(read.values())).labels
+        features, labels = self._inputs.features(phase)
         balanced = self._options.class_weights == "balanced"
         found = fit_regression(features, labels, self._options.seed, balanced=balanced)
         self._learner.set_classifier(found.weights, found.bias)
         position = self.position
         position.seen, position.loss_sum = count, found.loss * count
         position.right = round(found.top1 * count)
-        score = self._learner.evaluate(batches.validation(found.size))
-        speed = count * len(self._specs) / (time.monotonic() - started)
+        score = self._learner.evaluate(self._inputs.streamed(phase).validation(found.size))
+        speed = count * len(features) / (time.monotonic() - started)
         self._end_epoch(phase, {found.size: score}, speed)
-
-    def _read(self, batches: Iterable[Batch]) -> Batch:
-        """Return all `batches` as one."""
-        read = []
-        for batch in batches:
-            read.append(batch)
-            self._advance(len(batch.labels))
-        inputs, labels = zip(*read, strict=True)
-        return Batch(np.concatenate(inputs), np.concatenate(labels))
 
     def _within_minutes(self, phase: Phase) -> Phase:
         """Return the phase as deep and as long as the option `--minutes` allows."""
@@ -211,40 +163,12 @@ class Trainer:
     def _cost(self, phase: Phase) -> Cost:
         """Measure what a photo costs if these segments are frozen."""
         self._learner.begin(phase.frozen)
-        photos = list(range(min(self._options.batch_size, len(self._photos.train))))
-        # The first batch takes longer, because memory and kernels are prepared for it.
-        views = self._streamed(phase).views([photos] * 3, 0)
-        next(views)
-        started = time.monotonic()
-        batch = Batch(list(views)[-1], np.zeros(len(photos), np.int64))
-        viewed = (time.monotonic() - started) / 2
+        batch, viewed = self._inputs.rehearse(phase)
         self._learner.rehearse(batch)
         started = time.monotonic()
         self._learner.rehearse(batch)
-        return Cost(viewed / len(photos), (time.monotonic() - started) / len(photos))
-
-    def _streamed(self, phase: Phase) -> StreamedBatches:
-        options, context = self._options, self._context
-        spec = self._specs[options.size]
-        frozen = trunk(self._learner.network, phase.frozen, spec, options.device, granted_cores())
-        return StreamedBatches(self._plan(), context.loader, frozen, self._specs)
-
-    def _plan(self) -> BatchPlan:
-        options = self._options
-        key = (options.seed, self.position.phase)
-        return BatchPlan(self._photos, options.batch_size, key, self._context.shard)
-
-    def _batches(self, phase: Phase) -> Batches:
-        streamed = self._streamed(phase)
-        if not phase.frozen:
-            return streamed
-        views = min(VIEWS, phase.epochs) if self._options.augment else 1
-        with self._context.display.bar("reading views", views * len(self._photos.train)):
-            return CachedBatches(self._plan(), streamed, views, self._advance)
-
-    def _advance(self, photos: int) -> None:
-        self._context.interruption.check()
-        self._context.display.advance(photos)
+        stepped = time.monotonic() - started
+        return Cost(viewed / len(batch.labels), stepped / len(batch.labels))
 
     def _epoch(self, phase: Phase, batches: Batches) -> None:
         position, started = self.position, time.monotonic()
@@ -261,7 +185,9 @@ class Trainer:
             self._context.interruption.check()
         seconds = time.monotonic() - started
         speed = (position.seen - seen_before) * self._context.shard.world / seconds
-        scores = {size: self._learner.evaluate(batches.validation(size)) for size in self._specs}
+        scores = {
+            size: self._learner.evaluate(batches.validation(size)) for size in self._inputs.sizes
+        }
         self._end_epoch(phase, scores, speed)
 
     def _step(self, phase: Phase, batch: Batch) -> None:
@@ -316,14 +242,3 @@ class Trainer:
             "photos_per_s": round(speed, 2),
         }
         return row | {"best": self._recipe.refit or better(row, position.best)}
-
-
-def sizes(recipe: Recipe) -> tuple[int, ...]:
-    """Return the sizes of the network's input among which a run chooses, in pixels.
-
-    A network that has learned from enlarged crops of photos often sees whole photos better if they
-    are larger, too. Source: Touvron et al., "Fixing the train-test resolution discrepancy",
-    https://arxiv.org/abs/1906.06423.
-    """
-    size = recipe.options.size
-    return (size, size + 32, size + 64) if recipe.pretrained else (size,)
