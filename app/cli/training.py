@@ -79,8 +79,7 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Highest learning rate, by default 0.0005, or 0.0003 with fewer than 7 frozen "
-            "layers, or 0.002 with --weights none"
+            help="Highest learning rate, by default 0.00015, or 0.002 with --weights none"
         ),
     ] = None,
     loss: Annotated[

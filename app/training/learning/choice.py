@@ -1,16 +1,31 @@
 """Which epoch of a run is the best."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+Row = Mapping[str, Any]
 
-def better(row: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
-    """Return whether the epoch of `row` is better than the best epoch before it.
+
+def improved(row: Row, before: Sequence[Row]) -> bool:
+    """Return whether the loss on the held-out photos is lower than in all epochs before."""
+    return all(row["val_loss"] < other["val_loss"] for other in before)
+
+
+def better(row: Row, before: Sequence[Row]) -> bool:
+    """Return whether the epoch of `row` is better than all epochs before it.
 
     The loss decides and not the top-1 accuracy, because one photo may change the accuracy by luck.
+    The loss is a matter of luck, too, and the learning rate falls, so of two epochs of one phase
+    the later one is better unless its loss is higher by more than a standard error. An epoch must
+    beat the phases before its own by its loss. Source: the rule of one standard error in Breiman
+    et al., "Classification and Regression Trees", section 3.4.3.
 
     Args:
         row: the epoch's metrics.
-        best: those of the best epoch so far; None if there is none.
+        before: those of the epochs before it.
     """
-    return best is None or row["val_loss"] < best["val_loss"]
+    same = [other for other in before if other["phase"] == row["phase"]]
+    if not improved(row, [other for other in before if other["phase"] != row["phase"]]):
+        return False
+    lowest = min(same, key=lambda other: float(other["val_loss"]), default=row)
+    return bool(row["val_loss"] <= lowest["val_loss"] + lowest["val_error"])

@@ -28,10 +28,12 @@ class Score(NamedTuple):
     Attributes:
         loss: the mean cross-entropy, without label smoothing and class weights, at the temperature
             that makes it lowest. The export divides the logits by this temperature, too.
+        error: the standard error of the loss.
         top1, top5: the accuracy, 0 to 1.
     """
 
     loss: float
+    error: float
     top1: float
     top5: float
 
@@ -130,9 +132,12 @@ class Learner:
             ]
         logits, labels = (np.concatenate(part) for part in zip(*outputs, strict=True))
         calibrated = logits / fit_temperature(logits, labels)
-        loss = float(F.cross_entropy(paddle.to_tensor(calibrated), paddle.to_tensor(labels)))
+        losses = F.cross_entropy(
+            paddle.to_tensor(calibrated), paddle.to_tensor(labels), reduction="none"
+        ).numpy()  # (N,)
         rank = Scored(logits, labels).rank
-        return self._agreed(Score(loss, float((rank < 1).mean()), float((rank < 5).mean())))
+        loss, error = float(losses.mean()), float(losses.std() / len(losses) ** 0.5)
+        return self._agreed(Score(loss, error, float((rank < 1).mean()), float((rank < 5).mean())))
 
     def _agreed(self, score: Score) -> Score:
         """Return the first process's score in every process.
@@ -144,8 +149,7 @@ class Learner:
             return score
         values = paddle.to_tensor(list(score), "float64")
         distributed.broadcast(values, src=0)
-        loss, top1, top5 = values.numpy().tolist()
-        return Score(loss, top1, top5)
+        return Score(*values.numpy().tolist())
 
     def best(self) -> Arrays:
         """Return the averaged network's state."""

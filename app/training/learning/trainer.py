@@ -14,7 +14,7 @@ from typing import Any
 from app.training.data.holdout import Photos
 from app.training.learning.batches import Batch, Batches
 from app.training.learning.budget import Cost, fit_into
-from app.training.learning.choice import better
+from app.training.learning.choice import better, improved
 from app.training.learning.inputs import Inputs, RunContext
 from app.training.learning.learner import Learner, Score
 from app.training.learning.phases import DEEP, FINE_TUNING, REGRESSION, SHALLOW, Phase, phases
@@ -209,7 +209,7 @@ class Trainer:
         position = self.position
         size = min(scores, key=lambda size: scores[size].loss)
         row = self._row(phase, size, scores[size], speed)
-        position.stale = 0 if row["best"] else position.stale + 1
+        position.stale = 0 if improved(row, position.rows) else position.stale + 1
         position.rows.append(row)
         position.epoch, position.step = position.epoch + 1, 0
         position.loss_sum, position.right, position.seen = 0.0, 0, 0
@@ -237,8 +237,9 @@ class Trainer:
             "loss": position.mean_loss,
             "top1": position.accuracy,
             "val_loss": score.loss,
+            "val_error": score.error,
             "val_top1": score.top1,
             "val_top5": score.top5,
             "photos_per_s": round(speed, 2),
         }
-        return row | {"best": self._recipe.refit or better(row, position.best)}
+        return row | {"best": self._recipe.refit or better(row, position.rows)}

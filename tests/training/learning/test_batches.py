@@ -1,10 +1,12 @@
 """Where the inputs of the training steps are kept, and which epoch is the best."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from app.training.learning import batches
-from app.training.learning.choice import better
+from app.training.learning.choice import better, improved
 
 
 def test_large_arrays_lie_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,9 +21,29 @@ def test_large_arrays_lie_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(array[[2, 0]], [[8, 9, 10, 11], [0, 1, 2, 3]])
 
 
-def test_the_loss_and_not_the_accuracy_chooses_the_best_epoch() -> None:
-    best = {"val_loss": 0.3, "val_top1": 0.9}
-    assert better(best, None)
-    assert better({"val_loss": 0.29, "val_top1": 0.8}, best)
-    assert not better({"val_loss": 0.31, "val_top1": 1.0}, best)
-    assert not better(best, best)
+def row(loss: float, phase: str = "fine-tuning") -> dict[str, Any]:
+    return {"phase": phase, "val_loss": loss, "val_error": 0.02, "val_top1": loss}
+
+
+def test_the_last_epoch_without_a_clear_loss_is_the_best() -> None:
+    assert better(row(0.3), [])
+    assert better(row(0.29), [row(0.3)])
+    assert better(row(0.31), [row(0.3)])
+    assert not better(row(0.33), [row(0.3)])
+    # The lowest loss counts, so small steps upwards do not add up.
+    assert not better(row(0.33), [row(0.3), row(0.315)])
+
+
+def test_fine_tuning_must_beat_the_regression() -> None:
+    regression = row(0.3, "regression")
+    assert not better(row(0.31), [regression])
+    assert not better(row(0.3), [regression])
+    assert better(row(0.29), [regression])
+    assert better(row(0.295), [regression, row(0.29)])
+    assert not better(row(0.305), [regression, row(0.29)])
+
+
+def test_only_a_lower_loss_keeps_a_phase_going() -> None:
+    assert improved(row(0.3), [])
+    assert improved(row(0.29), [row(0.3)])
+    assert not improved(row(0.3), [row(0.3)])

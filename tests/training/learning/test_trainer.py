@@ -220,9 +220,11 @@ def test_the_regression_is_kept_unless_fine_tuning_beats_it(
     pretrained: Options, photos: Path, tmp_path: Path
 ) -> None:
     """With such a large rate, fine-tuning makes the network worse."""
-    for name, changes in {"kept": {"lr": 5.0}, "alone": {"epochs": 0}}.items():
+    runs: dict[str, dict[str, float]] = {"kept": {"lr": 5.0}, "alone": {"epochs": 0}}
+    for name, changes in runs.items():
         train(photos, pretrained.model_copy(update=changes), tmp_path / name)
-    rows = [json.loads(line) for line in (tmp_path / "kept" / "metrics.jsonl").open()]
+    lines = (tmp_path / "kept" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [(row["phase"], row["best"]) for row in rows] == [
         ("regression", True), ("fine-tuning", False), ("fine-tuning", False)
     ]  # fmt: skip
@@ -296,8 +298,7 @@ def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None
     # With such a small rate, the changes of the weights are lost when they are rounded to float32.
     changes = {"lr": 1e-30, "epochs": 9, "patience": 2, "weight_decay": 0.0, "ema": 0.0}
     _, position = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
-    assert len(position.rows) < 9
-    assert [row["best"] for row in position.rows[-2:]] == [False, False]
+    assert len(position.rows) == 3
 
 
 def test_a_held_out_share_is_of_every_class_and_of_the_seed(tmp_path: Path) -> None:
