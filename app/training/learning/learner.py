@@ -21,6 +21,8 @@ from app.training.options import Recipe
 from app.training.run.checkpoint import Groups
 from app.training.weights.pdparams import Arrays
 
+_TEMPERATURES = np.geomspace(0.25, 16, 61)
+
 
 class Score(NamedTuple):
     """How well the averaged network classifies the held-out photos.
@@ -93,6 +95,19 @@ class Learner:
                 distributed.broadcast(parameter, src=0)
         self._average.reset()
 
+    def soften(self, batches: Iterable[Batch]) -> None:
+        """Divide the logits by the temperature at which the training loss of `batches` is lowest.
+
+        Label smoothing wants less confident scores than a regression gives. If only training made
+        them so, its first steps would change the whole network and make it worse.
+        """
+        outputs, truth = self._outputs(batches)
+        logits, labels = paddle.to_tensor(outputs), paddle.to_tensor(truth)
+        losses = {float(t): float(self._loss(logits / t, labels)) for t in _TEMPERATURES}
+        temperature = min(losses, key=lambda t: losses[t])
+        layer = self.network.out
+        self.set_classifier(layer.weight.numpy() / temperature, layer.bias.numpy() / temperature)
+
     def rehearse(self, batch: Batch) -> None:
         """Do the work of a training step without a change, so that its time can be measured."""
         logits = self._logits(paddle.to_tensor(batch.inputs))
@@ -124,13 +139,7 @@ class Learner:
 
     def evaluate(self, batches: Iterable[Batch]) -> Score:
         """Return the averaged network's score on all photos of `batches`."""
-        self._tail.eval()
-        with self._average.applied(), paddle.no_grad():
-            outputs = [
-                (self._logits(paddle.to_tensor(inputs)).numpy(), labels)
-                for inputs, labels in batches
-            ]
-        logits, labels = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        logits, labels = self._outputs(batches)
         calibrated = logits / fit_temperature(logits, labels)
         losses = F.cross_entropy(
             paddle.to_tensor(calibrated), paddle.to_tensor(labels), reduction="none"
@@ -138,6 +147,19 @@ class Learner:
         rank = Scored(logits, labels).rank
         loss, error = float(losses.mean()), float(losses.std() / len(losses) ** 0.5)
         return self._agreed(Score(loss, error, float((rank < 1).mean()), float((rank < 5).mean())))
+
+    def _outputs(
+        self, batches: Iterable[Batch]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the averaged network's logits, (N, classes), and the labels, (N,)."""
+        self._tail.eval()
+        with self._average.applied(), paddle.no_grad():
+            outputs = [
+                (self._logits(paddle.to_tensor(inputs)).numpy(), labels)
+                for inputs, labels in batches
+            ]
+        logits, truth = zip(*outputs, strict=True)
+        return np.concatenate(logits), np.concatenate(truth)
 
     def _agreed(self, score: Score) -> Score:
         """Return the first process's score in every process.

@@ -117,7 +117,8 @@ class Trainer:
 
     def _phase(self, phase: Phase) -> None:
         if phase.name == REGRESSION:
-            self._regress(phase)
+            if not self.position.epoch:
+                self._regress(phase)
             return
         phase = self._within_minutes(phase)
         if not phase.epochs:
@@ -126,6 +127,8 @@ class Trainer:
         self._learner.begin(phase.frozen)
         batches = self._inputs.batches(phase, self.position.phase)
         position, photos = self.position, len(self._photos.train)
+        if phase.name == FINE_TUNING and position.epoch == position.step == 0:
+            self._learner.soften(batches.validation(self._options.size))
         done = position.epoch * photos + position.seen
         with self._context.display.bar(phase.name, phase.epochs * photos, done):
             while position.epoch < phase.epochs and position.stale < self._options.patience:
