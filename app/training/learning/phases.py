@@ -56,7 +56,7 @@ def phases(options: Options, photos: int) -> list[Phase]:
     if frozen == SEGMENTS or not options.epochs:
         return [regression]
     rate = options.lr or _RATE
-    return [regression, Phase(FINE_TUNING, frozen, options.epochs, rate, 0.1)]
+    return [regression, Phase(FINE_TUNING, frozen, options.epochs, rate, 0.2)]
 
 
 def _frozen(options: Options, photos: int) -> int:
