@@ -16,6 +16,7 @@ from app.training.network.freezing import Features, Trunk
 
 Advance = Callable[[int], object]
 Half = npt.NDArray[np.float16]
+Labels = npt.NDArray[np.int64]
 
 # A view of all photos that is larger than this lies in a file, whose pages the kernel may drop.
 _MAX_IN_MEMORY = 2**28  # bytes
@@ -53,8 +54,8 @@ class Batches(Protocol):
     def train(self, epoch: int, skip: int) -> Iterator[Batch]:
         """Yield the batches of an epoch except its first `skip` batches."""
 
-    def validation(self, size: int) -> Iterable[Batch]:
-        """Return the batches of the held-out photos, in an input of `size` x `size` pixels."""
+    def validation(self, size: int) -> Iterator[Batch]:
+        """Yield the batches of the held-out photos, in an input of `size` x `size` pixels."""
 
 
 class BatchPlan(NamedTuple):
@@ -146,7 +147,7 @@ class CachedBatches:
     ) -> None:
         self._plan, self._batches = plan, batches
         self._views = [self._compute(view, advance) for view in range(views)]
-        self._validation: dict[int, list[Batch]] = {}
+        self._validation: dict[int, list[tuple[Half, Labels]]] = {}
 
     def _compute(self, view: int, advance: Advance) -> Half:
         size, count = self._plan.batch_size, len(self._plan.photos.train)
@@ -166,11 +167,15 @@ class CachedBatches:
         for indices in self._plan.epoch(epoch, skip):
             yield Batch(inputs[indices].astype(np.float32), self._plan.labels(indices))
 
-    def validation(self, size: int) -> list[Batch]:
-        """Return the batches of the held-out photos, in an input of `size` x `size` pixels."""
+    def validation(self, size: int) -> Iterator[Batch]:
+        """Yield the batches of the held-out photos, in an input of `size` x `size` pixels."""
         if size not in self._validation:
-            self._validation[size] = list(self._batches.validation(size))
-        return self._validation[size]
+            self._validation[size] = [
+                (inputs.astype(np.float16), labels)
+                for inputs, labels in self._batches.validation(size)
+            ]
+        for inputs, labels in self._validation[size]:
+            yield Batch(inputs.astype(np.float32), labels)
 
 
 def empty(shape: tuple[int, ...]) -> Half:

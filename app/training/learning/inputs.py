@@ -1,12 +1,15 @@
 """What a phase learns from: photos that are read, sent through the trunk and perhaps kept."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.host import granted_cores
+from app.training.data.dataset import Sample
 from app.training.data.holdout import Photos
 from app.training.data.loader import Loader
 from app.training.learning.batches import (
@@ -26,6 +29,9 @@ from app.training.options import Recipe
 from app.training.run.folder import Run
 from app.training.run.progress import Display
 from app.training.weights.pretrained import preprocessing
+
+# The regression learns from no more photos than this, because their features lie in memory.
+_MAX_FEATURES = 20_000
 
 
 class RunContext(NamedTuple):
@@ -63,8 +69,8 @@ class Inputs:
         self._specs = {size: preprocessing(recipe, size) for size in self.sizes}
 
     def features(self, phase: Phase) -> tuple[dict[int, Features], npt.NDArray[np.int64]]:
-        """Return the trunk's output for the training photos by size, (N, ...), and labels (N,)."""
-        batches, samples = self.streamed(phase), self._photos.train
+        """Return the trunk's output for training photos by size, (N, ...), and the labels (N,)."""
+        batches, samples = self.streamed(phase), first_of_each(self._photos.train, _MAX_FEATURES)
         with self._context.display.bar("reading features", len(samples) * len(self.sizes)):
             features = {}
             for size in self.sizes:
@@ -108,6 +114,19 @@ class Inputs:
     def _advance(self, photos: int) -> None:
         self._context.interruption.check()
         self._context.display.advance(photos)
+
+
+def first_of_each(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Return at most `count` photos: the first of each class, then the second, and so on."""
+    if len(samples) <= count:
+        return list(samples)
+    seen: Counter[int] = Counter()
+    turns = []
+    for sample in samples:
+        turns.append(seen[sample.class_id])
+        seen[sample.class_id] += 1
+    order = sorted(range(len(samples)), key=turns.__getitem__)
+    return [samples[i] for i in sorted(order[: max(count, len(seen))])]
 
 
 def sizes(recipe: Recipe) -> tuple[int, ...]:

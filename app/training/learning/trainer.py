@@ -136,9 +136,10 @@ class Trainer:
 
     def _regress(self, phase: Phase) -> None:
         """Fit the first classifier to the network's features at each size of its input."""
-        started, count = time.monotonic(), len(self._photos.train)
+        started = time.monotonic()
         self._learner.begin(SEGMENTS)
         features, labels = self._inputs.features(phase)
+        count = len(labels)
         balanced = self._options.class_weights == "balanced"
         found = fit_regression(features, labels, self._options.seed, balanced=balanced)
         self._learner.set_classifier(found.weights, found.bias)

@@ -1,12 +1,15 @@
 """Where the inputs of the training steps are kept, and which epoch is the best."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.training.data.dataset import Sample
 from app.training.learning import batches
 from app.training.learning.choice import better, improved
+from app.training.learning.inputs import first_of_each
 
 
 def test_large_arrays_lie_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +22,14 @@ def test_large_arrays_lie_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         array[:] = np.arange(12).reshape(3, 4)
         assert array.dtype == np.float16
         np.testing.assert_array_equal(array[[2, 0]], [[8, 9, 10, 11], [0, 1, 2, 3]])
+
+
+def test_the_regression_learns_from_every_class_of_a_large_data_set() -> None:
+    samples = [Sample(Path(f"{i}.png"), int(c)) for i, c in enumerate("0000011112")]
+    assert first_of_each(samples, 10) == samples
+    assert [sample.path.stem for sample in first_of_each(samples, 5)] == ["0", "1", "5", "6", "9"]
+    # No class may be missing.
+    assert [sample.path.stem for sample in first_of_each(samples, 1)] == ["0", "5", "9"]
 
 
 def row(loss: float, phase: str = "fine-tuning") -> dict[str, Any]:
