@@ -1,9 +1,24 @@
-"""Which epoch of a run is the best."""
+"""Which epoch of a run is the best, and which size of the network's input."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
+
+
+def best_size(scores: Mapping[int, tuple[float, float]]) -> int:
+    """Return the best size of the network's input.
+
+    It is the middle one, 32 pixels larger than in training, unless the loss of another one is lower
+    by more than a standard error.
+
+    Args:
+        scores: the loss on the held-out photos and its standard error by size, in rising order.
+    """
+    usual = list(scores)[len(scores) // 2]
+    lowest = min(scores, key=lambda size: scores[size][0])
+    loss, error = scores[usual]
+    return lowest if scores[lowest][0] < loss - error else usual
 
 
 def improved(row: Row, before: Sequence[Row]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from app.training.data.holdout import Photos
 from app.training.learning.batches import Batch, Batches
 from app.training.learning.budget import Cost, fit_into
-from app.training.learning.choice import better, improved
+from app.training.learning.choice import best_size, better, improved
 from app.training.learning.inputs import Inputs, RunContext
 from app.training.learning.learner import Learner, Score
 from app.training.learning.phases import DEEP, FINE_TUNING, REGRESSION, SHALLOW, Phase, phases
@@ -211,7 +211,7 @@ class Trainer:
 
     def _end_epoch(self, phase: Phase, scores: Mapping[int, Score], speed: float) -> None:
         position = self.position
-        size = min(scores, key=lambda size: scores[size].loss)
+        size = best_size({size: (score.loss, score.error) for size, score in scores.items()})
         row = self._row(phase, size, scores[size], speed)
         position.stale = 0 if improved(row, position.rows) else position.stale + 1
         position.rows.append(row)

@@ -8,7 +8,7 @@ import pytest
 
 from app.training.data.dataset import Sample
 from app.training.learning import batches
-from app.training.learning.choice import better, improved
+from app.training.learning.choice import best_size, better, improved
 from app.training.learning.inputs import first_of_each
 
 
@@ -43,6 +43,12 @@ def test_the_last_epoch_without_a_clear_loss_is_the_best() -> None:
     assert not better(row(0.33), [row(0.3)])
     # The lowest loss counts, so small steps upwards do not add up.
     assert not better(row(0.33), [row(0.3), row(0.315)])
+
+
+def test_another_size_than_the_middle_one_must_be_clearly_better() -> None:
+    assert best_size({224: (0.29, 0.02), 256: (0.3, 0.02), 288: (0.28, 0.02)}) == 256
+    assert best_size({224: (0.27, 0.02), 256: (0.3, 0.02), 288: (0.28, 0.02)}) == 224
+    assert best_size({32: (0.3, 0.02)}) == 32
 
 
 def test_fine_tuning_must_beat_the_regression() -> None:
