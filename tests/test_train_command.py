@@ -57,8 +57,8 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     document = json.loads(ended.out.splitlines()[-1])
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert document["epochs"] == len(rows) == 12
-    best = max(row["val_top1"] for row in rows)
-    assert document["val_top1"] == pytest.approx(best, abs=1e-6)
+    best = [row for row in rows if row["best"]][-1]
+    assert document["val_top1"] == pytest.approx(best["val_top1"], abs=1e-6)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "The command to repeat it" in (folder / "report.html").read_text()
@@ -175,13 +175,12 @@ def test_readers_end_with_a_killed_parent(child: subprocess.Popen[str]) -> None:
             ["train", "{photos}", "--freeze", "25"],
             "--freeze: must be auto, none, all or a number from 0 to 19",
         ),
-        (["train", "{photos}", "--epochs", "0", "--warmup-epochs", "0"], "no epochs"),
+        (["train", "{photos}", "--weights", "none", "--epochs", "0"], "no epochs"),
         (["train", "{photos}", "--weights", "none", "--freeze", "3"], "random weights are not"),
         (["train", "{photos}", "--weights", "nothing"], "no origin 'nothing'"),
         (["train", "{photos}", "--amp"], "--amp needs --device gpu"),
         (["train", "{photos}", "--output", "{photos}"], "is not empty; nothing is overwritten"),
-        (["train", "{photos}", "--freeze", "all", "--epochs", "5"], "--warmup-epochs says how"),
-        (["train", "{photos}", "--weights", "none", "--warmup-epochs", "5"], ": --epochs says how"),
+        (["train", "{photos}", "--freeze", "all", "--epochs", "5"], ": leave out --epochs"),
         (["train", "--resume", "{photos}"], "is not a run's folder"),
         (["train", "--resume", "{photos}", "--lr", "1"], "--resume goes on with the run's own"),
         (["export", "{photos}"], "is not a run's folder"),
@@ -252,13 +251,20 @@ def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
     assert ended == (1, "", f"error: {message}\n")
 
 
-def test_the_help_says_how_much_quicker_the_classifier_learns(run: Run) -> None:
-    from app.training.learning.phases import phases  # noqa: PLC0415  (it imports Paddle)
-
-    head, fine = phases(Options(lr=0.001))
-    assert head.rate == pytest.approx(10 * fine.rate)
-    help_text = " ".join(run("train", "--help").out.replace("│", " ").split())
-    assert "ten times as high while only the classifier learns" in help_text
+def test_what_was_learned_at_one_size_is_exported_for_another(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    run("train", photos, *SMALL, "--epochs", 1, "--workers", 0, "--output", folder)
+    for size in (32, 96):
+        assert run("export", folder, "--size", size, "--output", tmp_path / str(size)).code == 0
+        bundle = load_bundle(tmp_path / str(size))
+        assert bundle.preprocessing.crop == (size, size)
+        assert bundle.provenance["input_size"] == {"learned": 32, "exported": size}
+    assert run("export", folder).code == 0
+    assert load_bundle(folder / "bundle").preprocessing.crop == (32, 32)
+    ended = run("export", folder, "--size", 50)
+    assert ended == (1, "", "error: --size 50: the size must be a multiple of 32\n")
 
 
 def test_photos_to_validate_and_test_only_are_not_learned(run: Run, tmp_path: Path) -> None:

@@ -14,13 +14,6 @@ from app.settings import read_settings
 if TYPE_CHECKING:
     from app.training.options import Options
 
-Epochs = Annotated[
-    int,
-    typer.Option(
-        min=0, help="Epochs in which all unfrozen layers learn; not used with --freeze all"
-    ),
-]
-
 
 def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     context: typer.Context,
@@ -58,29 +51,42 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     ] = "auto",
     scale: Annotated[float, typer.Option(help="Width multiplier of the network")] = 1.0,
     size: Annotated[
-        int, typer.Option(help="Width and height of the input in pixels, a multiple of 32")
+        int,
+        typer.Option(
+            help="Width and height of the input during training in pixels, a multiple of 32; the "
+            "export may have another"
+        ),
     ] = 224,
     freeze: Annotated[
         str,
         typer.Option(
             help="Layers that do not learn: none, all (all but the classifier), or a number that "
-            "counts conv1, 17 blocks and conv9 from the input; auto is 17 on CPU and none on GPU"
+            "counts conv1, 17 blocks and conv9 from the input; auto is none on GPU, and on CPU 14, "
+            "or 17 with few photos"
         ),
     ] = "auto",
-    epochs: Epochs = 10,
-    warmup_epochs: Annotated[
+    epochs: Annotated[
         int,
         typer.Option(
-            help="Epochs before --epochs, in which only the classifier learns; "
-            "not used with --weights none"
+            help="Epochs of fine-tuning, in which all unfrozen layers learn; "
+            "with 0 only the logistic regression learns"
         ),
-    ] = 15,
+    ] = 12,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Time for the whole run: fine-tuning goes as deep and as long as it can"),
+    ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="Learn once more from all photos, with the number of epochs found"
+        ),
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Photos in each training step")] = 32,
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Highest learning rate, by default 0.0003, or 0.002 with --weights none; "
-            "ten times as high while only the classifier learns"
+            help="Highest learning rate, by default 0.00015, or 0.002 with --weights none"
         ),
     ] = None,
     loss: Annotated[
@@ -156,7 +162,8 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
         }
         chosen["max_pixels"] = read_settings().max_pixels
         options = _checked(chosen)
-        _check_epochs(options, _given(context))
+        if options.freeze in ("all", "backbone") and "epochs" in _given(context):
+            raise StartupError("with --freeze all there is no fine-tuning: leave out --epochs")
         classes = read_labels(labels) if labels else None
         repeat = repeated(context, "output")
         run, position = training.train(data, options, output, classes, repeat)
@@ -190,25 +197,19 @@ def _checked(chosen: dict[str, Any]) -> "Options":
         raise StartupError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
 
 
-def _check_epochs(options: "Options", given: set[str]) -> None:
-    """Raise StartupError if the user asked for epochs of a phase that the run does not have."""
-    from app.training.learning.phases import phases
-
-    classifier_alone = [phase.cached for phase in phases(options)]
-    if "epochs" in given and options.epochs and all(classifier_alone):
-        raise StartupError(
-            "with --freeze all, only the classifier learns: --warmup-epochs says how long"
-        )
-    if "warmup_epochs" in given and options.warmup_epochs and not any(classifier_alone):
-        raise StartupError(
-            "with --weights none, all layers learn from the start: --epochs says how long"
-        )
-
-
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of `train`")],
     output: Annotated[
         Path | None, typer.Option(help="Directory of the new bundle; by default RUN/bundle")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            max=1024,
+            help="Width and height of the network's input in pixels, a multiple of 32; "
+            "by default what was best on the held-out photos",
+        ),
     ] = None,
 ) -> None:
     """Make a bundle of a run's best network, measured and calibrated on the held-out photos.
@@ -217,7 +218,9 @@ def export(
     """
     from app.training.export_run import deliver
 
-    directory, measured, recall = deliver(run, output)
+    if size and size % 32:
+        raise StartupError(f"--size {size}: the size must be a multiple of 32")
+    directory, measured, recall = deliver(run, output, size)
     print(f"held out: {recall}")
     print(f"serve it: {command('serve', '--model-dir', directory)}")
     print(json.dumps({"bundle": str(directory), **measured}))

@@ -1,17 +1,17 @@
 """`export`: a run's best network as a bundle, measured and calibrated on held-out photos."""
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from app.errors import StartupError
 from app.host import granted_cores
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
 from app.model.offline import classify
-from app.training.data.dataset import Sample
+from app.training.data.holdout import Photos
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.evaluate import evaluate
 from app.training.evaluation.recall import measure_recall
@@ -22,20 +22,28 @@ from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.folder import Run
 from app.training.run.progress import Display
-from app.training.weights.origins import model_name
-from app.training.weights.unfamiliar import add_unfamiliar
+from app.training.weights.origins import model_name, resized
+from app.training.weights.unfamiliar import Fitted, add_unfamiliar
 
 
-def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str, Any], str]:
+def deliver(
+    folder: Path, directory: Path | None = None, size: int | None = None
+) -> tuple[Path, dict[str, Any], str]:
     """Export the best network of the run in `folder` as a bundle.
 
     The accuracy is measured on an exported bundle with the code that serves it. The last layer's
     logits are then divided by the fitted temperature, which changes the scores but not their order.
     Training and held-out photos teach the bundle to tell photos of other things.
 
+    If the run has learned once more from all photos, the bundle has that network. Its accuracy, its
+    temperature and its limit for photos of other things are those of the network before, because
+    only that one has photos that it has never seen.
+
     Args:
         folder: the run's folder.
         directory: the bundle's path; by default the folder "bundle" in the run's folder.
+        size: the width and the height of the network's input in pixels, a multiple of 32; by
+            default the one that was best on the held-out photos.
 
     Returns:
         The bundle's path; its accuracy, its temperature and how well it tells photos of other
@@ -48,10 +56,19 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
     """
     run, target = Run(folder), directory or folder / "bundle"
     check_replaceable(target)
-    recipe, network = run.recipe, run.best_network()
-    scored = _measure(network, recipe, run.photos.validation)
+    size = size or run.best_size
+    if run.recipe.refit:
+        raise StartupError(f"{folder} has no held-out photos: export {folder.parent}")
+    recipe = run.recipe.model_copy(
+        update={"transform_ops": resized(run.recipe.transform_ops, size)}
+    )
+    network = run.best_network()
+    scored, before = _measure(network, recipe, run.photos)
     logits = np.log(np.maximum(scored.scores, np.finfo(np.float32).tiny))
     temperature = fit_temperature(logits, scored.truth)
+    learned = len(run.photos.train)
+    if recipe.options.refit:
+        network, learned = run.refit.best_network(), len(run.refit.photos.train)
     divide_logits(network.out, temperature)
     recall = measure_recall(scored.rank, scored.truth, len(recipe.classes))
     metrics = {
@@ -62,9 +79,11 @@ def deliver(folder: Path, directory: Path | None = None) -> tuple[Path, dict[str
             **recall.document(recipe.classes),
         },
         "temperature": round(temperature, 6),
+        "input_size": {"learned": recipe.options.size, "exported": size},
+        "learned_from": {"photos": learned, "held_out_too": recipe.options.refit},
     }
     export(network, _card(recipe, run, metrics), target)
-    fitted = add_unfamiliar(target, run.photos, recipe.options.max_pixels)
+    fitted = add_unfamiliar(target, run.photos, recipe.options.max_pixels, before)
     metrics["unfamiliar"] = fitted.document()
     return target, metrics, recall.sentence(recipe.classes)
 
@@ -81,8 +100,14 @@ def _card(recipe: Recipe, run: Run, metrics: dict[str, Any]) -> Card:
     return Card(name, recipe.transform_ops, recipe.classes, provenance, recipe.srgb)
 
 
-def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) -> Scored:
-    """Export the uncalibrated network to a temporary bundle and classify the held-out photos."""
+def _measure(network: MobileNetV2, recipe: Recipe, photos: Photos) -> tuple[Scored, Fitted | None]:
+    """Export the uncalibrated network to a temporary bundle and classify the held-out photos.
+
+    Returns:
+        The answers; and what the bundle knows of other photos, if another network is to learn from
+        the held-out ones.
+    """
+    samples, max_pixels = photos.validation, recipe.options.max_pixels
     name = model_name(recipe.scale)
     card = Card(name, recipe.transform_ops, recipe.classes, {}, recipe.srgb)
     with tempfile.TemporaryDirectory(prefix="measured-") as temporary:
@@ -90,6 +115,8 @@ def _measure(network: MobileNetV2, recipe: Recipe, samples: Sequence[Sample]) ->
         bundle = load_bundle(Path(temporary) / "bundle")
         engine = Engine(bundle, threads=granted_cores())
         paths = [sample.path for sample in samples]
-        answers = classify(paths, bundle, engine, recipe.options.max_pixels)
+        answers = classify(paths, bundle, engine, max_pixels)
         shown = Display().each(answers, "classifying held-out photos", len(samples))
-        return evaluate(bundle, samples, shown, skip_broken=False).result
+        scored = evaluate(bundle, samples, shown, skip_broken=False).result
+        refit = recipe.options.refit
+        return scored, add_unfamiliar(bundle.directory, photos, max_pixels) if refit else None

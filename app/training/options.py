@@ -27,8 +27,9 @@ class Options(BaseModel):
     epsilon: float = Field(1.0, gt=-1, le=100)
     smoothing: float = Field(0.1, ge=0, lt=1)
     class_weights: Literal["auto", "balanced", "none"] = "auto"
-    warmup_epochs: int = Field(15, ge=0, le=1000)
-    epochs: int = Field(10, ge=0, le=10_000)
+    epochs: int = Field(12, ge=0, le=10_000)
+    minutes: float | None = Field(None, gt=0, le=100_000)
+    refit: bool = False
     batch_size: int = Field(32, ge=1, le=4096)
     lr: float | None = Field(None, gt=0, le=10)
     weight_decay: float = Field(1e-4, ge=0, le=1)
@@ -69,6 +70,7 @@ class Recipe(BaseModel):
         srgb: whether photos with a colour profile are converted to sRGB; older runs did not.
         keeps_classifier: whether the first weights had the same classes, so that training began
             with their classifier and not with a random one.
+        refit: whether the run learns from the held-out photos, too, so that its last epoch counts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +84,7 @@ class Recipe(BaseModel):
     origin: dict[str, Any]
     srgb: bool = False
     keeps_classifier: bool = False
+    refit: bool = False
 
 
 def read_recipe(folder: Path) -> Recipe | None:

@@ -1,5 +1,6 @@
 """`train`: trains a network on labelled photos, in a new run or in a run that was stopped."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,6 @@ from app.errors import DiskFull, StartupError, Stopped, command
 from app.host import granted_cores
 from app.images.files import reason
 from app.model.paddle_engine import require_gpu
-from app.model.transform_ops import read_transform_ops
 from app.training.data.augment import Augmentation
 from app.training.data.cautions import cautions
 from app.training.data.check import (
@@ -27,19 +27,20 @@ from app.training.data.holdout import Photos, hold_out, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
 from app.training.learning.choice import balances
+from app.training.learning.inputs import RunContext
 from app.training.learning.interruption import Interrupted, Interruption
 from app.training.learning.learner import Learner
 from app.training.learning.lengthening import lengthened, reopened
 from app.training.learning.losses import make_loss
-from app.training.learning.phases import phases
-from app.training.learning.trainer import Position, RunContext, Trainer
+from app.training.learning.phases import REGRESSION, phases
+from app.training.learning.trainer import Position, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder
 from app.training.run.judge import judge
 from app.training.run.progress import Display
 from app.training.run.report import write_report
-from app.training.weights.pretrained import build_network, initial_network
+from app.training.weights.pretrained import build_network, initial_network, preprocessing
 
 # Without --workers, at most this many processes read photos.
 _MAX_WORKERS = 8
@@ -68,18 +69,22 @@ def train(
     """
     # The guard restarts Paddle's numbering of names, so that the optimizer's moments have the same
     # names in every process.
+    started = time.monotonic()
     with unique_name.guard():
         shard = _prepare(options)
         display = Display(quiet=shard.rank > 0)
-        # This call checks the options before the slow work begins.
-        phases(options)
         photos = read_photos(data, classes)
+        # This call checks the options before the slow work begins.
+        phases(options, len(photos.train))
         if photos.classes == tuple(map(str, range(len(photos.classes)))):
             display.say("the class names are numbers; --labels FILE gives the classes other names")
+        if shard.world > 1 and options.minutes:
+            raise StartupError("--minutes works with one process only: leave it out")
         if folder and shard.rank == 0:
             Run(folder).make()
         recipe, network = initial_network(options, photos.classes)
-        if recipe.keeps_classifier:
+        plan = phases(options, len(photos.train), kept=recipe.keeps_classifier)
+        if recipe.keeps_classifier and plan[0].name != REGRESSION:
             display.say(f"{options.weights} has the same classes, so its classifier is kept")
         photos = _checked(photos, options, display)
         if options.class_weights == "auto" and balances(options, photos):
@@ -90,7 +95,8 @@ def train(
         run = _new_run(folder, data, recipe, photos, shard)
         if shard.rank == 0:
             run.save_command(repeat)
-        return run, _run_trainer(run, network, photos, shard, display)
+        position = _run_trainer(run, network, photos, display, started)
+    return run, _learn_from_all(run, position, display)
 
 
 def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
@@ -105,13 +111,15 @@ def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
     Raises:
         StartupError: `folder` is not a run's folder, or the run cannot go on; see `train`.
     """
+    started = time.monotonic()
     with unique_name.guard():
         run = Run(folder)
         recipe = run.recipe
         shard = _prepare(recipe.options)
         if epochs is not None:
             last = run.last()
-            recipe = lengthened(recipe, last.place["rows"] if last else [], epochs)
+            rows, photos = last.place["rows"] if last else [], len(run.photos.train)
+            recipe = lengthened(recipe, rows, epochs, photos)
             run = Run(folder, recipe)
             if shard.rank == 0:
                 run.save_recipe(recipe)
@@ -121,7 +129,8 @@ def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
             network = build_network(recipe)
         display = Display(quiet=shard.rank > 0)
         longer = epochs is not None
-        return run, _run_trainer(run, network, run.photos, shard, display, longer=longer)
+        position = _run_trainer(run, network, run.photos, display, started, longer=longer)
+    return run, _learn_from_all(run, position, display)
 
 
 def leads() -> bool:
@@ -207,17 +216,50 @@ def _warn(result: CheckResult, display: Display) -> None:
         display.say(f"{contradictions} {are} in two classes; {hint}")
 
 
+def _learn_from_all(run: Run, position: Position, display: Display) -> Position:
+    """Learn once more from all photos if the option --refit asks for it.
+
+    The regression and as many epochs as were best start again from the first weights, in a run of
+    its own in the folder `run.refit`.
+
+    Returns:
+        The `position` of `run`, because only its figures come from photos that were held out.
+    """
+    recipe, best = run.recipe, position.best
+    if not recipe.options.refit or recipe.refit or best is None:
+        return position
+    frozen, epochs = ("all", 0) if best["phase"] == REGRESSION else (best["frozen"], best["epoch"])
+    changes = {"freeze": str(frozen), "epochs": epochs, "minutes": None}
+    options = recipe.options.model_copy(update=changes)
+    photos = Photos(recipe.classes, run.photos.all, run.photos.validation)
+    again = Run(run.refit.folder, recipe.model_copy(update={"options": options, "refit": True}))
+    display.say(
+        f"once more from all {len(photos.train)} photos; the held-out ones are among them, "
+        "so their figures below prove nothing"
+    )
+    # With a guard of their own, the moments of the second optimizer have the same names again.
+    with unique_name.guard():
+        if leads() and not again.exists:
+            again.create(again.recipe, photos)
+        _, network = initial_network(options, recipe.classes)
+        _run_trainer(again, network, photos, display, time.monotonic())
+    return position
+
+
 def _run_trainer(
     run: Run,
     network: MobileNetV2,
     photos: Photos,
-    shard: Shard,
     display: Display,
+    started: float,
     *,
     longer: bool = False,
 ) -> Position:
     """Train from the run's last checkpoint on, write the page, and return the last position."""
     recipe = run.recipe
+    shard = Shard(distributed.get_rank(), distributed.get_world_size())
+    # A run that learns from its held-out photos has no page: its figures prove nothing.
+    has_page = shard.rank == 0 and not recipe.refit
     learner = Learner(network, recipe, make_loss(recipe.options, photos), shard.world)
     with ExitStack() as stack:
         loader = stack.enter_context(_loader(recipe))
@@ -226,25 +268,29 @@ def _run_trainer(
         # Several processes would stop at different steps and then wait for one another for ever.
         if shard.world == 1:
             stack.enter_context(interruption)
-        trainer = Trainer(learner, photos, RunContext(run, loader, display, shard, interruption))
+        context = RunContext(run, loader, display, shard, interruption, started)
+        trainer = Trainer(learner, photos, context)
         trainer.resume()
         if longer:
-            trainer.position = reopened(trainer.position, phases(recipe.options))
+            plan = phases(recipe.options, len(photos.train), kept=recipe.keeps_classifier)
+            trainer.position = reopened(trainer.position, plan)
             trainer.save()
         held_out = None
         try:
             trainer.train()
-            if shard.rank == 0 and trainer.position.rows:
+            if has_page and trainer.position.rows:
                 held_out = judge(run, display)
         except Interrupted as error:
             trainer.save()
-            message = f"stopped and saved; go on with: {command('train', '--resume', run.folder)}"
+            folder = run.folder.parent if recipe.refit else run.folder
+            message = f"stopped and saved; go on with: {command('train', '--resume', folder)}"
             raise Stopped(error.signal, message) from error
         except DiskFull as error:
-            again = command("train", "--resume", run.folder)
+            folder = run.folder.parent if recipe.refit else run.folder
+            again = command("train", "--resume", folder)
             raise StartupError(f"{error}; make room, then go on with: {again}") from error
         finally:
-            if shard.rank == 0 and trainer.position.rows:
+            if has_page and trainer.position.rows:
                 write_report(run, trainer.position.rows, _reader(recipe), held_out)
     return trainer.position
 
@@ -252,7 +298,7 @@ def _run_trainer(
 def _reader(recipe: Recipe) -> PhotoReader:
     options = recipe.options
     augmentation = Augmentation(options.min_area) if options.augment else None
-    spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
+    spec = preprocessing(recipe, options.size)
     return PhotoReader(spec, options.max_pixels, augmentation)
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -90,19 +90,26 @@ class Loader:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def read(self, batches: Iterable[Sequence[View]]) -> Iterator[Images]:
+    def read(
+        self, batches: Iterable[Sequence[View]], spec: Preprocessing | None = None
+    ) -> Iterator[Images]:
         """Yield (N, H, W, 3) uint8 for each batch, in the order of the batches.
+
+        Args:
+            batches: the views of each batch.
+            spec: the preprocessing; by default that of the reader.
 
         Raises:
             StartupError: a photo cannot be read, or a process was killed.
         """
+        reader = replace(self._reader, spec=spec or self._reader.spec)
         if self._pool is None:
-            yield from map(self._reader.read, batches)
+            yield from map(reader.read, batches)
             return
         waiting: deque[Future[Images]] = deque()
         try:
             for batch in batches:
-                waiting.append(self._pool.submit(self._reader.read, batch))
+                waiting.append(self._pool.submit(reader.read, batch))
                 if len(waiting) > self._ahead:
                     yield waiting.popleft().result()
             while waiting:

@@ -15,7 +15,7 @@ def both_curves(rows: Rows) -> Iterator[tuple[str, Values, Values]]:
     compared. Older runs have recorded only the training loss, with its label smoothing.
     """
     if comparable(rows):
-        yield "cross-entropy", _values(rows, "plain_loss"), _values(rows, "val_loss")
+        yield "cross-entropy", _values(rows, "plain_loss"), _values(rows, "val_plain_loss")
     else:
         yield "loss", _values(rows, "loss"), _values(rows, "val_loss")
     yield "top-1", _values(rows, "top1"), _values(rows, "val_top1")
@@ -23,7 +23,7 @@ def both_curves(rows: Rows) -> Iterator[tuple[str, Values, Values]]:
 
 def comparable(rows: Rows) -> bool:
     """Return whether every row has the same loss for the training views as for the held-out."""
-    return all("plain_loss" in row for row in rows)
+    return all("plain_loss" in row and "val_plain_loss" in row for row in rows)
 
 
 def best_epoch(rows: Rows) -> int:

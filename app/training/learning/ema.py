@@ -35,6 +35,11 @@ class ExponentialMovingAverage:
             if id(value) in learning:
                 self._values[key].scale_(d).add_(value.detach() * (1 - d))
 
+    def reset(self) -> None:
+        """Let the average begin again with the network's present state."""
+        self.updates = 0
+        self.load(self._state, self._values)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Give the network the averages inside a `with` block, and its own state back after it."""

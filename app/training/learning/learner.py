@@ -12,26 +12,34 @@ from paddle.nn import functional as F  # noqa: N812  (this short name is common)
 
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.recall import Recall, measure_recall
+from app.training.evaluation.temperature import fit_temperature
 from app.training.learning.batches import Batch
 from app.training.learning.ema import ExponentialMovingAverage
 from app.training.learning.losses import Loss
-from app.training.network.freezing import tail
+from app.training.network.freezing import quick_tail, tail
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.checkpoint import Groups
 from app.training.weights.pdparams import Arrays
+
+_TEMPERATURES = np.geomspace(0.25, 16, 61)
 
 
 class Score(NamedTuple):
     """How well the averaged network classifies the held-out photos.
 
     Attributes:
-        loss: the mean cross-entropy, without label smoothing and class weights.
+        loss: the mean cross-entropy, without label smoothing and class weights, at the temperature
+            that makes it lowest. The export divides the logits by this temperature, too.
+        error: the standard error of the loss.
+        plain_loss: the mean cross-entropy without that temperature.
         top1, top5: the accuracy, 0 to 1.
         recall: the recall of each class.
     """
 
     loss: float
+    error: float
+    plain_loss: float
     top1: float
     top5: float
     recall: Recall
@@ -43,7 +51,7 @@ class Step(NamedTuple):
     Attributes:
         loss: the mean training loss.
         plain_loss: the mean cross-entropy, without label smoothing and class weights, which can be
-            compared with `Score.loss`.
+            compared with `Score.plain_loss`.
         right: how many photos were classified correctly.
     """
 
@@ -77,6 +85,8 @@ class Learner:
             weight_decay=options.weight_decay,
             apply_decay_param_fun=lambda name: name.endswith("_weights"),
         )
+        # On a GPU, the convolutions of Paddle are fast.
+        self._quick = options.device == "cpu" and not self._statistics
         self._amp = options.amp
         self._scaler = amp.GradScaler(enable=options.amp)
         self.begin(0)
@@ -84,6 +94,7 @@ class Learner:
     def begin(self, frozen: int) -> None:
         """Start a phase in which everything behind the first `frozen` segments learns."""
         self._tail = tail(self.network, frozen)
+        self._logits = quick_tail(self.network, frozen) if self._quick else self._tail
         self._trainable = [p for p in self._tail.parameters() if not p.stop_gradient]
         self._learning = {
             id(value)
@@ -91,13 +102,45 @@ class Learner:
             if self._statistics or not value.stop_gradient
         }
 
+    def set_classifier(self, weights: npt.NDArray[Any], bias: npt.NDArray[Any]) -> None:
+        """Give the last layer these weights, (features, classes), and this bias, (classes,).
+
+        All processes get those of the first one.
+        """
+        layer = self.network.out
+        layer.weight.set_value(weights)
+        layer.bias.set_value(bias)
+        if self._world > 1:
+            for parameter in layer.parameters():
+                distributed.broadcast(parameter, src=0)
+        self._average.reset()
+
+    def soften(self, batches: Iterable[Batch]) -> None:
+        """Divide the logits by the temperature at which the training loss of `batches` is lowest.
+
+        Label smoothing wants less confident scores than a regression gives. If only training made
+        them so, its first steps would change the whole network and make it worse.
+        """
+        outputs, truth = self._outputs(batches)
+        logits, labels = paddle.to_tensor(outputs), paddle.to_tensor(truth)
+        losses = {float(t): float(self._loss(logits / t, labels)) for t in _TEMPERATURES}
+        temperature = min(losses, key=lambda t: losses[t])
+        layer = self.network.out
+        self.set_classifier(layer.weight.numpy() / temperature, layer.bias.numpy() / temperature)
+
+    def rehearse(self, batch: Batch) -> None:
+        """Do the work of a training step without a change, so that its time can be measured."""
+        logits = self._logits(paddle.to_tensor(batch.inputs))
+        self._loss(logits, paddle.to_tensor(batch.labels)).backward()
+        self._optimizer.clear_grad()
+
     def learn(self, batch: Batch, rate: float) -> Step:
         """Take one training step."""
         self._tail.train() if self._statistics else self._tail.eval()
         self._optimizer.set_lr(rate)
         labels = paddle.to_tensor(batch.labels)
         with amp.auto_cast(enable=self._amp):
-            logits: Tensor = self._tail(paddle.to_tensor(batch.inputs))  # (N, classes)
+            logits = self._logits(paddle.to_tensor(batch.inputs))  # (N, classes)
             loss = self._loss(logits, labels)
         self._scaler.scale(loss).backward()
         if self._world > 1:
@@ -114,20 +157,33 @@ class Learner:
 
     def evaluate(self, batches: Iterable[Batch]) -> Score:
         """Return the averaged network's score on all photos of `batches`."""
-        losses, ranks, truths = [], [], []
+        logits, labels = self._outputs(batches)
+        calibrated = logits / fit_temperature(logits, labels)
+        plain, losses = (_cross_entropies(each, labels) for each in (logits, calibrated))
+        rank = Scored(logits, labels).rank
+        return self._agreed(
+            Score(
+                loss=float(losses.mean()),
+                error=float(losses.std() / len(losses) ** 0.5),
+                plain_loss=float(plain.mean()),
+                top1=float((rank < 1).mean()),
+                top5=float((rank < 5).mean()),
+                recall=measure_recall(rank, labels, logits.shape[1]),
+            )
+        )
+
+    def _outputs(
+        self, batches: Iterable[Batch]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the averaged network's logits, (N, classes), and the labels, (N,)."""
         self._tail.eval()
         with self._average.applied(), paddle.no_grad():
-            for inputs, labels in batches:
-                logits = self._tail(paddle.to_tensor(inputs))
-                loss = F.cross_entropy(logits, paddle.to_tensor(labels), reduction="none")  # (N,)
-                losses.append(loss.numpy())
-                ranks.append(Scored(logits.numpy(), labels).rank)
-                truths.append(labels)
-        rank, truth = np.concatenate(ranks), np.concatenate(truths)
-        mean_loss = float(np.concatenate(losses).mean())
-        recall = measure_recall(rank, truth, int(logits.shape[1]))
-        top1, top5 = float((rank < 1).mean()), float((rank < 5).mean())
-        return self._agreed(Score(mean_loss, top1, top5, recall))
+            outputs = [
+                (self._logits(paddle.to_tensor(inputs)).numpy(), labels)
+                for inputs, labels in batches
+            ]
+        logits, truth = zip(*outputs, strict=True)
+        return np.concatenate(logits), np.concatenate(truth)
 
     def _agreed(self, score: Score) -> Score:
         """Return the first process's score in every process.
@@ -137,10 +193,11 @@ class Learner:
         """
         if self._world == 1:
             return score
-        values = paddle.to_tensor([*score[:3], *score.recall.values], "float64")
+        values = paddle.to_tensor([*score[:-1], *score.recall.values], "float64")
         distributed.broadcast(values, src=0)
-        loss, top1, top5, *recalls = values.numpy().tolist()
-        return Score(loss, top1, top5, score.recall._replace(values=tuple(recalls)))
+        loss, error, plain_loss, top1, top5, *recalls = values.numpy().tolist()
+        recall = score.recall._replace(values=tuple(recalls))
+        return Score(loss, error, plain_loss, top1, top5, recall)
 
     def best(self) -> Arrays:
         """Return the averaged network's state."""
@@ -187,3 +244,11 @@ class Learner:
         # Paddle has no public call that creates the accumulators of given parameters.
         optimizer: Any = self._optimizer
         optimizer._create_accumulators(program.global_block(), learned)  # noqa: SLF001
+
+
+def _cross_entropies(
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return the cross-entropy of each photo, (N,), from logits (N, classes)."""
+    outputs, truth = paddle.to_tensor(logits), paddle.to_tensor(labels)
+    return np.asarray(F.cross_entropy(outputs, truth, reduction="none").numpy())

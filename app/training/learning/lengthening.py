@@ -11,19 +11,28 @@ from app.training.network.freezing import SEGMENTS
 from app.training.options import Recipe
 
 
-def lengthened(recipe: Recipe, rows: Sequence[Mapping[str, Any]], epochs: int) -> Recipe:
+def lengthened(
+    recipe: Recipe, rows: Sequence[Mapping[str, Any]], epochs: int, photos: int
+) -> Recipe:
     """Return the recipe with `epochs` epochs in its last phase.
 
     Args:
         recipe: that of the run.
         rows: the epochs that the run has had.
         epochs: the number of epochs of the last phase, those that it has had included.
+        photos: the number of photos to learn from.
 
     Raises:
-        StartupError: only the classifier of the run learns, or the run has had so many epochs.
+        StartupError: only the classifier of the run learns, the run has had so many epochs, or it
+            has the option --refit.
     """
-    options = recipe.options.model_copy(update={"epochs": epochs})
-    last = phases(options)[-1]
+    if recipe.options.refit:
+        raise StartupError("a run with --refit cannot be lengthened: train again with --epochs")
+    changes: dict[str, Any] = {"epochs": epochs, "minutes": None}
+    if recipe.options.minutes and rows:
+        changes["freeze"] = str(rows[-1]["frozen"])
+    options = recipe.options.model_copy(update=changes)
+    last = phases(options, photos, kept=recipe.keeps_classifier)[-1]
     if last.frozen == SEGMENTS:
         raise StartupError("only the classifier learns in this run: --epochs cannot lengthen it")
     done = _done(rows, last)

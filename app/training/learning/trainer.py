@@ -6,34 +6,23 @@ checkpoint needs only the position in the run and the learner's state.
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from app.host import granted_cores
-from app.model.transform_ops import read_transform_ops
 from app.training.data.holdout import Photos
-from app.training.data.loader import Loader
-from app.training.learning.batches import (
-    Batch,
-    Batches,
-    BatchPlan,
-    CachedFeatures,
-    Shard,
-    StreamedBatches,
-)
-from app.training.learning.choice import balances, better
-from app.training.learning.interruption import Interruption
+from app.training.learning.batches import Batch, Batches
+from app.training.learning.budget import Cost, fit_into
+from app.training.learning.choice import balances, best_size, better, improved
+from app.training.learning.inputs import Inputs, RunContext
 from app.training.learning.learner import Learner, Score
-from app.training.learning.phases import Phase, phases
+from app.training.learning.phases import DEEP, FINE_TUNING, REGRESSION, SHALLOW, Phase, phases
+from app.training.learning.regression import fit_regression
 from app.training.learning.schedule import learning_rate
-from app.training.network.freezing import trunk
+from app.training.network.freezing import SEGMENTS
 from app.training.run.checkpoint import Checkpoint
-from app.training.run.folder import Run, VisualLog
-from app.training.run.progress import Display
-
-# Random views of each photo that CachedFeatures keeps in memory.
-_CACHED_VIEWS = 4
+from app.training.run.folder import VisualLog
 
 
 @dataclass
@@ -50,6 +39,8 @@ class Position:
         seen: how many photos this process has learned from in this epoch.
         stale: epochs of this phase since its last best epoch.
         updates: steps of the whole run at the time of the checkpoint.
+        frozen: how many segments `--minutes` keeps frozen; None before that is known.
+        epochs: the number of epochs that `--minutes` allows; None before that is known.
         best: the row of the run's best epoch so far; None before the first epoch ends.
         rows: one row for each epoch that has ended.
     """
@@ -63,6 +54,8 @@ class Position:
     seen: int = 0
     stale: int = 0
     updates: int = 0
+    frozen: int | None = None
+    epochs: int | None = None
     best: dict[str, Any] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -75,24 +68,6 @@ class Position:
     def accuracy(self) -> float:
         """The share of this epoch's photos that were classified correctly so far, 0 to 1."""
         return self.right / self.seen
-
-
-class RunContext(NamedTuple):
-    """The objects that a run needs besides the network and the photos.
-
-    Attributes:
-        run: the run's folder.
-        loader: reads photos in other processes.
-        display: shows the progress on the terminal.
-        shard: the part of each batch that this process learns from.
-        interruption: its `check` raises after the user has pressed Ctrl-C.
-    """
-
-    run: Run
-    loader: Loader
-    display: Display
-    shard: Shard
-    interruption: Interruption
 
 
 class Trainer:
@@ -108,7 +83,8 @@ class Trainer:
         self._learner, self._photos, self._context = learner, photos, context
         self._recipe = context.run.recipe
         self._options = self._recipe.options
-        self._phases = phases(self._options)
+        self._phases = phases(self._options, len(photos.train), kept=self._recipe.keeps_classifier)
+        self._inputs = Inputs(learner.network, photos, context)
         self._leads = context.shard.rank == 0
         self._balanced = balances(self._options, photos)
         self._last_row = time.monotonic()
@@ -144,30 +120,63 @@ class Trainer:
                 self.save()
 
     def _phase(self, phase: Phase) -> None:
+        if phase.name == REGRESSION:
+            if not self.position.epoch:
+                self._regress(phase)
+            return
+        phase = self._within_minutes(phase)
+        if not phase.epochs:
+            self._context.display.say("--minutes leaves no time for fine-tuning")
+            return
         self._learner.begin(phase.frozen)
-        batches = self._batches(phase)
+        batches = self._inputs.batches(phase, self.position.phase)
         position, photos = self.position, len(self._photos.train)
+        if phase.name == FINE_TUNING and position.epoch == position.step == 0:
+            self._learner.soften(batches.validation(self._options.size))
         done = position.epoch * photos + position.seen
         with self._context.display.bar(phase.name, phase.epochs * photos, done):
             while position.epoch < phase.epochs and position.stale < self._options.patience:
                 self._epoch(phase, batches)
 
-    def _batches(self, phase: Phase) -> Batches:
-        spec = read_transform_ops(self._recipe.transform_ops)
-        options, context, display = self._options, self._context, self._context.display
-        frozen = trunk(self._learner.network, phase.frozen, spec, options.device, granted_cores())
-        key = (options.seed, self.position.phase)
-        plan = BatchPlan(self._photos, options.batch_size, key, context.shard)
-        streamed = StreamedBatches(plan, context.loader, frozen)
-        if not phase.cached:
-            return streamed
-        views = min(_CACHED_VIEWS, phase.epochs) if options.augment else 1
-        with display.bar("reading features", views * len(self._photos.train)):
-            return CachedFeatures(plan, streamed, views, self._advance)
+    def _regress(self, phase: Phase) -> None:
+        """Fit the first classifier to the network's features at each size of its input."""
+        started = time.monotonic()
+        self._learner.begin(SEGMENTS)
+        features, labels = self._inputs.features(phase)
+        count = len(labels)
+        found = fit_regression(features, labels, self._options.seed, balanced=self._balanced)
+        self._learner.set_classifier(found.weights, found.bias)
+        position = self.position
+        position.seen = count
+        position.loss_sum = position.plain_loss_sum = found.loss * count
+        position.right = round(found.top1 * count)
+        score = self._learner.evaluate(self._inputs.streamed(phase).validation(found.size))
+        speed = count * len(features) / (time.monotonic() - started)
+        self._end_epoch(phase, {found.size: score}, speed)
 
-    def _advance(self, photos: int) -> None:
-        self._context.interruption.check()
-        self._context.display.advance(photos)
+    def _within_minutes(self, phase: Phase) -> Phase:
+        """Return the phase as deep and as long as the option `--minutes` allows."""
+        position, minutes = self.position, self._options.minutes
+        if minutes is None or phase.name != FINE_TUNING:
+            return phase
+        if position.frozen is None or position.epochs is None:
+            auto = self._options.freeze == "auto" and phase.frozen == DEEP
+            depths = (DEEP, SHALLOW) if auto else (phase.frozen,)
+            costs = {frozen: self._cost(phase._replace(frozen=frozen)) for frozen in depths}
+            left = 60 * minutes - (time.monotonic() - self._context.started)
+            photos = len(self._photos.all)
+            position.frozen, position.epochs = fit_into(left, costs, phase.epochs, photos)
+        return phase._replace(frozen=position.frozen, epochs=position.epochs)
+
+    def _cost(self, phase: Phase) -> Cost:
+        """Measure what a photo costs if these segments are frozen."""
+        self._learner.begin(phase.frozen)
+        batch, viewed = self._inputs.rehearse(phase)
+        self._learner.rehearse(batch)
+        started = time.monotonic()
+        self._learner.rehearse(batch)
+        stepped = time.monotonic() - started
+        return Cost(viewed / len(batch.labels), stepped / len(batch.labels))
 
     def _epoch(self, phase: Phase, batches: Batches) -> None:
         position, started = self.position, time.monotonic()
@@ -184,7 +193,10 @@ class Trainer:
             self._context.interruption.check()
         seconds = time.monotonic() - started
         speed = (position.seen - seen_before) * self._context.shard.world / seconds
-        self._end_epoch(phase, self._learner.evaluate(batches.validation()), speed)
+        scores = {
+            size: self._learner.evaluate(batches.validation(size)) for size in self._inputs.sizes
+        }
+        self._end_epoch(phase, scores, speed)
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         position = self.position
@@ -202,10 +214,12 @@ class Trainer:
         step = self.position.epoch * steps_per_epoch + self.position.step
         return learning_rate(step, steps, phase.rate, ramp)
 
-    def _end_epoch(self, phase: Phase, score: Score, speed: float) -> None:
+    def _end_epoch(self, phase: Phase, scores: Mapping[int, Score], speed: float) -> None:
         position = self.position
-        row = self._row(phase, score, speed)
-        position.stale = 0 if row["best"] else position.stale + 1
+        size = best_size({size: (score.loss, score.error) for size, score in scores.items()})
+        row = self._row(phase, size, scores[size], speed)
+        up = improved(row, position.rows, balanced=self._balanced)
+        position.stale = 0 if up else position.stale + 1
         position.rows.append(row)
         position.epoch, position.step = position.epoch + 1, 0
         position.loss_sum, position.plain_loss_sum = 0.0, 0.0
@@ -227,17 +241,21 @@ class Trainer:
         before, self._last_row = self._last_row, time.monotonic()
         return round(self._last_row - before, 3)
 
-    def _row(self, phase: Phase, score: Score, speed: float) -> dict[str, Any]:
+    def _row(self, phase: Phase, size: int, score: Score, speed: float) -> dict[str, Any]:
         position = self.position
         row = {
             "phase": phase.name,
             "epoch": position.epoch + 1,
             "epochs": phase.epochs,
+            "frozen": phase.frozen,
+            "size": size,
             "lr": self._rate(phase),
             "loss": position.mean_loss,
             "plain_loss": position.plain_loss_sum / position.seen,
             "top1": position.accuracy,
             "val_loss": score.loss,
+            "val_error": score.error,
+            "val_plain_loss": score.plain_loss,
             "val_top1": score.top1,
             "val_top5": score.top5,
             "val_recall": score.recall.mean,
@@ -245,4 +263,5 @@ class Trainer:
             "photos_per_s": round(speed, 2),
             "seconds": self._lap(),
         }
-        return row | {"best": better(row, position.best, balanced=self._balanced)}
+        best = better(row, position.rows, balanced=self._balanced)
+        return row | {"best": self._recipe.refit or best}

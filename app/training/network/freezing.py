@@ -21,7 +21,8 @@ from app.images.preprocessing import Preprocessing
 from app.model.paddle_engine import PaddleNetwork
 from app.settings import Device
 from app.training.network.folding import folded
-from app.training.network.mobilenetv2 import MobileNetV2
+from app.training.network.mobilenetv2 import InvertedResidual, MobileNetV2
+from app.training.network.quick_tail import QuickTail
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, 3)
 Features = npt.NDArray[np.float32]  # (N, C, h, w), or (N, C) behind the pool
@@ -29,6 +30,8 @@ Trunk = Callable[[Images], Features]
 
 # The network without its classifier has 19 segments: conv1, 17 inverted residual blocks and conv9.
 SEGMENTS = 19
+# From this segment on, the maps are small enough for `QuickTail`: 14 x 14 in images of 224 x 224.
+_SMALL_MAPS = 14
 # On a CPU, larger batches take longer per image.
 _CHUNK = 4  # images
 
@@ -61,6 +64,19 @@ def tail(network: MobileNetV2, frozen: int) -> nn.Sequential:
     return nn.Sequential(*segments(network)[frozen:], network.out)
 
 
+def quick_tail(network: MobileNetV2, frozen: int) -> Callable[[Tensor], Tensor]:
+    """Return a function that equals `tail` with fixed batch-norm statistics, but trains faster."""
+    layers = segments(network)
+    if frozen == SEGMENTS:
+        return network.out
+    begin = max(frozen, _SMALL_MAPS)
+    first = nn.Sequential(*layers[frozen:begin])
+    first.eval()
+    blocks = [layer for layer in layers[begin:-1] if isinstance(layer, InvertedResidual)]
+    last = QuickTail(blocks, network.conv9, network.out)
+    return lambda x: last(first(x))
+
+
 def trunk(
     network: MobileNetV2, frozen: int, spec: Preprocessing, device: Device, threads: int
 ) -> Trunk:
@@ -69,7 +85,7 @@ def trunk(
     Args:
         network: copied; later changes of its parameters do not reach the trunk.
         frozen: the number of segments; with 0 the trunk only normalizes the images.
-        spec: the preprocessing, which gives the input size and the normalization.
+        spec: the preprocessing, which gives the normalization.
         device: "cpu" runs Paddle's inference engine, "gpu" its dynamic graph.
         threads: the threads that the inference engine may use.
     """
@@ -77,7 +93,7 @@ def trunk(
         return spec.normalized
     layer = nn.Sequential(*segments(folded(network))[:frozen])
     layer.eval()
-    run = _in_engine(layer, spec, threads) if device == "cpu" else _in_dynamic_graph(layer)
+    run = _in_engine(layer, threads) if device == "cpu" else _in_dynamic_graph(layer)
 
     def infer(images: Images) -> Features:
         chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
@@ -86,11 +102,8 @@ def trunk(
     return infer
 
 
-def _in_engine(
-    layer: nn.Layer, spec: Preprocessing, threads: int
-) -> Callable[[Features], Features]:
-    width, height = spec.crop
-    inputs = [InputSpec([None, 3, height, width], "float32", name="x")]
+def _in_engine(layer: nn.Layer, threads: int) -> Callable[[Features], Features]:
+    inputs = [InputSpec([None, 3, None, None], "float32", name="x")]
     size = sum(int(value.size) * value.element_size() for value in layer.state_dict().values())
     folder = Path(tempfile.gettempdir()) / "trunk"
     with room_for(folder, size), tempfile.TemporaryDirectory(prefix="trunk-") as directory:

@@ -88,6 +88,16 @@ class Run:
         write_text(self._command, text)
 
     @property
+    def exists(self) -> bool:
+        """Whether the folder has been made by `create`."""
+        return (self.folder / SETTINGS).is_file()
+
+    @property
+    def refit(self) -> "Run":
+        """The run that learns once more from all photos, if the option --refit asked for it."""
+        return Run(self.folder / "refit")
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe of the run.
 
@@ -134,6 +144,17 @@ class Run:
             ) from error
         network.eval()
         return network
+
+    @property
+    def best_size(self) -> int:
+        """The size of the network's input with which the best epoch was the best, in pixels."""
+        try:
+            lines = self._metrics.read_text("utf-8").splitlines()
+        except OSError:
+            lines = []
+        best = [row for row in map(json.loads, lines) if row["best"]]
+        # The rows of older runs have no size.
+        return int(best[-1].get("size", 0) if best else 0) or self.recipe.options.size
 
     def save_metrics(self, rows: Sequence[Row]) -> None:
         """Write one JSON line for each epoch."""

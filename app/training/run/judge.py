@@ -14,7 +14,6 @@ from app.images.decoding import decode
 from app.images.files import contents
 from app.images.preprocessing import Pixels, Preprocessing
 from app.model.engine import softmax
-from app.model.transform_ops import read_transform_ops
 from app.settings import Device
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Scored
@@ -24,6 +23,7 @@ from app.training.network.freezing import SEGMENTS, segments, trunk
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.run.folder import Run
 from app.training.run.progress import Display
+from app.training.weights.pretrained import preprocessing
 
 Floats = npt.NDArray[np.float32]
 
@@ -55,7 +55,7 @@ def judge(run: Run, display: Display) -> HeldOut:
         ServiceError: a photo cannot be read any more.
     """
     recipe, samples = run.recipe, run.photos.validation
-    spec = read_transform_ops(recipe.transform_ops, recipe.srgb)
+    spec = preprocessing(recipe, run.best_size)
     network = _Network(run.best_network(), spec, recipe.options.device)
     rows = []
     with display.bar("looking at held-out photos", len(samples)):

@@ -71,7 +71,7 @@ class Display:
         self.say(
             f"{row['phase']} {row['epoch']}/{row['epochs']}  "
             f"loss {row['loss']:.3f}  top-1 {row['top1']:.1%}  "
-            f"held out: loss {row['val_loss']:.3f}  top-1 {row['val_top1']:.2%}  "
+            f"held out at {row['size']}: loss {row['val_loss']:.3f}  top-1 {row['val_top1']:.2%}  "
             f"mean recall {row['val_recall']:.1%}  "
             f"{row['photos_per_s']:.0f} photos/s{'  best' if row['best'] else ''}"
         )

@@ -36,11 +36,13 @@ Rows = Sequence[Mapping[str, Any]]
 _COLUMNS = {
     "phase": "phase",
     "epoch": "epoch",
+    "size": "size",
     "lr": "learning rate",
     "loss": "training loss",
     "plain_loss": "cross-entropy",
     "top1": "top-1",
-    "val_loss": "held out: cross-entropy",
+    "val_plain_loss": "held out: cross-entropy",
+    "val_loss": "held out: calibrated",
     "val_top1": "held out: top-1",
     "photos_per_s": "photos/s",
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 import paddle
 
 from app.errors import StartupError
+from app.images.preprocessing import Preprocessing
+from app.model.transform_ops import read_transform_ops
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import DEFAULT_SCALE, Options, Recipe
 from app.training.weights.origins import (
@@ -55,6 +57,11 @@ def initial_network(options: Options, classes: tuple[str, ...]) -> tuple[Recipe,
 def build_network(recipe: Recipe) -> MobileNetV2:
     """Return a network with the recipe's classes, scale and padding, and with random weights."""
     return MobileNetV2(len(recipe.classes), recipe.scale, padding=recipe.padding)
+
+
+def preprocessing(recipe: Recipe, size: int) -> Preprocessing:
+    """Return the preprocessing of a run for an input of `size` x `size` pixels."""
+    return read_transform_ops(resized(recipe.transform_ops, size), recipe.srgb)
 
 
 def _origin(options: Options) -> Origin:

@@ -39,12 +39,14 @@ class Fitted:
     """How well a bundle tells photos of its classes from others.
 
     Attributes:
+        distance: the limit.
         learned_from: the photos that gave the classes' means.
         held_out: the photos of known classes that gave the limit.
         called_unfamiliar: the share of them that is beyond the limit.
         unfamiliarity: (held_out,), that of each of them.
     """
 
+    distance: float
     learned_from: int
     held_out: int
     called_unfamiliar: float
@@ -59,7 +61,9 @@ class Fitted:
         }
 
 
-def add_unfamiliar(directory: Path, photos: Photos, max_pixels: int) -> Fitted:
+def add_unfamiliar(
+    directory: Path, photos: Photos, max_pixels: int, before: Fitted | None = None
+) -> Fitted:
     """Let the bundle in `directory` tell whether a photo shows none of its classes.
 
     Each class gets the mean direction of its training photos' vectors. The limit is the distance
@@ -70,6 +74,8 @@ def add_unfamiliar(directory: Path, photos: Photos, max_pixels: int) -> Fitted:
         photos: photos of the bundle's classes. The network must not have learned from those that
             are held out: it knows its training photos too well.
         max_pixels: larger photos are refused.
+        before: what an earlier network of the run gave, if this one has learned from the held-out
+            photos after all; its limit is taken.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -91,16 +97,14 @@ def add_unfamiliar(directory: Path, photos: Photos, max_pixels: int) -> Fitted:
         vectors, scores = _seen(network, [sample.path for sample in learned], max_pixels)
         class_ids = np.array([sample.class_id for sample in learned])
         centres = means(vectors, class_ids, scores.shape[1])
-        vectors, scores = _seen(network, [one.path for one in photos.validation], max_pixels)
-        far = distances(centres, vectors, scores)
+        fitted = before or _fit(network, centres, photos, max_pixels)
         features = network(golden.drawn_picture(*network.bundle.preprocessing.crop)[np.newaxis])
         drawn = distances(centres, features.vectors, features.scores)
-        limit = Limit(_limit(far), 0)
-        fitted = _fitted(len(learned), limit.unfamiliarity(far))
+        limit = Limit(fitted.distance, 0)
         np.save(built / UNFAMILIAR, centres)
         row = {
             "method": _METHOD,
-            "distance": limit.distance,
+            "distance": fitted.distance,
             **fitted.document(),
             "golden": round(float(limit.unfamiliarity(drawn)[0]), 6),
         }
@@ -137,8 +141,13 @@ def measure_others(
     }
 
 
-def _fitted(learned_from: int, far: Floats) -> Fitted:
-    return Fitted(learned_from, len(far), _share(far), far)
+def _fit(network: FeatureNetwork, centres: Floats, photos: Photos, max_pixels: int) -> Fitted:
+    """Return the limit that the held-out photos give."""
+    vectors, scores = _seen(network, [one.path for one in photos.validation], max_pixels)
+    distance = _limit(far := distances(centres, vectors, scores))
+    found = Limit(distance, 0).unfamiliarity(far)
+    learned_from = len(_some_of_each_class(photos.train))
+    return Fitted(distance, learned_from, len(far), _share(found), found)
 
 
 def _share(unfamiliarity: Floats) -> float:

@@ -83,7 +83,7 @@ def test_a_run_of_the_classifier_alone_has_no_epochs_to_add(
 ) -> None:
     train(photos, SCRATCH, tmp_path / "first")
     weights = str(tmp_path / "first" / "best.pdparams")
-    options = SCRATCH.model_copy(update={"weights": weights, "freeze": "all", "warmup_epochs": 1})
+    options = SCRATCH.model_copy(update={"weights": weights, "freeze": "all"})
     train(photos, options, tmp_path / "run")
     code, _, err = run("train", "--resume", tmp_path / "run", "--epochs", 9)
     assert code == 1
@@ -119,6 +119,6 @@ def test_the_same_classes_keep_the_classifier(run: Command, photos: Path, tmp_pa
         assert (recipe.keeps_classifier, set(rows)) == (False, {-1})
     ended = run(
         "train", photos, "--weights", weights, "--scale", 0.25, "--size", 32, "--workers", 0,
-        "--warmup-epochs", 1, "--epochs", 0, "--output", tmp_path / "second",
+        "--epochs", 1, "--output", tmp_path / "second",
     )  # fmt: skip
     assert f"{weights} has the same classes, so its classifier is kept" in ended.err

@@ -1,6 +1,7 @@
 """Small training runs: they learn, are reproducible to the bit, and can be stopped and resumed."""
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -18,10 +19,13 @@ from networks import LABELS, randomise
 from PIL import Image, ImageOps
 
 from app.bench.measure.launch import free_port
-from app.errors import Stopped
+from app.errors import StartupError, Stopped
+from app.model.bundle import load_bundle
+from app.model.engine import Engine
 from app.training.data.check import inspect, list_photos
 from app.training.data.dataset import Sample, read_dataset
 from app.training.data.holdout import Photos, hold_out, read_lists, read_photos, write_lists
+from app.training.export_run import deliver
 from app.training.learning.interruption import Interruption
 from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 from app.training.options import Options
@@ -29,6 +33,8 @@ from app.training.run.folder import Run
 from app.training.train import resume, train
 
 ROOT = Path(__file__).parents[3]
+# With this seed, the random network's features are enough for the regression.
+TELLING = 4
 COUNTS = dict.fromkeys(LABELS, 5)
 SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=3, workers=0)
 
@@ -44,14 +50,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """The options of a run that starts from a file of weights."""
+    """The options of a run that starts from a file of weights, whose features tell colours."""
     file = tmp_path_factory.mktemp("weights") / "pretrained.pdparams"
     network = MobileNetV2(7, 0.25)
-    randomise(network)
+    randomise(network, TELLING)
     paddle.save(network.state_dict(), str(file))
-    return SCRATCH.model_copy(
-        update={"weights": str(file), "warmup_epochs": 2, "epochs": 2, "size": 64}
-    )
+    return SCRATCH.model_copy(update={"weights": str(file), "epochs": 2, "size": 64})
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -106,11 +110,12 @@ def test_resume_from_scratch_equals_not_stopping(
 def test_resume_with_known_weights_equals_not_stopping(
     pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run is stopped in the classifier's phase and again in fine-tuning.
+    """The run is stopped in the regression and twice in fine-tuning.
 
-    The first 8 checks come while the features are computed.
+    The regression checks 12 times, for 4 batches at each of three sizes. Fine-tuning begins with 8
+    checks, for 4 batches of 2 views.
     """
-    assert_resumes(photos, pretrained, (10, 17), tmp_path, monkeypatch)
+    assert_resumes(photos, pretrained, (5, 12 + 8 + 2, 8 + 3), tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
@@ -119,10 +124,10 @@ def test_resume_between_two_phases_equals_not_stopping(
 ) -> None:
     """The run fails in the first step of fine-tuning, so the last checkpoint lies between phases.
 
-    16 checks come before: 8 while the features are computed, and 8 for the classifier's steps.
+    20 checks come before: 12 in the regression, and 8 while the views are computed.
     """
     with monkeypatch.context() as patch:
-        patch.setattr(Interruption, "check", failing_at(17))
+        patch.setattr(Interruption, "check", failing_at(21))
         with pytest.raises(MemoryError):
             train(photos, pretrained, tmp_path / "stopped")
     assert_ends_alike(photos, pretrained, tmp_path)
@@ -182,10 +187,9 @@ def test_two_machines_learn_as_one(pretrained: Options, photos: Path, tmp_path: 
     photos = shutil.copytree(photos, tmp_path / "photos")
     draw(photos / "train" / "cat" / "more.png", (200, 60, 40), seed=99)
     one = tmp_path / "one"
-    changes = {"freeze": "18", "warmup_epochs": 1}
-    train(photos, pretrained.model_copy(update=changes), one)
+    train(photos, pretrained.model_copy(update={"freeze": "18"}), one)
     options = ["--weights", pretrained.weights, "--scale", "0.25", "--size", "64"]
-    options += ["--batch-size", "4", "--freeze", "18", "--warmup-epochs", "1", "--epochs", "2"]
+    options += ["--batch-size", "4", "--freeze", "18", "--epochs", "2"]
     options += ["--workers", "0"]
     launch = [sys.executable, "-m", "paddle.distributed.launch", "--nnodes", "2"]
     launch += ["--master", f"127.0.0.1:{free_port()}", "--rank"]
@@ -223,16 +227,87 @@ def test_two_machines_learn_as_one(pretrained: Options, photos: Path, tmp_path: 
 def test_only_what_is_not_frozen_learns(pretrained: Options, photos: Path, tmp_path: Path) -> None:
     train(photos, pretrained.model_copy(update={"freeze": "18"}), tmp_path / "run")
     before = MobileNetV2(7, 0.25)
-    randomise(before)
-    after = Run(tmp_path / "run").best_network().state_dict()
+    randomise(before, TELLING)
+    last = Run(tmp_path / "run").last()
+    assert last
+    after = last.groups["average"]
     moved = {
         key.split(".")[0]
         for key, value in before.state_dict().items()
-        if value.shape != after[key].shape or not np.array_equal(value.numpy(), after[key].numpy())
+        if not np.array_equal(value.numpy(), after[key])
     }
     assert moved == {"conv9", "out"}
     statistics = "conv9._batch_norm._mean"
-    assert np.array_equal(before.state_dict()[statistics].numpy(), after[statistics].numpy())
+    assert np.array_equal(before.state_dict()[statistics].numpy(), after[statistics])
+
+
+@pytest.mark.slow
+def test_the_regression_is_kept_unless_fine_tuning_beats_it(
+    pretrained: Options, photos: Path, tmp_path: Path
+) -> None:
+    """With such a large rate, fine-tuning makes the network worse."""
+    runs: dict[str, dict[str, float]] = {"kept": {"lr": 5.0}, "alone": {"epochs": 0}}
+    for name, changes in runs.items():
+        train(photos, pretrained.model_copy(update=changes), tmp_path / name)
+    lines = (tmp_path / "kept" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["phase"], row["best"]) for row in rows] == [
+        ("regression", True), ("fine-tuning", False), ("fine-tuning", False)
+    ]  # fmt: skip
+    kept, alone = ((tmp_path / name / "best.pdparams").read_bytes() for name in ("kept", "alone"))
+    assert kept == alone
+
+
+@pytest.mark.slow
+def test_a_refit_learns_from_all_photos_and_can_be_resumed(
+    pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run checks 28 times: 12 in the regression, 8 for the views and 8 for the steps.
+
+    It is stopped in the regression of the second run, which has 24 photos and so 6 batches.
+    """
+    options = pretrained.model_copy(update={"refit": True, "lr": 1e-6})
+    with monkeypatch.context() as patch:
+        patch.setattr(Interruption, "check", stop_after(28 + 10))
+        with pytest.raises(Stopped, match=r"train --resume .*stopped$"):
+            train(photos, options, tmp_path / "stopped")
+    run, position = resume(tmp_path / "stopped")
+    train(photos, options, tmp_path / "whole")
+    assert state(run.refit.folder) == state(tmp_path / "whole" / "refit")
+    assert len(run.photos.train) == 15
+    assert len(run.refit.photos.train) == 24
+    bundle, measured, _ = deliver(run.folder)
+    assert position.best
+    assert measured["accuracy"]["top1"] == pytest.approx(position.best["val_top1"], abs=1e-6)
+    assert measured["learned_from"] == {"photos": 24, "held_out_too": True}
+    shipped = run.refit.best_network()
+    spec = load_bundle(bundle).preprocessing
+    image = np.random.default_rng(0).integers(0, 256, (1, *spec.crop, 3), np.uint8)
+    logits = shipped(paddle.to_tensor(spec.normalized(image))).numpy() / measured["temperature"]
+    odds = np.exp(logits - logits.max())
+    got = Engine(load_bundle(bundle)).infer(image)
+    np.testing.assert_allclose(got, odds / odds.sum(), atol=1e-4)
+    with pytest.raises(StartupError, match=r"has no held-out photos: export .*stopped$"):
+        deliver(run.refit.folder)
+
+
+@pytest.mark.slow
+def test_minutes_that_are_over_leave_the_regression(
+    pretrained: Options, photos: Path, tmp_path: Path
+) -> None:
+    changes = {"minutes": 1e-6}
+    _, position = train(photos, pretrained.model_copy(update=changes), tmp_path / "run")
+    assert [row["phase"] for row in position.rows] == ["regression"]
+
+
+@pytest.mark.slow
+def test_minutes_that_suffice_change_nothing(
+    pretrained: Options, photos: Path, tmp_path: Path
+) -> None:
+    for name, minutes in (("whole", None), ("enough", 60.0)):
+        changes = {"minutes": minutes, "freeze": "17"}
+        train(photos, pretrained.model_copy(update=changes), tmp_path / name)
+    assert state(tmp_path / "whole") == state(tmp_path / "enough")
 
 
 @pytest.mark.slow
@@ -249,8 +324,7 @@ def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None
     # With such a small rate, the changes of the weights are lost when they are rounded to float32.
     changes = {"lr": 1e-30, "epochs": 9, "patience": 2, "weight_decay": 0.0, "ema": 0.0}
     _, position = train(photos, SCRATCH.model_copy(update=changes), tmp_path / "run")
-    assert len(position.rows) < 9
-    assert [row["best"] for row in position.rows[-2:]] == [False, False]
+    assert len(position.rows) == 3
 
 
 def divided(path: Path, share: float, seed: int) -> Photos:
