@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """A named line; `colour` is blue or orange."""
+    """A named line; `colour` is blue, orange or dim."""
 
     name: str
     colour: str

@@ -62,6 +62,7 @@ svg text { font-size: 12px; fill: var(--dim); } .end { text-anchor: end; }
 .middle { text-anchor: middle; }
 @media (max-width: 30rem) { th, td { padding: .25rem .35rem; font-size: .9rem; } }
 .blue { color: var(--blue); } .orange { color: var(--orange); }
+.dim { color: var(--dim); }
 svg polyline { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round; }
 svg circle { fill: currentColor; } svg line.mark { stroke: var(--dim); stroke-dasharray: 4 3; }
 svg line.phase { stroke: var(--dim); stroke-dasharray: 1 4; }

@@ -53,12 +53,14 @@ class Recall(NamedTuple):
         }
 
     def sentence(self, classes: Sequence[str]) -> str:
-        """Return the mean and the classes with the lowest recall, each with its photos."""
+        """Return the mean, and the classes of which photos are missed, with their photos."""
         rows = zip(self.values, self.photos, unique_names(classes), strict=True)
         known = sorted(row for row in rows if not math.isnan(row[0]))
-        lowest = [f"{name} {value:.1%} of {photos}" for value, photos, name in known[:_MAX_NAMED]]
-        more = f", and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else ""
-        sentence = f"mean recall {self.mean:.1%}; lowest first: {', '.join(lowest)}{more}"
+        low = [f"{name} {value:.1%} of {photos}" for value, photos, name in known if value < 1]
+        sentence = f"mean recall {self.mean:.1%}"
+        if low:
+            more = f", and {len(low) - _MAX_NAMED} more" if len(low) > _MAX_NAMED else ""
+            sentence += f"; lowest first: {', '.join(low[:_MAX_NAMED])}{more}"
         if unsure := [name for _, photos, name in known if photos < _TOO_FEW]:
             sentence += f"; fewer than {_TOO_FEW} photos say little about {few(unsure)}"
         return sentence

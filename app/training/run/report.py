@@ -114,6 +114,9 @@ def _curves(run: Run, rows: Rows) -> Markup:
             Line("training views", "orange", list(enumerate(training, 1))),
             Line("held out", "blue", list(enumerate(held_out, 1))),
         ]
+        if title == "cross-entropy":
+            calibrated = [(epoch, float(row["val_loss"])) for epoch, row in enumerate(rows, 1)]
+            lines.append(Line("held out, calibrated", "dim", calibrated))
         boundaries = [epoch + 0.5 for epoch in ends]
         charts.append(curves(title, lines, number, boundaries, percent=title == "top-1"))
     about = f"The dashed line marks the best epoch, {number}."
@@ -134,7 +137,9 @@ def _what_is_compared(run: Run, rows: Rows) -> str:
         " Both losses are the plain cross-entropy, without label smoothing and class weights. "
         "Still the training views are the harder photos, cropped at random, and they are judged "
         "while the network learns; the held-out photos are judged after each epoch, by the moving "
-        "average of the weights."
+        "average of the weights. Label smoothing keeps the scores low while the network learns. "
+        "The grey line is the loss once they are calibrated, as the export does it; it chooses the "
+        "best epoch."
     )
 
 
