@@ -58,12 +58,20 @@ def _detail_of_crop(whole: Floats, crop: Floats, edges: Floats) -> Floats:
     found, left = np.zeros(len(whole), np.float32), np.arange(len(whole))
     for factor, steps in _LEVELS:
         sides = shrunk(whole[left], factor), shrunk(crop[left], factor)
-        edges = _fitted(*sides, edges, steps)
-        alike = (detail(cut(sides[0], edges)) * detail(sides[1])).mean(axis=(1, 2))
+        fitted = _fitted(*sides, edges, steps)
+        before, after = _alike(*sides, edges), _alike(*sides, fitted)
+        # Steps lead away from good edges if a fine texture repeats itself.
+        edges = np.where((after > before)[:, None], fitted, edges)
+        alike = np.maximum(before, after)
         worthwhile = alike >= _LEAST_DETAIL
         left, edges = left[worthwhile], edges[worthwhile]
     found[left] = alike[worthwhile]
     return found
+
+
+def _alike(whole: Floats, crop: Floats, edges: Floats) -> Floats:
+    """Return the correlation of the detail within the edges with that of the crop."""
+    return np.asarray((detail(cut(whole, edges)) * detail(crop)).mean(axis=(1, 2)))
 
 
 def _fitted(whole: Floats, crop: Floats, edges: Floats, steps: int) -> Floats:

@@ -19,7 +19,7 @@ _BYTES = 8
 _NEIGHBOURS, _LEAST_COSINE = 100, 0.6
 # After alignment, the detail of copies correlated by 0.46 and more, but for one in 300, and that of
 # photos of different moments by at most 0.35.
-_LIKENESS = 0.42
+_LIKENESS = 0.5
 # Blocks of a distance matrix have at most this many numbers.
 _BLOCK = 16_000_000
 
