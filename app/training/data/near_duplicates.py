@@ -10,15 +10,17 @@ from app.training.data.fingerprint import Fingerprint, Thumbnail
 
 Pairs = npt.NDArray[np.intp]
 
-# Of 128 bits, copies differed in at most 9, and other photos in at least 22, in 568 photos and
-# their copies. A hash with few ones or few zeros, as of a thing on white, says less or nothing.
+# The thresholds were set on 568 photos and six copies of each.
+# Of 128 bits, copies differed in at most 7, and other photos in at least 18. A hash with few ones or
+# few zeros, as of a thing on white, says less or nothing.
 _MOST_BITS, _LEAST_RARE = 12, 16
 # Of the 64 bits that compare to the right, fewer than 8 may differ: then one byte of 8 is the same.
 _BYTES = 8
-# A crop was among the 9 photos with the most similar features, and had this cosine or more.
-_NEIGHBOURS, _LEAST_COSINE = 100, 0.6
-# After alignment, the detail of copies correlated by 0.46 and more, but for one in 300, and that of
-# photos of different moments by at most 0.35.
+# A crop was among the 10 photos with the most similar features, and had this cosine or more. In
+# larger sets, more photos may be more similar.
+_NEIGHBOURS, _LEAST_COSINE = 50, 0.6
+# After alignment, the detail of copies correlated by 0.6 and more, and that of photos of different
+# moments by at most 0.43.
 _LIKENESS = 0.5
 # Blocks of a distance matrix have at most this many numbers.
 _BLOCK = 16_000_000
