@@ -50,11 +50,7 @@ def likeness(thumbnails: Thumbnail, pairs: npt.NDArray[np.intp], threads: int = 
 
 
 def _detail_of_crop(whole: Floats, crop: Floats, edges: Floats) -> Floats:
-    """Return the correlation of the detail of each `crop` with its place in `whole`.
-
-    Args:
-        edges: (P, 4), where the search begins.
-    """
+    """Return the correlation of the detail of each crop with its place; `edges` are guesses."""
     found, left = np.zeros(len(whole), np.float32), np.arange(len(whole))
     for factor, steps in _LEVELS:
         sides = shrunk(whole[left], factor), shrunk(crop[left], factor)

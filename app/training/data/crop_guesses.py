@@ -4,7 +4,6 @@ The detail of 36 crops of each photo, in 24 x 24 pixels, is compared with that o
 matrix product does so for all photos that are to be compared with one.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import NamedTuple

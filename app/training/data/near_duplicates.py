@@ -11,8 +11,8 @@ from app.training.data.fingerprint import Fingerprint, Thumbnail
 Pairs = npt.NDArray[np.intp]
 
 # The thresholds were set on 568 photos and six copies of each.
-# Of 128 bits, copies differed in at most 7, and other photos in at least 18. A hash with few ones or
-# few zeros, as of a thing on white, says less or nothing.
+# Of 128 bits, copies differed in at most 7, and other photos in at least 18. A hash with few ones
+# or few zeros, as of a thing on white, says less or nothing.
 _MOST_BITS, _LEAST_RARE = 12, 16
 # Of the 64 bits that compare to the right, fewer than 8 may differ: then one byte of 8 is the same.
 _BYTES = 8
