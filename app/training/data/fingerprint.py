@@ -20,7 +20,8 @@ class Fingerprint(NamedTuple):
 
 def thumbnail(photo: Image.Image) -> Thumbnail:
     """Return the photo in 72 x 72 grey pixels; its aspect ratio is lost."""
-    small = photo.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    # Pillow's filter BOX gives a mirrored photo other pixels than the photo, mirrored.
+    small = photo.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     return np.asarray(small.convert("L"))
 
 

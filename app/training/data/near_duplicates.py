@@ -10,16 +10,18 @@ from app.training.data.fingerprint import Fingerprint, Thumbnail
 
 Pairs = npt.NDArray[np.intp]
 
-# Of 128 bits, copies differed in at most 9, and other photos in at least 22, in 568 photos and
-# their copies. A hash with few ones or few zeros, as of a thing on white, says less or nothing.
+# The thresholds were set on 568 photos and six copies of each.
+# Of 128 bits, copies differed in at most 7, and other photos in at least 18. A hash with few ones
+# or few zeros, as of a thing on white, says less or nothing.
 _MOST_BITS, _LEAST_RARE = 12, 16
 # Of the 64 bits that compare to the right, fewer than 8 may differ: then one byte of 8 is the same.
 _BYTES = 8
-# A crop was among the 9 photos with the most similar features, and had this cosine or more.
-_NEIGHBOURS, _LEAST_COSINE = 10, 0.6
-# After alignment, the detail of copies correlated by 0.46 and more, but for one in 300, and that of
-# photos of different moments by at most 0.35.
-_LIKENESS = 0.42
+# A crop was among the 10 photos with the most similar features, and had this cosine or more. In
+# larger sets, more photos may be more similar.
+_NEIGHBOURS, _LEAST_COSINE = 50, 0.6
+# After alignment, the detail of copies correlated by 0.6 and more, and that of photos of different
+# moments by at most 0.43.
+_LIKENESS = 0.5
 # Blocks of a distance matrix have at most this many numbers.
 _BLOCK = 16_000_000
 
@@ -45,8 +47,7 @@ def pairs_by_features(
         threads: how many of them compare photos.
     """
     candidates = _unique(list(_neighbours(features)))
-    alike = likeness(thumbnails[candidates[:, 0]], thumbnails[candidates[:, 1]], threads)
-    return candidates[alike >= _LIKENESS]
+    return candidates[likeness(thumbnails, candidates, threads) >= _LIKENESS]
 
 
 def components(count: int, pairs: Pairs) -> list[list[int]]:
@@ -98,11 +99,11 @@ def _neighbours(features: npt.NDArray[np.float32]) -> Iterator[Pairs]:
     for some in _blocks(np.arange(len(features)), len(features)):
         cosines = directions[some] @ directions.T
         cosines[np.arange(len(some)), some] = -1
-        last = min(_NEIGHBOURS, len(features)) - 1
-        nearest = np.argpartition(-cosines, last, axis=1)[:, :_NEIGHBOURS]
-        similar = np.take_along_axis(cosines, nearest, axis=1) >= _LEAST_COSINE
-        rows, places = np.nonzero(similar)
-        yield np.stack([some[rows], nearest[rows, places]], axis=1)
+        last = max(0, len(features) - _NEIGHBOURS)
+        # Finding the places of the nearest ones by np.argpartition takes several times as long.
+        least = np.partition(cosines, last, axis=1)[:, last, None]
+        rows, nearest = np.nonzero(cosines >= np.maximum(least, _LEAST_COSINE))
+        yield np.stack([some[rows], nearest], axis=1)
 
 
 def _blocks(rows: Pairs, columns: int) -> Iterator[Pairs]:
