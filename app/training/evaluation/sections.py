@@ -159,6 +159,8 @@ def _right(judged: Judged, looks: Looks) -> Markup:
         )
     result = judged.result
     right = np.flatnonzero(result.predicted == result.truth)
+    if not len(right):
+        return section(heading, "No answer was right.")
     order = right[np.argsort(result.confidence[right], kind="stable")]
     chosen = order[np.unique(np.linspace(0, len(order) - 1, _MAX_RIGHT).round().astype(int))]
     about = "Right answers, from the least sure to the surest. Warm colours spoke for the answer."

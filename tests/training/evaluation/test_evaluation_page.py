@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_the_page_says_what_the_numbers_say(
     assert shlex.split(repeat)[3:] == [
         "evaluate", str(bundle), str(photos), "--output", str(output),
     ]  # fmt: skip
+
+
+def test_a_network_that_is_never_right_has_a_page(
+    run: Run, bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    dogs = tmp_path / "dogs" / "cat"
+    shutil.copytree(photos / "dog", dogs)
+    ended = run("evaluate", bundle, dogs.parent, "--output", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    page = Page(tmp_path / "out" / "report.html")
+    assert "No answer was right." in page.texts["Where it looked"]
 
 
 def test_the_page_needs_nothing_but_itself(
