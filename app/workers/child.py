@@ -58,6 +58,7 @@ def work(
             ignore_signals()
         engine = Engine(config.bundle, config.device, config.threads, config.engine, network)
         batch_seconds = _warm(engine, images, config)
+        _free(engine)
     except StartupError as error:
         connection.send(error)
         return

@@ -81,7 +81,8 @@ def test_it_needs_little_memory(container: Container) -> None:
     assert httpx.get(f"{container.url}/health").json()["workers_up"] == 2
     loaded = _megabytes(container)
     print(f"\n{loaded} MB with two workers just after a load")
-    assert loaded < 350
+    # Workers that are idle for two seconds give memory back.
+    until(lambda: _megabytes(container) < 350)
 
 
 def _megabytes(container: Container) -> int:
