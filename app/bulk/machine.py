@@ -127,9 +127,7 @@ class Machine:
             return failed(name, "unreadable_file", f"The file cannot be read: {words}")
         best = self._model.bundle.post_process.answer(outcome.scores, self._wishes.top_k)
         vector = outcome.inspected.vector if outcome.inspected else None
-        # Answers of bundles that can tell unfamiliar photos have one more value.
-        unfamiliarity: float | None = getattr(outcome, "unfamiliarity", None)
-        return answered(name, best, vector, unfamiliarity)
+        return answered(name, best, vector, outcome.unfamiliarity)
 
 
 async def _each(steps: Iterable[asyncio.Future[T] | Exception]) -> list[T | Exception]:

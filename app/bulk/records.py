@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.model.post_process import Prediction
+from app.model.unfamiliarity import is_unfamiliar
 
 # Its keys are those of COLUMNS. A plain dictionary passes from machine to machine.
 Record = dict[str, Any]
@@ -25,8 +26,6 @@ COLUMNS = (
     "error",
 )
 EMBEDDING = "embedding"
-# From here on, a photo is called unfamiliar.
-_UNFAMILIAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def answered(
         "class_ids": [one.class_id for one in predictions],
         "labels": [one.label for one in predictions],
         "scores": [one.score for one in predictions],
-        "unfamiliar": None if unfamiliarity is None else unfamiliarity >= _UNFAMILIAR,
+        "unfamiliar": None if unfamiliarity is None else is_unfamiliar(unfamiliarity),
         "unfamiliarity": unfamiliarity,
         "error_code": None,
         "error": None,

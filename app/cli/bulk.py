@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import ModelDir
+from app.cli.options import ModelDir, TopK
 from app.cli.terminal import plain_console
 from app.settings import read_settings
 
@@ -27,14 +27,7 @@ def classify(
         ),
     ],
     model_dir: ModelDir = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Number of classes for each photo; by default 5, or all that reach the thresholds "
-            "of the model",
-        ),
-    ] = None,
+    top_k: TopK = None,
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Add the vector before the classifier")
     ] = False,

@@ -29,8 +29,8 @@ def closer_look(
     from app.model.features import FeatureNetwork
     from app.training.data.check import CloserLook
     from app.training.data.closer_look import look_closer
-    from app.training.data.features import features
     from app.training.data.near_duplicates import pairs_by_hash
+    from app.training.data.served import served
 
     try:
         bundle = load_bundle(settings.model_dir)
@@ -46,7 +46,8 @@ def closer_look(
     if not photos:
         return CloserLook(pairs_by_hash([]))
     cores, paths = granted_cores(), [photo.path for photo in photos]
-    vectors = features(paths, network, cores, settings.max_pixels)
+    batches = served(paths, network.bundle.preprocessing, settings.max_pixels)
+    vectors = (vector for pixels in batches for vector in network(pixels).vectors)
     seen = np.stack(list(with_progress(vectors, len(paths))))
     print(f"comparing {len(photos)} photos, and their labels", file=sys.stderr)
     return look_closer(photos, seen, cores)

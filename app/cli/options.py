@@ -1,4 +1,4 @@
-"""What several commands share: an option, and examples at the end of `--help`."""
+"""What several commands share: options, and examples at the end of `--help`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,14 @@ from app.errors import command
 ModelDir = Annotated[
     Path | None,
     typer.Option(help="Directory of the model bundle; by default CLASSIFIER_MODEL_DIR"),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of classes for each photo; by default 5, or all that reach the thresholds of "
+        "the model",
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.options import ModelDir
+from app.cli.options import ModelDir, TopK
 from app.cli.terminal import plain_console, tell, with_progress
 from app.errors import StartupError
 from app.model.offline import NO_CLASS, UNFAMILIAR, FileError, FilePrediction
@@ -49,14 +49,7 @@ def predict(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option
         typer.Argument(metavar="PHOTO|FOLDER...", help="Photos, and folders that hold photos"),
     ],
     model_dir: ModelDir = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Number of classes for each photo; by default 5, or all that reach the thresholds "
-            "of the model",
-        ),
-    ] = None,
+    top_k: TopK = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line for each photo instead of a table")
     ] = False,

@@ -1,7 +1,5 @@
 """What the best network of a run says of the held-out photos, and where it looks."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,12 +8,11 @@ import numpy.typing as npt
 import paddle
 
 from app.host import granted_cores
-from app.images.decoding import decode
-from app.images.files import contents
 from app.images.preprocessing import Pixels, Preprocessing
 from app.model.engine import softmax
 from app.settings import Device
 from app.training.data.dataset import Sample
+from app.training.data.served import served
 from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.looks import Looks
 from app.training.evaluation.temperature import fit_temperature
@@ -26,8 +23,6 @@ from app.training.run.progress import Display
 from app.training.weights.pretrained import preprocessing
 
 Floats = npt.NDArray[np.float32]
-
-_BATCH_SIZE = 16  # photos
 
 
 @dataclass(frozen=True)
@@ -51,15 +46,15 @@ def judge(run: Run, display: Display) -> HeldOut:
     """Return the answers of the run's best network to its held-out photos.
 
     Raises:
-        StartupError: the best network is missing.
-        ServiceError: a photo cannot be read any more.
+        StartupError: the best network is missing, or a photo cannot be read any more.
     """
     recipe, samples = run.recipe, run.photos.validation
     spec = preprocessing(recipe, run.best_size)
     network = _Network(run.best_network(), spec, recipe.options.device)
     rows = []
     with display.bar("looking at held-out photos", len(samples)):
-        for pixels in _batches(samples, spec, recipe.options.max_pixels):
+        paths = [sample.path for sample in samples]
+        for pixels in served(paths, spec, recipe.options.max_pixels):
             rows.append(network(pixels).logits)
             display.advance(len(pixels))
     truth = np.array([sample.class_id for sample in samples])
@@ -68,17 +63,6 @@ def judge(run: Run, display: Display) -> HeldOut:
     result = Scored(softmax(logits / np.float32(temperature)), truth)
     looks = Looks(recipe.options.max_pixels, spec, network.heat)
     return HeldOut(recipe.classes, samples, result, temperature, looks)
-
-
-def _batches(samples: tuple[Sample, ...], spec: Preprocessing, max_pixels: int) -> Iterator[Pixels]:
-    """Yield the network's pixels, (N, H, W, 3), of the photos in their order."""
-
-    def read(sample: Sample) -> Pixels:
-        return decode(contents(sample.path), spec, max_pixels).pixels
-
-    with ThreadPoolExecutor(granted_cores()) as threads:
-        for start in range(0, len(samples), _BATCH_SIZE):
-            yield np.stack(list(threads.map(read, samples[start : start + _BATCH_SIZE])))
 
 
 class _Answer(NamedTuple):

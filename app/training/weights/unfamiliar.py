@@ -1,20 +1,14 @@
 """`weights unfamiliar`, and a part of `export`: a bundle learns to tell photos of other things."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from app.errors import ServiceError, StartupError
+from app.errors import StartupError
 from app.host import granted_cores
-from app.images.decoding import decode
-from app.images.files import contents
-from app.images.preprocessing import Pixels, Preprocessing
 from app.model import golden
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
@@ -22,6 +16,7 @@ from app.model.features import FeatureNetwork
 from app.model.unfamiliarity import UNFAMILIAR, Floats, Limit, distances, is_unfamiliar, means
 from app.training.data.dataset import Sample, few
 from app.training.data.holdout import Photos
+from app.training.data.served import served
 from app.training.network.converted import changed_copy, record
 
 # So many photos of a class give its mean vector. More would hardly move it, but take longer.
@@ -29,7 +24,6 @@ _MOST_OF_A_CLASS = 50
 # This share of photos of the known classes is to be called familiar.
 FAMILIAR = 0.98
 _METHOD = "cosine distance to the mean of the likeliest class"
-_BATCH = 4
 # An untrained network may give nearly equal vectors, whose distances are only rounding.
 _LEAST_LIMIT = 1e-3
 
@@ -128,7 +122,7 @@ def measure_others(
     bundle = load_bundle(directory)
     engine = Engine(bundle, threads=granted_cores())
     found = []
-    for pixels in _batches(bundle.preprocessing, paths, max_pixels):
+    for pixels in served(paths, bundle.preprocessing, max_pixels):
         answers = engine.answer(pixels)
         assert answers.unfamiliarity is not None  # noqa: S101  (the bundle has just got its limit)
         found.append(answers.unfamiliarity)
@@ -181,26 +175,9 @@ def _some_of_each_class(samples: Sequence[Sample]) -> list[Sample]:
 
 def _seen(network: FeatureNetwork, paths: Sequence[Path], max_pixels: int) -> tuple[Floats, Floats]:
     """Return the vectors (N, K) and the scores (N, classes) of photos."""
-    batches = _batches(network.bundle.preprocessing, paths, max_pixels)
+    batches = served(paths, network.bundle.preprocessing, max_pixels)
     features = [network(pixels) for pixels in batches]
     return (
         np.concatenate([each.vectors for each in features]),
         np.concatenate([each.scores for each in features]),
     )
-
-
-def _batches(
-    spec: Preprocessing, paths: Sequence[Path], max_pixels: int
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the photos as the network sees them, a few at a time."""
-    read = partial(_read, spec=spec, max_pixels=max_pixels)
-    with ThreadPoolExecutor(_BATCH) as threads:
-        for start in range(0, len(paths), _BATCH):
-            yield np.stack(list(threads.map(read, paths[start : start + _BATCH])))
-
-
-def _read(path: Path, spec: Preprocessing, max_pixels: int) -> Pixels:
-    try:
-        return decode(contents(path), spec, max_pixels).pixels
-    except ServiceError as error:
-        raise StartupError(f"{path}: {error}") from error
