@@ -257,15 +257,10 @@ class Service:
             "inference": answer.inference_s,
             "total": time.perf_counter() - started,
         }
-        self.metrics.observe_photo(len(data), photo.width * photo.height, photo.format)
-        self.metrics.observe_answer(answer.scores, seconds, running.bundle.post_process.exclusive)
         _add_spans(stages, decoded, answer)
-        predictions = running.bundle.post_process.answer(answer.scores, top_k)
-        if running.answers and predictions:
-            running.answers.count(predictions[0].class_id)
         classified = Classified(
             running.bundle,
-            predictions,
+            running.bundle.post_process.answer(answer.scores, top_k),
             answer.scores,
             photo,
             pixels,
@@ -273,8 +268,18 @@ class Service:
             answer.inspected,
             answer.unfamiliarity,
         )
-        self.metrics.observe_unfamiliarity(classified.unfamiliarity, classified.unfamiliar)
+        self._count(classified, len(data), running.answers)
         return classified
+
+    def _count(self, answer: Classified, size: int, by_class: AnswersByClass | None) -> None:
+        """Record an answered photo, whose file has `size` bytes, in the metrics."""
+        photo, metrics = answer.photo, self.metrics
+        metrics.observe_photo(size, photo.width * photo.height, photo.format)
+        exclusive = answer.bundle.post_process.exclusive
+        metrics.observe_answer(answer.scores, answer.seconds, exclusive)
+        metrics.observe_unfamiliarity(answer.unfamiliarity, answer.unfamiliar)
+        if by_class and answer.predictions:
+            by_class.count(answer.predictions[0].class_id)
 
 
 def _check_count(top_k: int | None, classes: int) -> None:

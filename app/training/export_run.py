@@ -72,12 +72,7 @@ def deliver(
     divide_logits(network.out, temperature)
     recall = measure_recall(scored.rank, scored.truth, len(recipe.classes))
     metrics = {
-        "accuracy": {
-            "top1": round(scored.top(1), 6),
-            "top5": round(scored.top(5), 6),
-            "photos": len(scored.truth),
-            **recall.document(recipe.classes),
-        },
+        "accuracy": _accuracy(scored) | recall.document(recipe.classes),
         "temperature": round(temperature, 6),
         "input_size": {"learned": recipe.options.size, "exported": size},
         "learned_from": {"photos": learned, "held_out_too": recipe.options.refit},
@@ -86,6 +81,11 @@ def deliver(
     fitted = add_unfamiliar(target, run.photos, recipe.options.max_pixels, before)
     metrics["unfamiliar"] = fitted.document()
     return target, metrics, recall.sentence(recipe.classes)
+
+
+def _accuracy(scored: Scored) -> dict[str, Any]:
+    top1, top5 = (round(scored.top(count), 6) for count in (1, 5))
+    return {"top1": top1, "top5": top5, "photos": len(scored.truth)}
 
 
 def _card(recipe: Recipe, run: Run, metrics: dict[str, Any]) -> Card:
