@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from commands import Run
-from drawn import COLOURS, draw, draw_classes
 from html_pages import Page
 from networks import LABELS, colour_network, small_card
 
 from app.training.network.export import export
+
+pytest_plugins = ["colour_fixtures"]
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +25,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """4 cats, 2 dogs, 3 daisies, and a green photo in the folder of the cats."""
-    photos = tmp_path / "photos"
-    draw_classes(photos, {"cat": 4, "dog": 2, "Gänseblümchen": 3})
-    draw(photos / "cat" / "green.png", COLOURS["dog"], 99)
-    return photos
+def photos(colour_photos: Path) -> Path:
+    return colour_photos
 
 
 def test_two_bundles_photo_by_photo(

@@ -13,28 +13,21 @@ import skimage
 import yaml
 from commands import Ended, Run
 from drawn import COLOURS, draw, draw_classes
-from networks import colour_network, small_card
 from PIL import Image
 
 from app.training.evaluation.plots import draw_confusion
-from app.training.network.export import export
+
+pytest_plugins = ["colour_fixtures"]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that classifies colours: a cat is red, a dog green, a Gänseblümchen blue."""
-    folder = tmp_path_factory.mktemp("bundles") / "colours"
-    export(colour_network(), small_card(), folder)
-    return folder
+def bundle(colour_bundle: Path) -> Path:
+    return colour_bundle
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """4 cats, 2 dogs, 3 daisies, and a green photo in the folder of the cats."""
-    photos = tmp_path / "photos"
-    draw_classes(photos, {"cat": 4, "dog": 2, "Gänseblümchen": 3})
-    draw(photos / "cat" / "green.png", COLOURS["dog"], 99)
-    return photos
+def photos(colour_photos: Path) -> Path:
+    return colour_photos
 
 
 def document(ended: Ended) -> dict[str, Any]:

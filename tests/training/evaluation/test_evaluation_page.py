@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from commands import Run
-from drawn import COLOURS, draw, draw_classes
 from html_pages import Page
 from letters import make_font
 from networks import colour_network, small_card
@@ -21,22 +20,18 @@ PICTURES = ("confusion.png", "mistakes.png")
 ODD = "<b>&\"green'.png"
 
 
+pytest_plugins = ["colour_fixtures"]
+
+
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that classifies colours: a cat is red, a dog green, a Gänseblümchen blue."""
-    folder = tmp_path_factory.mktemp("bundles") / "colours"
-    export(colour_network(), small_card(), folder)
-    return folder
+def bundle(colour_bundle: Path) -> Path:
+    return colour_bundle
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """4 cats, 2 dogs, 3 daisies, and a green photo in the folder of the cats."""
-    photos = tmp_path / "my photos"
-    draw_classes(photos, {"cat": 4, "dog": 2, "Gänseblümchen": 3})
-    draw(photos / "cat" / "green.png", COLOURS["dog"], 99)
-    (photos / "cat" / "green.png").rename(photos / "cat" / ODD)
-    return photos
+def photos(colour_photos: Path) -> Path:
+    (colour_photos / "cat" / "green.png").rename(colour_photos / "cat" / ODD)
+    return colour_photos
 
 
 def test_the_page_says_what_the_numbers_say(
