@@ -1,10 +1,8 @@
-"""The cap on batches: what it learns from simulated machines, and from a real busy one."""
+"""The cap on batches: what it learns from simulated machines, and from real batches."""
 
 import asyncio
-import multiprocessing
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -145,43 +143,15 @@ def bundle(small_bundle: Path) -> Bundle:
     return load_bundle(small_bundle)
 
 
-def _burn() -> None:
-    while True:
-        pass
-
-
-@contextmanager
-def busy_cores(count: int = 2) -> Iterator[None]:
-    """Keep so many cores busy until the block ends."""
-    spawn = multiprocessing.get_context("spawn")
-    burners = [spawn.Process(target=_burn, daemon=True) for _ in range(count)]
-    for burner in burners:
-        burner.start()
-    try:
-        yield
-    finally:
-        for burner in burners:
-            burner.kill()
-            burner.join()
-
-
 @pytest.mark.slow
-async def test_a_wrong_first_guess_is_forgotten_when_the_neighbour_has_gone(bundle: Bundle) -> None:
+async def test_a_wrong_first_guess_is_forgotten(bundle: Bundle) -> None:
     settings = Settings(workers=1, batch_budget_s=30)
-    async with AsyncExitStack() as pools:
-        with busy_cores():
-            pool = await pools.enter_async_context(WorkerPool(bundle, settings, Metrics()))
-            # The start may have found a quiet moment, so this guess is certainly wrong.
-            pool.batch_cap.start({1: 1.0})
-            assert pool.batch_cap.size == 1
-        async with WorkerPool(bundle, settings, Metrics()) as fresh:
-            quiet = fresh.batch_cap.seconds
-        await until(lambda: is_like(pool.batch_cap.seconds, quiet))
-
-
-def is_like(seconds: Mapping[int, float], quiet: Mapping[int, float]) -> bool:
-    """Whether the times are those of a quiet start; other programs may disturb both."""
-    return seconds.keys() == quiet.keys() and all(seconds[n] < 4 * quiet[n] for n in quiet)
+    async with WorkerPool(bundle, settings, Metrics()) as pool:
+        # A batch of the small bundle takes a second on no machine that runs these tests.
+        pool.batch_cap.start({1: 1.0})
+        assert pool.batch_cap.size == 1
+        await until(lambda: list(pool.batch_cap.seconds) == [1, 2, 4])
+        assert pool.batch_cap.seconds[1] < 0.5
 
 
 @pytest.mark.slow
