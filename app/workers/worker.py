@@ -8,6 +8,7 @@ loaded its model, and it breaks for good when an idle process is killed.
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,16 @@ from app.workers.process import ChildProcess
 from app.workers.slots import Slot
 from app.workers.zygote import Zygote
 
+# The first batch after such a pause is slow by itself: the caches are cold, and perhaps the kernel
+# has to give memory back. It says nothing about batch sizes.
+_PAUSE_S = 1.0
+
 
 class WorkerProcess:
     """One child process with one loaded model; see `interfaces.Worker`.
 
-    It calls `learn` with the photos and the cost of each batch; see `messages.Answered`.
+    It calls `learn` with the photos and the cost of each batch that follows another one closely;
+    see `messages.Answered`.
 
     Attributes:
         batches: the number of batches that the process has answered.
@@ -49,6 +55,7 @@ class WorkerProcess:
         self.successor_wanted = asyncio.Event()
         self._batch_timeout_s = batch_timeout_s
         self._learn = learn
+        self._last = 0.0
         self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._process = ChildProcess(
             partial(zygote.fork, measured), self._receive, lambda: self._give_up(on_lost)
@@ -89,8 +96,11 @@ class WorkerProcess:
             InferenceFailed: the network gave no valid answer.
             WorkerLost: the process died, or it took too long and was killed.
         """
+        cold = time.monotonic() - self._last > _PAUSE_S
         answered: Answered = await self._asked([slot.index for slot in slots])
-        self._learn(len(slots), answered.cost_s)
+        self._last = time.monotonic()
+        if not cold:
+            self._learn(len(slots), answered.cost_s)
         return answered
 
     async def infer(self, slots: Sequence[Slot]) -> tuple[Scores, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from real_pools import pool_of, taken, until
+from real_pools import BLACK, pool_of, put, taken, until
 
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
@@ -144,7 +144,9 @@ def bundle(small_bundle: Path) -> Bundle:
 
 
 @pytest.mark.slow
-async def test_a_wrong_first_guess_is_forgotten(bundle: Bundle) -> None:
+async def test_an_idle_pool_forgets_a_wrong_first_guess_but_not_what_it_has_learned(
+    bundle: Bundle,
+) -> None:
     settings = Settings(workers=1, batch_budget_s=30)
     async with WorkerPool(bundle, settings, Metrics()) as pool:
         # A batch of the small bundle takes a second on no machine that runs these tests.
@@ -152,21 +154,29 @@ async def test_a_wrong_first_guess_is_forgotten(bundle: Bundle) -> None:
         assert pool.batch_cap.size == 1
         await until(lambda: list(pool.batch_cap.seconds) == [1, 2, 4])
         assert pool.batch_cap.seconds[1] < 0.5
+        pool.grow(2)
+        await until(lambda: pool.up == 2)
+        assert list(pool.batch_cap.seconds) == [1, 2, 4]
 
 
 @pytest.mark.slow
-async def test_an_idle_pool_tries_all_sizes_by_itself_and_a_new_worker_forgets_nothing(
-    bundle: Bundle,
+async def test_a_batch_after_a_pause_says_nothing_about_its_size(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(workers=1, batch_budget_s=30)
-    async with WorkerPool(bundle, settings, Metrics()) as pool:
-        first = pool.batch_cap.seconds
-        await until(lambda: pool.batch_cap.seconds != first)
-        assert list(pool.batch_cap.seconds) == [1, 2, 4]
-        learned = pool.batch_cap.seconds
-        pool.grow(2)
-        await until(lambda: pool.up == 2)
-        assert set(pool.batch_cap.seconds) == set(learned)
+    learned = []
+    async with pool_of(bundle, max_batch_size=4) as pool:
+        monkeypatch.setattr(
+            pool.batch_cap, "learn", lambda size, seconds: learned.append((size, seconds > 0))
+        )
+        worker = await taken(pool)
+        await worker.infer(put(pool, BLACK, BLACK))
+        assert learned == []
+        await worker.infer(put(pool))
+        assert learned == [(1, True)]
+        await asyncio.sleep(1.1)
+        await worker.infer(put(pool))
+        assert learned == [(1, True)]
+        pool.give_back(worker)
 
 
 @pytest.mark.slow
