@@ -30,8 +30,8 @@ class FakeWorker:
         images = [slot.pixels for slot in slots]
         self._pool.batches.append([int(image.flat[0]) for image in images])
         await self._pool.gate.wait()
-        if self._pool.failures:
-            raise self._pool.failures.popleft()
+        if self._pool.failures and (failure := self._pool.failures.popleft()):
+            raise failure
         if any(image.flat[0] == self._pool.poison for image in images):
             raise InferenceFailed
         scores = np.zeros((len(images), self._pool.classes), np.float32)
@@ -67,7 +67,7 @@ class FakePool:
         unfamiliarity: that of each photo; None as for a bundle that cannot tell.
         poison: a photo whose first byte is this number fails its whole batch.
         batches: the first byte of each photo, for every batch so far.
-        failures: errors that the next batches raise, one each.
+        failures: the errors that the next batches raise, one each; None for a batch that succeeds.
         gate: batches wait until this event is set.
         slots: room for photos of 64 x 64 pixels.
     """
@@ -87,7 +87,7 @@ class FakePool:
         self.unfamiliarity: float | None = None
         self.poison = 66
         self.batches: list[list[int]] = []
-        self.failures: deque[Exception] = deque()
+        self.failures: deque[Exception | None] = deque()
         self.gate = asyncio.Event()
         self.gate.set()
         self.idle: deque[Worker] = deque(FakeWorker(self) for _ in range(workers))

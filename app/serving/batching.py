@@ -54,6 +54,19 @@ class _Waiting:
     since: float
     question: Question | None
 
+    def end(self, outcome: "_Outcome") -> None:
+        """Give the caller the outcome, if the caller still waits for it, and the slot back."""
+        if not self.future.done():
+            if isinstance(outcome, Answer):
+                self.future.set_result(outcome)
+            else:
+                # Each future gets a new exception, because raising one adds a traceback to it.
+                self.future.set_exception(type(outcome)(str(outcome)))
+        self.slot.release()
+
+
+_Outcome = Answer | ServiceError
+
 
 class Batcher:
     """Hands photos to idle workers in batches.
@@ -147,24 +160,36 @@ class Batcher:
         """
         return 1 if self._max_wait_s else max(1, self._pool.up)
 
-    async def _run(self, worker: Worker, batch: list[_Waiting]) -> None:
+    async def _run(self, worker: Worker, batch: Sequence[_Waiting]) -> None:
+        # Whatever happens, no photo of the batch is left waiting without an answer.
+        outcomes: Sequence[_Outcome] = [InferenceFailed()] * len(batch)
         try:
-            error = await self._attempt(worker, batch)
-            if isinstance(error, InferenceFailed) and len(batch) > 1:
-                # Each photo runs again alone, so that only the photo that breaks the batch fails.
-                for waiting in batch:
-                    _fail([waiting], await self._attempt(worker, [waiting]))
-            _fail(batch, error)
+            outcomes = await self._outcomes(worker, batch)
         finally:
-            # Whatever has happened, no photo of the batch is left waiting without an answer.
-            _fail(batch, InferenceFailed())
-            for waiting in batch:
-                waiting.slot.release()
+            # The worker gets its next batch first, because sending these answers takes the server
+            # a few milliseconds.
             self._pool.give_back(worker)
             self._dispatch()
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                waiting.end(outcome)
 
-    async def _attempt(self, worker: Worker, batch: list[_Waiting]) -> ServiceError | None:
-        """Run the batch and answer each of its photos, or return the error if that fails."""
+    async def _outcomes(self, worker: Worker, batch: Sequence[_Waiting]) -> Sequence[_Outcome]:
+        try:
+            return await self._attempt(worker, batch)
+        except InferenceFailed as error:
+            if len(batch) == 1:
+                return [error]
+            # Each photo runs again alone, so that only the photo that breaks the batch fails.
+            return [(await self._outcomes(worker, [waiting]))[0] for waiting in batch]
+        except ServiceError as error:
+            return [error] * len(batch)
+
+    async def _attempt(self, worker: Worker, batch: Sequence[_Waiting]) -> Sequence[Answer]:
+        """Run the batch and return its answers.
+
+        Raises:
+            ServiceError: the batch failed, `InferenceFailed` if only by one of its photos.
+        """
         started = time.perf_counter()
         question = batch[0].question
         inspected: Inspected | None = None
@@ -180,24 +205,15 @@ class Batcher:
                 scores, seconds = answered.scores, answered.seconds
                 if answered.unfamiliarity is not None:
                     unfamiliarity = answered.unfamiliarity.tolist()
-        except ServiceError as error:
-            return error
-        except Exception:
+        except ServiceError:
+            raise
+        except Exception as error:
             log.exception("a batch failed")
-            return InferenceFailed()
+            raise InferenceFailed from error
         if len(scores) != len(batch):
-            return InferenceFailed()
+            raise InferenceFailed
         self.rate.learn(seconds / len(batch))
-        for waiting, row, far in zip(batch, scores, unfamiliarity, strict=True):
-            if not waiting.future.done():
-                queue_s = started - waiting.since
-                answer = Answer(row, queue_s, seconds, len(batch), inspected, far)
-                waiting.future.set_result(answer)
-        return None
-
-
-def _fail(batch: Sequence[_Waiting], error: ServiceError | None) -> None:
-    for waiting in batch:
-        if error and not waiting.future.done():
-            # Each future gets a new exception, because raising one adds a traceback to it.
-            waiting.future.set_exception(type(error)(str(error)))
+        return [
+            Answer(row, started - waiting.since, seconds, len(batch), inspected, far)
+            for waiting, row, far in zip(batch, scores, unfamiliarity, strict=True)
+        ]

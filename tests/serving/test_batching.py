@@ -67,6 +67,19 @@ async def test_while_the_worker_is_busy_the_next_batch_grows_up_to_the_cap() -> 
     assert pool.batches == [[0], [1, 2, 3, 4], [5, 6]]
 
 
+async def test_a_worker_gets_its_next_batch_before_the_answers_of_the_last_one_are_sent() -> None:
+    pool = FakePool()
+    pool.gate.clear()
+    queue = batcher(pool)
+    first, second = submit(queue, 0), submit(queue, 1)
+    begun: list[int] = []
+    first.add_done_callback(lambda _: begun.append(len(pool.batches)))
+    await settle()
+    pool.gate.set()
+    await second
+    assert begun == [2]
+
+
 async def test_all_idle_workers_are_used() -> None:
     pool = FakePool(workers=2)
     pool.gate.clear()
@@ -134,10 +147,11 @@ async def test_a_failed_batch_fails_its_callers_and_no_others(
     blocker = submit(queue, 0)
     doomed = [submit(queue, 1), submit(queue, 2)]
     await settle()
+    # The first photo is answered. The batch fails once as a whole, and then each of its two photos
+    # fails alone.
+    pool.failures += [None, failure, failure, failure]
     pool.gate.set()
     await blocker
-    # The batch fails once as a whole, and then each of its two photos fails alone.
-    pool.failures += [failure] * 3
     results = await asyncio.gather(*doomed, return_exceptions=True)
     assert [type(result) for result in results] == [expected, expected]
     pool.failures.clear()
