@@ -17,7 +17,7 @@ ROOMS = {
     "__main__": "cli",
     "cli": "main training bench bulk delivery model images settings disk errors host pace",
     "main": "api serving workers model telemetry settings errors host",
-    "training": "model images settings disk errors host pace",
+    "training": "delivery model images settings disk errors host pace",
     "bench": "workers model images telemetry settings errors host",
     "bulk": "serving workers model images telemetry settings errors host",
     "delivery": "model disk errors",
