@@ -19,7 +19,7 @@ ROOMS = {
     "main": "api serving workers model telemetry settings errors host",
     "training": "delivery model images settings disk errors host pace",
     "bench": "workers model images telemetry settings errors host",
-    "bulk": "serving workers model images telemetry settings errors host",
+    "bulk": "serving workers model images telemetry settings errors host pace",
     "delivery": "model disk errors",
     "api": "serving model images telemetry settings errors",
     "serving": "workers model images telemetry settings errors",
