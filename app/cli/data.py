@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.training.evaluation.compare import Comparison, Contender
     from app.training.evaluation.evaluate import Evaluation
-    from app.training.evaluation.looks import Looks
+    from app.training.report.looks import Looks
 
 _MAX_ROWS = 50
 
@@ -85,23 +85,25 @@ def check(
     """
     from app.cli.closer_look import closer_look
     from app.host import granted_cores
-    from app.training.data import check, check_report, suggestions
-    from app.training.data.dataset import find_parts, read_dataset
+    from app.training.copies import inspection
+    from app.training.data.dataset import find_parts, list_photos, read_dataset
     from app.training.options import DEFAULT_SIZE
+    from app.training.quality import check_report, suggestions
+    from app.training.quality.check import check
 
     parts = {part: read_dataset(path) for part, path in find_parts(data).items()}
-    photos = check.list_photos(parts)
+    photos = list_photos(parts)
     max_pixels = read_settings().max_pixels
-    looks = check.inspect(
+    looks = inspection.inspect(
         photos, granted_cores(), max_pixels, by_pixels=by_pixels, thumbnails=not quick
     )
     outcomes = list(with_progress(looks, len(photos), "checking photos"))
     settings = read_settings(model_dir=model_dir)
     closer = None
     if not quick:
-        readable, _ = check.divide(outcomes)
+        readable, _ = inspection.divide(outcomes)
         closer = closer_look(readable, settings, required=model_dir is not None)
-    found = check.check(outcomes, parts, closer)
+    found = check(outcomes, parts, closer)
     if output:
         suggestions.write(found, data, output, max_pixels)
     if as_json:
@@ -144,8 +146,8 @@ def split(
     again, resized or mirrored.
     """
     from app.host import granted_cores
-    from app.training.data.check import BrokenPhoto, CheckedPhoto, inspect, list_photos
-    from app.training.data.dataset import Dataset
+    from app.training.copies.inspection import BrokenPhoto, CheckedPhoto, inspect
+    from app.training.data.dataset import Dataset, list_photos
     from app.training.data.split import split
 
     def look(photos: Dataset) -> Iterable[CheckedPhoto | BrokenPhoto]:
@@ -192,7 +194,7 @@ def evaluate(
     """
     if output:
         # Without matplotlib or write permission, the command fails here, before the long work.
-        from app.training.evaluation.report import write  # noqa: F401
+        from app.training.report.evaluation_files import write  # noqa: F401
 
         output.mkdir(parents=True, exist_ok=True)
     from app.training.evaluation import compare
@@ -258,7 +260,7 @@ def _sentences(evaluation: "Evaluation") -> Iterator[str]:
 def _looks(evaluation: "Evaluation") -> "Looks":
     from app.host import granted_cores
     from app.model.features import FeatureNetwork
-    from app.training.evaluation.looks import Looks, heat_of
+    from app.training.report.looks import Looks, heat_of
 
     bundle, settings = evaluation.bundle, read_settings()
     heat = heat_of(
@@ -270,8 +272,8 @@ def _looks(evaluation: "Evaluation") -> "Looks":
 def _write(evaluation: "Evaluation", output: Path, repeat: str, font: Path | None) -> None:
     """Write the files and the page of an evaluation."""
     from app.images import fonts
-    from app.training.evaluation.page import write_evaluation_page
-    from app.training.evaluation.report import write
+    from app.training.report.evaluation_files import write
+    from app.training.report.evaluation_page import write_evaluation_page
 
     choice = fonts.choose((evaluation.names[i] for i in evaluation.occurring.tolist()), font)
     if choice.warning:
@@ -291,8 +293,8 @@ def _write_comparison(
 ) -> None:
     """Write the comparison and its page, and each bundle's own files in a numbered folder."""
     from app.training.evaluation import compare
-    from app.training.evaluation.comparison_page import write_comparison_page
-    from app.training.evaluation.report import write_json
+    from app.training.report.comparison_page import write_comparison_page
+    from app.training.report.evaluation_files import write_json
 
     for number, contender in enumerate(contenders, 1):
         folder = output / str(number)

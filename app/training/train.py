@@ -12,17 +12,9 @@ from app.errors import DiskFull, StartupError, Stopped, command
 from app.host import granted_cores
 from app.images.files import reason
 from app.model.paddle_engine import require_gpu
+from app.training.copies.inspection import BrokenPhoto, CheckedPhoto, inspect
 from app.training.data.augment import Augmentation
-from app.training.data.cautions import cautions
-from app.training.data.check import (
-    BrokenPhoto,
-    CheckedPhoto,
-    CheckResult,
-    check,
-    inspect,
-    kind,
-    list_photos,
-)
+from app.training.data.dataset import list_photos
 from app.training.data.holdout import Photos, hold_out, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
@@ -36,6 +28,8 @@ from app.training.learning.phases import REGRESSION, phases
 from app.training.learning.trainer import Position, Trainer
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
+from app.training.quality.cautions import cautions
+from app.training.quality.check import CheckResult, check, kind
 from app.training.run.folder import Run, free_folder
 from app.training.run.judge import judge
 from app.training.run.progress import Display

@@ -10,12 +10,8 @@ from pathlib import Path
 
 from app.disk import disk_full, room_for
 from app.errors import StartupError
-from app.training.data.check import (
-    BrokenPhoto,
-    CheckedPhoto,
-    contents_by_file,
-    divide,
-)
+from app.training.copies.groups import contents_by_file
+from app.training.copies.inspection import BrokenPhoto, CheckedPhoto, divide
 from app.training.data.dataset import Dataset, find_parts, read_dataset
 
 # Decodes the photos of a data set and returns the outcome for each.
