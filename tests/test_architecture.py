@@ -36,10 +36,10 @@ ROOMS = {
 # The same within the two wings: their folders, and the files that lie beside these.
 WINGS = {
     "training": {
-        "train": "learning run quality weights report evaluation network data copies options",
+        "train": "learning run weights report evaluation network data options",
         "export_run": "learning run weights report evaluation network data options",
         "learning": "run weights evaluation network data options",
-        "run": "weights report evaluation network data options",
+        "run": "quality weights report evaluation network data copies options",
         "quality": "report data copies",
         "weights": "network data options",
         "report": "evaluation data",

@@ -156,7 +156,7 @@ def test_ctrl_c_is_no_error(
 
     monkeypatch.setattr(inspection, "decode_full", interrupted)
     monkeypatch.setattr(inspection, "inspect", interrupted)
-    monkeypatch.setattr("app.training.train.inspect", interrupted)
+    monkeypatch.setattr("app.training.run.photos.inspect", interrupted)
     monkeypatch.setattr(offline, "classify", interrupted)
     monkeypatch.setattr(summary, "print_summary", interrupted)
     monkeypatch.setattr(sources, "read_sources", interrupted)
