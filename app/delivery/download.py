@@ -13,56 +13,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
 from pathlib import Path
-from typing import IO
 from urllib.error import HTTPError, URLError
-from urllib.parse import SplitResult, urlsplit, urlunsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from app import __version__
 from app.delivery.progress import Watcher
+from app.delivery.urls import OnlyHTTPS, shown
 from app.disk import room_for
-from app.errors import StartupError
+from app.errors import DownloadError
 from app.model.bundle import sha256 as hash_of
 
 # A connection is given up when no byte arrives for this long.
 TIMEOUT_S = 30.0
 RETRY_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 _CHUNK = 1 << 18
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # The server asks for patience with these, and with every 5xx.
 _PASSING = frozenset({408, 429})
 
 
-class DownloadError(StartupError):
-    """The file cannot be downloaded; the message says in one line which file and why."""
-
-
 class _Dropped(Exception):
     """The download ended early, and another attempt may continue it."""
-
-
-def require_https(url: str) -> None:
-    """Raise DownloadError unless the URL is one of HTTPS, or of HTTP on this machine."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise DownloadError(f"not a URL: {error}") from error
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise DownloadError(f"{shown(url)}: not a URL: {error}") from error
-    if not _allowed(parts) or not parts.hostname:
-        raise DownloadError(f"{shown(url)}: the URL must begin with https://")
-
-
-def _allowed(parts: SplitResult) -> bool:
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-
-
-def shown(url: str) -> str:
-    """Return the URL as logs may show it: without a query, which may be a signature."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def download(url: str, part: Path, watcher: Watcher, max_bytes: int = sys.maxsize) -> None:
@@ -161,7 +131,7 @@ def _headers(part: Path) -> dict[str, str]:
 
 def _open(request: Request, part: Path) -> HTTPResponse:
     try:
-        response: HTTPResponse = build_opener(_OnlyHTTPS).open(request, timeout=TIMEOUT_S)
+        response: HTTPResponse = build_opener(OnlyHTTPS).open(request, timeout=TIMEOUT_S)
     except HTTPError as error:
         error.close()
         # For a redirect, the reason would be several lines with the whole address.
@@ -183,17 +153,6 @@ def _open(request: Request, part: Path) -> HTTPResponse:
             ) from error
         raise _Dropped(_line(cause)) from error
     return response
-
-
-class _OnlyHTTPS(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        old, new = urlsplit(req.full_url), urlsplit(newurl)
-        if not _allowed(new) or (old.scheme == "https" != new.scheme):
-            fp.close()
-            raise DownloadError(f"{shown(req.full_url)}: it leads to {shown(newurl)}, not to https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _extent(response: HTTPResponse, part: Path) -> tuple[int, int | None]:

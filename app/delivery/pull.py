@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.delivery.archive import unpack
-from app.delivery.download import check, download, forget, require_https, shown
+from app.delivery.download import check, download, forget
 from app.delivery.progress import Lines, Report
+from app.delivery.urls import require_https, shown
 from app.errors import BundleError, DiskFull, StartupError
 from app.model.bundle import Bundle, load_bundle
 from app.model.bundle import sha256 as hash_of

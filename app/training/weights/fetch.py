@@ -15,9 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from app.delivery.download import DownloadError, check, download, forget, require_https
+from app.delivery.download import check, download, forget
+from app.delivery.urls import require_https
 from app.disk import replacing
-from app.errors import StartupError, command
+from app.errors import DownloadError, StartupError, command
 from app.model import bundle
 from app.pace import Pace
 
