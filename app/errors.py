@@ -17,6 +17,10 @@ class DiskFull(StartupError):
     """A file does not fit on the disk."""
 
 
+class DownloadError(StartupError):
+    """A file cannot be downloaded. The message says in one line which file and why."""
+
+
 class Stopped(Exception):
     """The user stopped a command by a signal, and the command has tidied up.
 

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ import httpx
 
 from app.bench.measure.launch import free_port
 from app.bench.measure.processes import descendants
+
+ROOT = Path(__file__).parents[1]
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
@@ -124,6 +126,34 @@ class RunningServer:
         until(found)
         (line,) = found()
         return line
+
+
+@contextmanager
+def stopped_worker(server: RunningServer) -> Iterator[None]:
+    """Let the only worker stand still; it goes on afterwards."""
+    (worker,) = server.workers()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+def start_error(*arguments: object, **variables: str) -> str:
+    """Run `serve`, which cannot start; return its only line."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "serve", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    return line
 
 
 def cmdline(pid: int) -> bytes:

@@ -43,8 +43,8 @@ def test_what_was_done_before_does_not_count_as_quick() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (134, "2 min 14 s"),
-     (3660, "1 h 1 min")],
+    [(0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59, "59 s"), (59.6, "1 min 0 s"),
+     (61, "1 min 1 s"), (134, "2 min 14 s"), (3660, "1 h 1 min"), (7500, "2 h 5 min")],
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

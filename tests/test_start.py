@@ -5,20 +5,17 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
 import pytest
-from running import RunningServer, until
+from running import RunningServer, start_error, until
 
 from app.api.ports import bound, local_url, refusal
 from app.errors import StartupError
 
-ROOT = Path(__file__).parents[1]
 HOSTS = {
     "127.0.0.1": "127.0.0.1",
     "localhost": "localhost",
@@ -48,40 +45,6 @@ def _skip_without_ipv6(request: pytest.FixtureRequest) -> None:
 def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
-
-
-def start_error(*arguments: object) -> str:
-    """Run `serve`, which cannot start; return its only line."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "app", "serve", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    (line,) = ended.stderr.splitlines()
-    return line
-
-
-def test_a_taken_port_is_an_error_before_the_bundle_is_read(
-    tmp_path: Path, taken_port: int
-) -> None:
-    """The model directory is empty, so reading it would be another error."""
-    line = start_error("--port", taken_port, "--model-dir", tmp_path)
-    assert line == (
-        f"error: port {taken_port} on 127.0.0.1 is taken; choose another one with --port "
-        f"(make serve PORT={taken_port + 1})"
-    )
-
-
-def test_a_missing_model_directory_is_an_error_with_a_remedy() -> None:
-    assert start_error("--port", 0, "--model-dir", "weights/X") == (
-        "error: weights/X: no such model directory; "
-        "run make weights, or name another one with --model-dir"
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Traces of the real service, as a collector receives them, and their ids in the log."""
 
-import os
 import secrets
 import signal
 import socket
@@ -17,14 +16,13 @@ import skimage
 from calling import INFER, caller_of
 from collector import Collector, values
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from running import RunningServer, until
+from running import RunningServer, start_error, stopped_worker, until
 
 from app.bench.measure.launch import free_port
 from app.telemetry.tracing import Traces, trace_ids
 
 CAT = (Path(skimage.__file__).parent / "data" / "chelsea.png").read_bytes()
 CAPACITY = 3
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +62,6 @@ def server(
     log = tmp_path_factory.mktemp("traces") / "log"
     with traced(small_bundle, log, collector.url, OTEL_BSP_SCHEDULE_DELAY="50") as server:
         yield server
-
-
-@contextmanager
-def stopped_worker(server: RunningServer) -> Iterator[None]:
-    (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(worker, signal.SIGCONT)
 
 
 def wait_for(server: RunningServer, in_flight: int) -> None:
@@ -357,32 +345,20 @@ def test_without_the_packages_it_serves_and_logs_the_callers_trace(
     assert "span_id" not in line
 
 
-def start_error(bundle: Path, **variables: str) -> str:
-    """Run `serve`, which cannot start; return its only line on standard error."""
-    command = [sys.executable, "-m", "app", "serve", "--port", "0", "--model-dir", str(bundle)]
-    environment = os.environ | {"CLASSIFIER_TRACES": "true"} | variables
-    ended = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 1
-    (line,) = ended.stderr.splitlines()
-    return line
+def traced_error(bundle: Path, **variables: str) -> str:
+    """Run `serve` with traces, which cannot start; return its only line on standard error."""
+    arguments = ("--port", 0, "--model-dir", bundle)
+    return start_error(*arguments, CLASSIFIER_TRACES="true", **variables)
 
 
 @pytest.mark.usefixtures("without_packages")
 def test_without_the_packages_traces_are_an_error_at_the_start(small_bundle: Path) -> None:
     expected = "error: CLASSIFIER_TRACES needs the packages of requirements/otel.txt: install them"
-    assert start_error(small_bundle).startswith(expected)
+    assert traced_error(small_bundle).startswith(expected)
 
 
 def test_a_wrong_setting_of_theirs_is_an_error_at_the_start(small_bundle: Path) -> None:
-    line = start_error(small_bundle, OTEL_BSP_SCHEDULE_DELAY="0")
+    line = traced_error(small_bundle, OTEL_BSP_SCHEDULE_DELAY="0")
     assert line.startswith("error: OpenTelemetry's settings: ")
     assert line.endswith("; correct its OTEL_ variables")
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from app.bulk.records import Record
+from app.pace import duration
 
 _LINE_S = 10.0
 # The rate is that of this time, because a machine is not equally fast at all times.
@@ -111,16 +112,6 @@ class Display:
         elif self._clock() > self._due:
             self._due += _LINE_S
             self._console.print(count.line(), soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, such as "2 h 5 min" or "41 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def errors(count: int) -> str:

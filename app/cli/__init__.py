@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 from app import __version__
 from app.cli.bench import bench_efficiency, engines, load_server
 from app.cli.bulk import classify
-from app.cli.data import dataset, evaluate
+from app.cli.data import dataset
+from app.cli.evaluation import evaluate
 from app.cli.options import examples
 from app.cli.serving import predict, serve
 from app.cli.terminal import Timed

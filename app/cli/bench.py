@@ -20,6 +20,11 @@ Images = Annotated[
 ]
 
 
+Rounds = Annotated[
+    int, typer.Option(min=1, max=100, help="Number of rounds; the result is their median")
+]
+
+
 def load_server(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     url: Annotated[str, typer.Option(help="URL of the server")] = "http://127.0.0.1:8000",
     images: Images = None,
@@ -87,9 +92,7 @@ def bench_efficiency(
     seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Length of the load in each round, in seconds")
     ] = 8,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=100, help="Number of rounds; the result is their median")
-    ] = 3,
+    rounds: Rounds = 3,
 ) -> None:
     """Start a server and compare its speed with the cost of decoding and of the network alone.
 
@@ -116,9 +119,7 @@ def engines(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of photos; by default those of scikit-image"),
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=100, help="Number of rounds; the result is their median")
-    ] = 3,
+    rounds: Rounds = 3,
 ) -> None:
     """Compare the engines that run a bundle on this machine, and recommend one.
 

@@ -33,8 +33,8 @@ def clean(
     The list is the table that `dataset check --output` writes. Its column
     `action` may be edited: keep, remove, or move (to the class in `move_to`).
     """
-    from app.training.data import clean
-    from app.training.data.suggestions import read
+    from app.training.quality import clean
+    from app.training.quality.suggestions import read
 
     if undone:
         print(f"{clean.undo(undone)} photos are back where they were")

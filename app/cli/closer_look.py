@@ -11,7 +11,8 @@ from app.errors import BundleError, NoFeatures
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.training.data.check import CheckedPhoto, CloserLook
+    from app.training.copies.inspection import CheckedPhoto
+    from app.training.quality.check import CloserLook
 
 
 def closer_look(
@@ -27,10 +28,10 @@ def closer_look(
     from app.host import granted_cores
     from app.model.bundle import load_bundle
     from app.model.features import FeatureNetwork
-    from app.training.data.check import CloserLook
-    from app.training.data.closer_look import look_closer
-    from app.training.data.near_duplicates import pairs_by_hash
+    from app.training.copies.near_duplicates import pairs_by_hash
     from app.training.data.served import served
+    from app.training.quality.check import CloserLook
+    from app.training.quality.closer_look import look_closer
 
     try:
         bundle = load_bundle(settings.model_dir)

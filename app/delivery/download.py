@@ -1,4 +1,4 @@
-"""A file over HTTPS, continued after a break.
+"""A file over HTTPS, continued after a break, and checked.
 
 Only Python's own library is used, because the image has no other HTTP client to rely on. The bytes
 go to a file `part`. Beside it, a file `*.validator` has what the server told to recognise the same
@@ -7,27 +7,26 @@ file by, so that a later call can continue the download.
 
 import re
 import ssl
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
 from pathlib import Path
-from typing import IO
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from app import __version__
-from app.errors import StartupError
-
-Report = Callable[[str], None]
+from app.delivery.progress import Watcher
+from app.delivery.urls import OnlyHTTPS, shown
+from app.disk import room_for
+from app.errors import DownloadError
+from app.model.bundle import sha256 as hash_of
 
 # A connection is given up when no byte arrives for this long.
 TIMEOUT_S = 30.0
 RETRY_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
-REPORT_EVERY_S = 5.0
 _CHUNK = 1 << 18
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # The server asks for patience with these, and with every 5xx.
 _PASSING = frozenset({408, 429})
 
@@ -36,43 +35,37 @@ class _Dropped(Exception):
     """The download ended early, and another attempt may continue it."""
 
 
-def require_https(url: str) -> None:
-    """Raise StartupError unless the URL is one of HTTPS, or of HTTP on this machine."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise StartupError(f"not a URL: {error}") from error
-    allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not allowed or not parts.hostname:
-        raise StartupError(f"{shown(url)}: the URL must begin with https://")
-
-
-def shown(url: str) -> str:
-    """Return the URL as logs may show it: without a query, which may be a signature."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def download(url: str, part: Path, max_bytes: int, report: Report) -> None:
+def download(url: str, part: Path, watcher: Watcher, max_bytes: int = sys.maxsize) -> None:
     """Append to `part` what it lacks of the file at `url`, which `require_https` must allow.
 
     Raises:
-        StartupError: the server refuses the URL, the connection fails after all retries, or the
-            file is too large or cannot be written.
+        DownloadError: the server refuses the URL, the connection fails after all retries, or the
+            file is too large.
+        DiskFull: the file does not fit on the disk.
+        OSError: the file cannot be written for another reason.
     """
     for pause_s in (*RETRY_PAUSES_S, None):
         try:
-            _Download(url, part, max_bytes, report).run()
+            _Download(url, part, max_bytes, watcher).run()
         except _Dropped as error:
             if pause_s is None:
-                raise StartupError(
+                raise DownloadError(
                     f"{shown(url)}: {error}; run the command again to continue the download"
                 ) from error
-            report(f"{error}; trying again in {pause_s:g} s")
+            watcher.say(f"{error}; trying again in {pause_s:g} s")
             time.sleep(pause_s)
         else:
             return
+
+
+def check(part: Path, sha256: str, source: str) -> None:
+    """Raise DownloadError, and delete `part`, unless its bytes from `source` have the hash."""
+    if (actual := hash_of(part)) != sha256:
+        forget(part)
+        raise DownloadError(
+            f"{source}: its SHA-256 is {actual}, expected {sha256}; "
+            "run the command again to download it anew"
+        )
 
 
 def forget(part: Path) -> None:
@@ -92,7 +85,7 @@ class _Download:
     url: str
     part: Path
     max_bytes: int
-    report: Report
+    watcher: Watcher
 
     def run(self) -> None:
         request = Request(self.url, headers=_headers(self.part))  # noqa: S310  (it is https)
@@ -100,7 +93,7 @@ class _Download:
             start, total = _extent(response, self.part)
             if total is not None:
                 self._require_small(total)
-            self.report(f"downloading {_progress(start, total)}")
+            self.watcher.begin(start, total)
             size = self._append(response, start, total)
         self._require_small(size)
         if total is not None and size != total:
@@ -108,28 +101,19 @@ class _Download:
 
     def _append(self, response: HTTPResponse, size: int, total: int | None) -> int:
         """Append the answer's body to `part`, which has `size` bytes, and return the new size."""
-        told = time.monotonic()
-        try:
-            with self.part.open("ab") as file:
-                for chunk in _chunks(response):
-                    file.write(chunk)
-                    size += len(chunk)
-                    if size > self.max_bytes:
-                        break
-                    if time.monotonic() - told >= REPORT_EVERY_S:
-                        told = time.monotonic()
-                        self.report(f"downloaded {_progress(size, total)}")
-        except OSError as error:
-            needed = f"{total} bytes, and as many to unpack them" if total else "the whole file"
-            raise StartupError(
-                f"cannot write {self.part}: {error.strerror}; there must be room for {needed}"
-            ) from error
+        with room_for(self.part, total), self.part.open("ab") as file:
+            for chunk in _chunks(response):
+                file.write(chunk)
+                self.watcher.advance(len(chunk))
+                size += len(chunk)
+                if size > self.max_bytes:
+                    break
         return size
 
     def _require_small(self, size: int) -> None:
         if size > self.max_bytes:
             forget(self.part)
-            raise StartupError(
+            raise DownloadError(
                 f"{shown(self.url)}: it has more than the {self.max_bytes} bytes of --max-bytes"
             )
 
@@ -147,7 +131,7 @@ def _headers(part: Path) -> dict[str, str]:
 
 def _open(request: Request, part: Path) -> HTTPResponse:
     try:
-        response: HTTPResponse = build_opener(_OnlyHTTPS).open(request, timeout=TIMEOUT_S)
+        response: HTTPResponse = build_opener(OnlyHTTPS).open(request, timeout=TIMEOUT_S)
     except HTTPError as error:
         error.close()
         # For a redirect, the reason would be several lines with the whole address.
@@ -156,29 +140,19 @@ def _open(request: Request, part: Path) -> HTTPResponse:
         if error.code == 416:
             forget(part)
         elif error.code < 500 and error.code not in _PASSING:
-            raise StartupError(f"{shown(request.full_url)}: {reason}") from error
+            raise DownloadError(f"{shown(request.full_url)}: {reason}") from error
         raise _Dropped(reason) from error
     except (InvalidURL, ValueError) as error:
-        raise StartupError(f"{shown(request.full_url)}: not a URL, or it leads to none") from error
+        raise DownloadError(f"{shown(request.full_url)}: not a URL, or it leads to none") from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):
-            raise StartupError(
+            raise DownloadError(
                 f"{shown(request.full_url)}: its certificate is not trusted "
                 f"({cause.verify_message}); SSL_CERT_FILE may name a file of authorities"
             ) from error
         raise _Dropped(_line(cause)) from error
     return response
-
-
-class _OnlyHTTPS(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        if urlsplit(newurl).scheme != "https":
-            fp.close()
-            raise StartupError(f"{shown(req.full_url)}: it leads to {shown(newurl)}, not to https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _extent(response: HTTPResponse, part: Path) -> tuple[int, int | None]:
@@ -217,10 +191,6 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-def _progress(size: int, total: int | None) -> str:
-    return f"{size / 1e6:.1f} MB" if total is None else f"{size / 1e6:.1f} of {total / 1e6:.1f} MB"
 
 
 def _line(error: object) -> str:

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.delivery.archive import unpack
-from app.delivery.download import Report, download, forget, require_https, shown
-from app.errors import BundleError, StartupError
+from app.delivery.download import check, download, forget
+from app.delivery.progress import Lines, Report
+from app.delivery.urls import require_https, shown
+from app.errors import BundleError, DiskFull, StartupError
 from app.model.bundle import Bundle, load_bundle
 from app.model.bundle import sha256 as hash_of
 
@@ -86,10 +88,11 @@ def _fetch(url: str, sha256: str, place: Path, max_bytes: int, report: Report) -
     # The whole file may be there already, if an earlier pull had no room to unpack it.
     if not (tar.is_file() and hash_of(tar) == sha256):
         report(f"pulling {shown(url)}")
-        download(url, tar, max_bytes, report)
-        if (actual := hash_of(tar)) != sha256:
-            forget(tar)
-            raise StartupError(f"{shown(url)}: its SHA-256 is {actual}, expected {sha256}")
+        try:
+            download(url, tar, Lines(report), max_bytes)
+        except DiskFull as error:
+            raise StartupError(f"{error}; as many bytes again are needed to unpack it") from error
+        check(tar, sha256, shown(url))
     unpacking = folder.with_name(f"{sha256}.unpacking")
     shutil.rmtree(unpacking, ignore_errors=True)
     try:

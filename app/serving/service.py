@@ -39,6 +39,7 @@ from app.telemetry.tracing import Stages
 from app.workers.decoder import Decoded
 from app.workers.interfaces import Pool, PoolFactory
 from app.workers.messages import Inspected
+from app.workers.slots import Slot
 
 Readiness = Literal["ready", "not_ready", "draining"]
 
@@ -243,21 +244,11 @@ class Service:
             _check_count(top_k, running.pool.classes)
             _check_class(question, running.pool.classes)
             with self.admission.admit(turn), running.in_use(), running.slot() as slot:
-                try:
-                    photo = await running.decoders.submit(data, slot)
-                finally:
-                    decoded = time.perf_counter()
-                    stages.add("decode", started, decoded)
-                answer = await running.batcher.submit(slot, question)
+                photo = await _decoded(running, data, slot, stages, started)
+                answer = await _answered(running, question, slot, stages)
                 # After this block, another photo may take the slot.
                 pixels = slot.pixels.copy() if self.settings.paddlex_image else None
-        seconds = {
-            "decode": decoded - started,
-            "queue": answer.queue_s,
-            "inference": answer.inference_s,
-            "total": time.perf_counter() - started,
-        }
-        _add_spans(stages, decoded, answer)
+        seconds = {**stages.seconds, "total": time.perf_counter() - started}
         classified = Classified(
             running.bundle,
             running.bundle.post_process.answer(answer.scores, top_k),
@@ -295,11 +286,27 @@ def _check_class(question: Question | None, classes: int) -> None:
         )
 
 
-def _add_spans(stages: Stages, queued: float, answer: Answer) -> None:
+async def _decoded(
+    running: RunningModel, data: bytes, slot: Slot, stages: Stages, started: float
+) -> Decoded:
+    """Have the photo decoded into the slot. Its stage also has the wait before, from `started`."""
+    try:
+        return await running.decoders.submit(data, slot)
+    finally:
+        stages.add("decode", started, time.perf_counter())
+
+
+async def _answered(
+    running: RunningModel, question: Question | None, slot: Slot, stages: Stages
+) -> Answer:
+    """Have the network answer for the photo in the slot."""
+    queued = time.perf_counter()
+    answer = await running.batcher.submit(slot, question)
     started = queued + answer.queue_s
     stages.add("queue", queued, started)
     size = {"classifier.batch_size": answer.batch_size}
     stages.add("inference", started, started + answer.inference_s, size)
+    return answer
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """`train`: trains a network on labelled photos, in a new run or in a run that was stopped."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,20 +10,9 @@ from paddle.utils import unique_name
 
 from app.errors import DiskFull, StartupError, Stopped, command
 from app.host import granted_cores
-from app.images.files import reason
 from app.model.paddle_engine import require_gpu
 from app.training.data.augment import Augmentation
-from app.training.data.cautions import cautions
-from app.training.data.check import (
-    BrokenPhoto,
-    CheckedPhoto,
-    CheckResult,
-    check,
-    inspect,
-    kind,
-    list_photos,
-)
-from app.training.data.holdout import Photos, hold_out, read_photos
+from app.training.data.holdout import Photos, read_photos
 from app.training.data.loader import Loader, PhotoReader
 from app.training.learning.batches import Shard
 from app.training.learning.choice import balances
@@ -38,6 +27,7 @@ from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run, free_folder
 from app.training.run.judge import judge
+from app.training.run.photos import checked
 from app.training.run.progress import Display
 from app.training.run.report import write_report
 from app.training.weights.pretrained import build_network, initial_network, preprocessing
@@ -86,7 +76,7 @@ def train(
         plan = phases(options, len(photos.train), kept=recipe.keeps_classifier)
         if recipe.keeps_classifier and plan[0].name != REGRESSION:
             display.say(f"{options.weights} has the same classes, so its classifier is kept")
-        photos = _checked(photos, options, display)
+        photos = checked(photos, options, display)
         if options.class_weights == "auto" and balances(options, photos):
             display.say(
                 "because the classes are unequal, each counts the same in the loss, and the best "
@@ -165,55 +155,6 @@ def _prepare(options: Options) -> Shard:
     if world > 1:
         distributed.init_parallel_env()
     return Shard(distributed.get_rank(), world)
-
-
-def _checked(photos: Photos, options: Options, display: Display) -> Photos:
-    """Decode every photo once; hold some out; return the photos without the broken ones.
-
-    Raises:
-        StartupError: a photo is broken, and the option --broken is "fail".
-    """
-    with display, display.bar("checking photos", len(photos.all)):
-        looks = inspect(list_photos(photos.parts), granted_cores(), options.max_pixels)
-        outcomes = list(_shown(looks, display))
-        photos, outcomes = hold_out(photos, outcomes, options.holdout, options.seed)
-        result = check(outcomes, photos.parts)
-        _warn(result, display)
-        for caution in cautions(result, photos.parts, options.size):
-            display.say(f"warning: {caution}")
-    broken = [path for path, _ in result.broken]
-    if broken and options.broken == "fail":
-        count = "1 photo" if len(broken) == 1 else f"{len(broken)} photos"
-        raise StartupError(
-            f"{count} cannot be read, first {broken[0]}: remove broken photos or use --broken skip"
-        )
-    return photos.without(broken)
-
-
-def _shown(
-    outcomes: Iterable[CheckedPhoto | BrokenPhoto], display: Display
-) -> Iterator[CheckedPhoto | BrokenPhoto]:
-    """Yield the outcomes; move the progress bar on, and show each broken photo."""
-    for outcome in outcomes:
-        display.advance(1)
-        if isinstance(outcome, BrokenPhoto):
-            display.say(f"broken: {outcome.path}: {reason(outcome.error)}")
-        yield outcome
-
-
-def _warn(result: CheckResult, display: Display) -> None:
-    """Show how many photos are on both sides, and how many are in two classes."""
-    hint = f"`{command('dataset', 'check', 'DIR')}` lists them"
-    near = [kind(group) for group in result.near]
-    if leaks := len(result.leaks) + near.count("leak"):
-        are = "photos are" if leaks > 1 else "photo is"
-        display.say(
-            f"{leaks} {are} held out and also learned from, "
-            f"so the measured accuracy is too high; {hint}"
-        )
-    if contradictions := len(result.contradictions) + near.count("two classes"):
-        are = "photos are" if contradictions > 1 else "photo is"
-        display.say(f"{contradictions} {are} in two classes; {hint}")
 
 
 def _learn_from_all(run: Run, position: Position, display: Display) -> Position:

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,9 +14,8 @@ import pytest
 from calling import Caller, caller_of, ended, grpc_settings, stalled_upload
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from posting import png
-from running import RunningServer, until
+from running import RunningServer, start_error, until
 
-ROOT = Path(__file__).parents[2]
 CAPACITY = 4
 SETTINGS = grpc_settings(
     capacity=CAPACITY,
@@ -196,27 +193,16 @@ def test_what_outlasts_the_drain_timeout_is_told_so(small_bundle: Path, tmp_path
         assert "Traceback" not in server.log.read_text()
 
 
-def start_error(bundle: Path, **variables: object) -> str:
-    """Run `serve` with gRPC, which cannot start; return its last line on standard error."""
-    named = {f"CLASSIFIER_{name.upper()}": str(value) for name, value in variables.items()}
-    ended_ = subprocess.run(
-        [sys.executable, "-m", "app", "serve", "--port", "0", "--model-dir", str(bundle)],
-        cwd=ROOT,
-        env=os.environ | {"CLASSIFIER_DIALECTS": "oip-grpc"} | named,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended_.returncode == 1
-    (line,) = ended_.stderr.splitlines()
-    return line
+def grpc_error(bundle: Path, **variables: str) -> str:
+    """Run `serve` with gRPC, which cannot start; return its only line on standard error."""
+    arguments = ("--port", 0, "--model-dir", bundle)
+    return start_error(*arguments, CLASSIFIER_DIALECTS="oip-grpc", **variables)
 
 
 def test_a_taken_port_is_an_error_before_the_bundle_is_read(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert start_error(tmp_path, grpc_port=port) == (
+        assert grpc_error(tmp_path, CLASSIFIER_GRPC_PORT=str(port)) == (
             f"error: port {port} on 127.0.0.1 is taken; choose another one with "
             f"CLASSIFIER_GRPC_PORT={port + 1}"
         )
@@ -247,7 +233,7 @@ def test_without_the_package_the_dialect_is_an_error_at_the_start(
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['grpc'] = None")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     expected = "error: the dialect oip-grpc needs the packages of requirements/grpc.txt: install"
-    assert start_error(tmp_path).startswith(expected)
+    assert grpc_error(tmp_path).startswith(expected)
 
 
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", ""])  # noqa: S104

@@ -4,7 +4,6 @@ The greedy key may have one photo inside. While its worker stands still, that on
 """
 
 import json
-import os
 import signal
 import socket
 import time
@@ -17,7 +16,7 @@ import httpx
 import pytest
 from calling import caller_of, ended, grpc_settings
 from posting import FILE_FIELD, form, png
-from running import RunningServer, until
+from running import RunningServer, stopped_worker, until
 from speaking import ALL, SPEAKERS, Speaker
 
 from app.errors import KeyBusy, KeyRate
@@ -100,21 +99,10 @@ def refused(server: RunningServer, key: str = GREEDY, reason: str = "key_busy") 
 
 
 @contextmanager
-def standing(server: RunningServer) -> Iterator[None]:
-    """Let the only worker stand still; it goes on afterwards."""
-    (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(worker, signal.SIGCONT)
-
-
-@contextmanager
 def held(server: RunningServer) -> Iterator[None]:
     """Let the greedy key's only place be taken by a photo whose worker stands still."""
     with ExitStack() as stack:
-        with standing(server):
+        with stopped_worker(server):
             first = stack.enter_context(connect(server, request()))
             until(lambda: server.health()["in_flight"] == 1)
             yield
@@ -186,7 +174,7 @@ def test_calls_over_grpc_keep_it(server: RunningServer) -> None:
 def test_a_call_that_is_cancelled_gives_its_place_back(server: RunningServer) -> None:
     with caller_of(server, GRPC["grpc_port"]) as caller:
         key = f"Bearer {GREEDY}"
-        with standing(server):
+        with stopped_worker(server):
             first = caller.start(caller.request(png()), authorization=key)
             until(lambda: inside(server) == 1)
             second = caller.start(caller.request(png()), authorization=key)
@@ -225,7 +213,7 @@ def test_each_answer_gives_the_place_back(server: RunningServer, data: bytes, st
 
 
 def test_a_deadline_gives_it_back(server: RunningServer) -> None:
-    with standing(server):
+    with stopped_worker(server):
         answers = [post(server, GREEDY, **{"X-Deadline-Ms": "100"}) for _ in range(2)]
         assert {answer.json()["code"] for answer in answers} == {"deadline_exceeded"}
         assert inside(server) == 0
@@ -233,7 +221,7 @@ def test_a_deadline_gives_it_back(server: RunningServer) -> None:
 
 def test_a_client_that_leaves_gives_it_back(server: RunningServer) -> None:
     before = refused(server)
-    with standing(server):
+    with stopped_worker(server):
         # The first client leaves while its upload arrives, the next while the worker has its
         # photo, and the last ones while they wait for the place.
         for data in (request()[:-9], request(), request(SEVERAL)):
@@ -251,7 +239,7 @@ def test_a_client_that_leaves_gives_it_back(server: RunningServer) -> None:
 
 def test_several_photos_take_the_place_one_after_the_other(server: RunningServer) -> None:
     with ThreadPoolExecutor(1) as clients:
-        with standing(server):
+        with stopped_worker(server):
             answer = clients.submit(
                 server.client.post,
                 "/predict",
@@ -282,7 +270,7 @@ def test_who_waits_for_a_share_while_the_server_stops_is_answered(
     settings = LIMITED | {"drain_delay_s": 0, "longest_wait_s": 30, "dialects": ""}
     server = RunningServer(small_bundle, tmp_path / "log", **settings)
     with server, ExitStack() as stack:
-        with standing(server):
+        with stopped_worker(server):
             clients = [stack.enter_context(connect(server, request())) for _ in range(3)]
             until(lambda: server.health()["in_flight"] == 1)
             time.sleep(0.2)

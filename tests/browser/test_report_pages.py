@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, Page, expect
 from app.images.preprocessing import Pixels, Preprocessing
 from app.training.data.dataset import read_dataset
 from app.training.evaluation.accuracy import Scored
-from app.training.evaluation.charts import Line, curves
-from app.training.evaluation.looks import Looks
-from app.training.evaluation.markup import section, tag, tiles, write_page
-from app.training.evaluation.sections import accuracy_tiles, judged_sections
+from app.training.report.charts import Line, curves
+from app.training.report.looks import Looks
+from app.training.report.markup import section, tag, tiles, write_page
+from app.training.report.sections import accuracy_tiles, judged_sections
 
 pytest_plugins = ["chromium"]
 

@@ -20,7 +20,7 @@ from commands import Run
 from PIL import Image
 
 from app import __version__, cli
-from app.training.weights import fetch
+from app.delivery import download
 
 ROOT = Path(__file__).parents[2]
 CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -182,7 +182,7 @@ def test_no_place_to_write_is_one_line(run: Run, tmp_path: Path, default_bundle:
 
 
 def test_an_origin_out_of_reach_is_an_error_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "RETRY_PAUSES_S", ())
+    monkeypatch.setattr(download, "RETRY_PAUSES_S", ())
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     code, _, err = run("weights", "build", "MobileNetV2_x0_25")

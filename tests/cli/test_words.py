@@ -17,7 +17,7 @@ from drawn import COLOURS, draw, draw_classes
 
 from app import disk
 from app.errors import DiskFull
-from app.training.data import check as checking
+from app.training.copies import inspection
 from app.training.network.freezing import SEGMENTS
 from app.training.options import LAST_SEGMENT
 from app.training.run.checkpoint import Checkpoint, load_checkpoint
@@ -154,9 +154,9 @@ def test_ctrl_c_is_no_error(
     from app.training.network import summary  # noqa: PLC0415
     from app.training.weights import sources  # noqa: PLC0415
 
-    monkeypatch.setattr(checking, "decode_full", interrupted)
-    monkeypatch.setattr(checking, "inspect", interrupted)
-    monkeypatch.setattr("app.training.train.inspect", interrupted)
+    monkeypatch.setattr(inspection, "decode_full", interrupted)
+    monkeypatch.setattr(inspection, "inspect", interrupted)
+    monkeypatch.setattr("app.training.run.photos.inspect", interrupted)
     monkeypatch.setattr(offline, "classify", interrupted)
     monkeypatch.setattr(summary, "print_summary", interrupted)
     monkeypatch.setattr(sources, "read_sources", interrupted)

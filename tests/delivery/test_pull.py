@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +14,10 @@ from commands import Run
 from origin import ETAG, WAIT_S, Handler, Origin, fails, write_certificate
 from small_bundles import member, write_bundle, write_tar
 
-from app.delivery import download
+from app.delivery import download, progress
 from app.delivery.archive import pack
 from app.delivery.pull import STORE, pull
+from app.disk import megabytes
 from app.errors import StartupError
 from app.model.bundle import Bundle, load_bundle, sha256
 
@@ -51,13 +51,8 @@ def origin(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     monkeypatch.setattr(download, "RETRY_PAUSES_S", (0.0, 0.0))
-    with Origin(tar.read_bytes(), *certificate) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with Origin(tar.read_bytes(), "/models/tiny.tar", certificate).running() as server:
         yield server
-        server.released.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -462,10 +457,11 @@ def test_a_full_disk_is_told_with_the_file_and_its_need(
     )
     assert ended.returncode == 1
     part = current.parent / STORE / f"{sha256(tar)}.tar"
-    assert ended.stderr.splitlines()[-1] == (
-        f"error: cannot write {part}: File too large; there must be room for {size} bytes, "
-        "and as many to unpack them"
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"error: {part} cannot be written: File too large: it needs {megabytes(size)}, and "
     )
+    assert last.endswith("; as many bytes again are needed to unpack it")
     # With more room, the next pull continues.
     take()
     assert_in_place(current, tar)
@@ -544,6 +540,6 @@ def test_the_hash_is_required(arguments: list[str], message: str, run: Run, curr
 def test_long_downloads_tell_how_far_they_are(
     take: Pull, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(download, "REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "REPORT_EVERY_S", 0.0)
     take()
     assert "\ndownloaded 1.0 of 1.0 MB\n" in capsys.readouterr().out

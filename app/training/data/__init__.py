@@ -1,1 +1,1 @@
-"""Labelled photos: read, checked, divided, loaded."""
+"""Labelled photos: read, divided, loaded."""

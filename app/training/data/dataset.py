@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from app.errors import StartupError
 from app.images.files import SUFFIXES
+from app.training.copies.inspection import LabelledPhoto
 from app.training.data.class_names import class_ids, class_name, sort_names
 
 PARTS = ("train", "val", "test")
@@ -64,6 +65,15 @@ def read_dataset(path: Path, classes: Sequence[str] | None = None) -> Dataset:
     raise StartupError(
         f"{path}: there are no photos in it: put them into a folder per class, as in DIR/cat/1.jpg"
     )
+
+
+def list_photos(parts: Mapping[str, Dataset]) -> list[LabelledPhoto]:
+    """Return the photos of all parts."""
+    return [
+        LabelledPhoto(part, sample.path, data.classes[sample.class_id])
+        for part, data in parts.items()
+        for sample in data.samples
+    ]
 
 
 def find_parts(path: Path) -> dict[str, Path]:

@@ -8,20 +8,15 @@ from app.disk import write_text
 from app.errors import StartupError
 from app.host import granted_cores
 from app.images.files import SUFFIXES
-from app.training.data.check import (
-    BrokenPhoto,
-    CheckedPhoto,
-    contents_by_file,
-    divide,
-    inspect,
-    list_photos,
-)
+from app.training.copies.groups import contents_by_file
+from app.training.copies.inspection import BrokenPhoto, CheckedPhoto, divide, inspect
 from app.training.data.class_names import fits_a_line
 from app.training.data.dataset import (
     Dataset,
     Sample,
     few,
     find_parts,
+    list_photos,
     read_dataset,
 )
 from app.training.data.split import choose

@@ -10,12 +10,8 @@ from pathlib import Path
 
 from app.disk import disk_full, room_for
 from app.errors import StartupError
-from app.training.data.check import (
-    BrokenPhoto,
-    CheckedPhoto,
-    contents_by_file,
-    divide,
-)
+from app.training.copies.groups import contents_by_file
+from app.training.copies.inspection import BrokenPhoto, CheckedPhoto, divide
 from app.training.data.dataset import Dataset, find_parts, read_dataset
 
 # Decodes the photos of a data set and returns the outcome for each.
@@ -43,16 +39,7 @@ def split(
         StartupError: DIR does not exist or is divided already, OUTPUT exists or lies within DIR and
             would become a class of it, or the copies do not fit on the disk.
     """
-    if not folder.is_dir():
-        raise StartupError(f"{folder}: no such folder")
-    if folder not in find_parts(folder).values():
-        raise StartupError(f"{folder} is already divided into {', '.join(find_parts(folder))}")
-    if output.exists():
-        raise StartupError(f"{output} exists already and is not overwritten: name another folder")
-    if output.resolve().is_relative_to(folder.resolve()):
-        raise StartupError(
-            f"{output} lies within {folder} and would become a class of it: name another folder"
-        )
+    _require_folders(folder, output)
     data = read_dataset(folder)
     photos, _ = divide(look(data))
     chosen = choose(data, share, seed, contents_by_file(photos))
@@ -70,6 +57,19 @@ def split(
             _write(sample.path, built / part / sample.path.relative_to(folder), link=link)
         built.rename(output)
     return len(data.samples) - len(chosen), len(chosen)
+
+
+def _require_folders(folder: Path, output: Path) -> None:
+    if not folder.is_dir():
+        raise StartupError(f"{folder}: no such folder")
+    if folder not in find_parts(folder).values():
+        raise StartupError(f"{folder} is already divided into {', '.join(find_parts(folder))}")
+    if output.exists():
+        raise StartupError(f"{output} exists already and is not overwritten: name another folder")
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise StartupError(
+            f"{output} lies within {folder} and would become a class of it: name another folder"
+        )
 
 
 def choose(data: Dataset, share: float, seed: int, content: Mapping[Path, str]) -> set[Path]:

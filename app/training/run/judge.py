@@ -14,10 +14,10 @@ from app.settings import Device
 from app.training.data.dataset import Sample
 from app.training.data.served import served
 from app.training.evaluation.accuracy import Scored
-from app.training.evaluation.looks import Looks
 from app.training.evaluation.temperature import fit_temperature
 from app.training.network.freezing import SEGMENTS, segments, trunk
 from app.training.network.mobilenetv2 import MobileNetV2
+from app.training.report.looks import Looks
 from app.training.run.folder import Run
 from app.training.run.progress import Display
 from app.training.weights.pretrained import preprocessing

@@ -12,10 +12,10 @@ from app.errors import StartupError, command
 from app.pace import duration
 from app.training.data.dataset import Sample
 from app.training.data.loader import PhotoReader, View
-from app.training.evaluation.charts import Line, curves
-from app.training.evaluation.epochs import best_epoch, both_curves, comparable, phase_ends
-from app.training.evaluation.looks import SIDE
-from app.training.evaluation.markup import (
+from app.training.report.charts import Line, curves
+from app.training.report.epochs import best_epoch, both_curves, comparable, phase_ends
+from app.training.report.looks import SIDE
+from app.training.report.markup import (
     Markup,
     details,
     picture,
@@ -25,8 +25,8 @@ from app.training.evaluation.markup import (
     tiles,
     write_page,
 )
-from app.training.evaluation.plots import draw_curves
-from app.training.evaluation.sections import accuracy_tiles, judged_sections, photo_grid
+from app.training.report.plots import draw_curves
+from app.training.report.sections import accuracy_tiles, judged_sections, photo_grid
 from app.training.run.folder import Run
 from app.training.run.judge import HeldOut
 

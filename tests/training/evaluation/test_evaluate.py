@@ -15,7 +15,7 @@ from commands import Ended, Run
 from drawn import COLOURS, draw, draw_classes
 from PIL import Image
 
-from app.training.evaluation.plots import draw_confusion
+from app.training.report.plots import draw_confusion
 
 pytest_plugins = ["colour_fixtures"]
 
@@ -108,8 +108,8 @@ def test_figures_without_matplotlib_say_how_to_get_it(
     run: Run, bundle: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    for name in ("plots", "report"):
-        monkeypatch.delitem(sys.modules, f"app.training.evaluation.{name}", raising=False)
+    for name in ("plots", "evaluation_files"):
+        monkeypatch.delitem(sys.modules, f"app.training.report.{name}", raising=False)
     code, out, err = run("evaluate", bundle, photos, "--output", tmp_path / "out")
     assert (code, out) == (1, "")
     assert err == "error: plots need matplotlib: run `make .venv/train`\n"

@@ -22,8 +22,8 @@ from app.bench.measure.launch import free_port
 from app.errors import StartupError, Stopped
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
-from app.training.data.check import inspect, list_photos
-from app.training.data.dataset import Sample, read_dataset
+from app.training.copies.inspection import inspect
+from app.training.data.dataset import Sample, list_photos, read_dataset
 from app.training.data.holdout import Photos, hold_out, read_lists, read_photos, write_lists
 from app.training.export_run import deliver
 from app.training.learning.interruption import Interruption

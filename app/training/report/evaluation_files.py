@@ -10,9 +10,9 @@ import numpy as np
 
 from app.disk import replacing
 from app.training.evaluation.evaluate import Evaluation
-from app.training.evaluation.markup import ODD_NAMES
-from app.training.evaluation.mistakes import draw_mistakes
-from app.training.evaluation.plots import draw_confusion, draw_reliability
+from app.training.report.markup import ODD_NAMES
+from app.training.report.mistakes import draw_mistakes
+from app.training.report.plots import draw_confusion, draw_reliability
 
 _CLASS_COLUMNS = ("class_id", "class", "photos", "precision", "recall", "f1")
 

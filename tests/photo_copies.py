@@ -7,7 +7,7 @@ import skimage
 from PIL import Image, ImageOps
 
 from app.images.decoding import decode_full
-from app.training.data.fingerprint import Thumbnail, thumbnail
+from app.training.copies.fingerprint import Thumbnail, thumbnail
 
 FOLDER = Path(skimage.__file__).parent / "data"
 # Photos that the wheel of scikit-image contains.

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from app.training.data.balance import FEW_PHOTOS, UNEQUAL_RATIO
-from app.training.data.check import CheckResult
 from app.training.data.dataset import Dataset, few
+from app.training.quality.check import CheckResult
 
 
 def cautions(result: CheckResult, parts: Mapping[str, Dataset], size: int) -> Iterator[str]:

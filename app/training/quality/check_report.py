@@ -10,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from app.images.files import reason
-from app.training.data.cautions import cautions
-from app.training.data.check import CheckedPhoto, CheckResult, Group, kind
+from app.training.copies.groups import Group
+from app.training.copies.inspection import CheckedPhoto
 from app.training.data.dataset import Dataset
+from app.training.quality.cautions import cautions
+from app.training.quality.check import CheckResult, kind
 
 _SIDES = "pixels: minimum / median / maximum"
 # The table lists at most this many classes, because a longer table is hard to read.

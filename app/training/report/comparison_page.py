@@ -5,8 +5,8 @@ from itertools import count
 from pathlib import Path
 
 from app.training.evaluation.compare import Comparison, Contender
-from app.training.evaluation.looks import Looks
-from app.training.evaluation.markup import (
+from app.training.report.looks import Looks
+from app.training.report.markup import (
     Markup,
     picture,
     section,
@@ -16,7 +16,7 @@ from app.training.evaluation.markup import (
     tiles,
     write_page,
 )
-from app.training.evaluation.sections import mean_recall, photo_grid
+from app.training.report.sections import mean_recall, photo_grid
 
 _MAX_PHOTOS = 24
 _VERDICTS = {

@@ -13,8 +13,8 @@ from letters import make_font
 from networks import colour_network, small_card
 
 from app.images import fonts
-from app.training.evaluation.markup import tag
 from app.training.network.export import export
+from app.training.report.markup import tag
 
 PICTURES = ("confusion.png", "mistakes.png")
 ODD = "<b>&\"green'.png"

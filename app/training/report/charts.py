@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from app.training.evaluation.accuracy import Reliability
 from app.training.evaluation.intervals import wilson
-from app.training.evaluation.markup import Markup, tag
+from app.training.report.markup import Markup, tag
 
 # The width of a phone, so that the letters have their natural size there.
 _WIDTH, _HEIGHT = 380, 240

@@ -1,12 +1,13 @@
-"""An HTTPS server on this machine, which answers each request with the next step of its script."""
+"""A server of one file, on this machine. Each request gets the next step of the server's script."""
 
 import contextlib
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 # Every step of these tests takes less time than this.
 WAIT_S = 30.0
@@ -31,6 +32,7 @@ class Origin(ThreadingHTTPServer):
         etag: the file's ETag; empty if the server tells none.
         script: the steps that are left; each one answers one request. After the last one, the
             server answers as a good server does.
+        ranges: the Range header of each request so far.
         requests: the Range and If-Range headers of each request so far.
         stalled: is set when a handler starts to stall.
         released: ends the stall.
@@ -39,21 +41,37 @@ class Origin(ThreadingHTTPServer):
     # With threads that are not daemons, server_close waits for every handler.
     daemon_threads = False
 
-    def __init__(self, body: bytes, certificate: Path, key: Path) -> None:
+    def __init__(
+        self, body: bytes, path: str, certificate: tuple[Path, Path] | None = None
+    ) -> None:
+        """With a certificate and its key, the server speaks HTTPS."""
         super().__init__(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(
-            self.socket, server_side=True, do_handshake_on_connect=False
-        )
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "https" if certificate else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.server_port}{path}"
         self.body, self.etag = body, ETAG
         self.script: list[Callable[[Handler], None]] = []
         self.requests: list[tuple[str | None, str | None]] = []
         self.stalled, self.released = threading.Event(), threading.Event()
 
     @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.server_port}/models/tiny.tar"
+    def ranges(self) -> list[str | None]:
+        return [wanted for wanted, _ in self.requests]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        with self:
+            thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+            thread.start()
+            yield self
+            self.released.set()
+            self.shutdown()
+            thread.join()
 
     def handle_error(self, *_: object) -> None:
         """A client that does not trust the certificate breaks the connection."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from app.errors import StartupError
 from app.training.evaluation.accuracy import Ints, Reliability
-from app.training.evaluation.epochs import best_epoch, both_curves, phase_ends
+from app.training.report.epochs import best_epoch, both_curves, phase_ends
 
 try:
     from matplotlib.figure import Figure

@@ -7,10 +7,10 @@ import numpy as np
 
 from app.training.data.dataset import Sample
 from app.training.evaluation.accuracy import Scored
-from app.training.evaluation.charts import calibration
 from app.training.evaluation.intervals import wilson
-from app.training.evaluation.looks import Looks
-from app.training.evaluation.markup import (
+from app.training.report.charts import calibration
+from app.training.report.looks import Looks
+from app.training.report.markup import (
     Markup,
     details,
     join,

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from app.training.data.crop_guesses import guesses
-from app.training.data.fingerprint import Thumbnail
-from app.training.data.pictures import Floats, centres, cut, detail, shrunk, standard
+from app.training.copies.crop_guesses import guesses
+from app.training.copies.fingerprint import Thumbnail
+from app.training.copies.pictures import Floats, centres, cut, detail, shrunk, standard
 
 # A crop lacks at most this share of a side.
 _MOST_CUT = 0.16

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from app.errors import StartupError
-from app.training.data.check import CheckedPhoto, CheckResult, copies
-from app.training.data.contact_sheet import Caption, write_sheets
+from app.training.copies.groups import copies
+from app.training.copies.inspection import CheckedPhoto
 from app.training.data.dataset import PARTS
+from app.training.quality.check import CheckResult
+from app.training.report.contact_sheet import Caption, write_sheets
 
 ACTIONS = ("keep", "remove", "move")
 FILE = "suggestions.csv"

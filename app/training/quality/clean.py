@@ -12,7 +12,7 @@ from pathlib import Path
 from app.errors import StartupError
 from app.training.data.class_names import class_name
 from app.training.data.dataset import find_parts
-from app.training.data.suggestions import Suggestion
+from app.training.quality.suggestions import Suggestion
 
 _JOURNAL = "moved.csv"
 _ODD_NAMES = "surrogateescape"

@@ -8,10 +8,10 @@ import pytest
 from photo_copies import NAMES, again, cropped, mirrored, photo, resized, scene, stack
 from PIL import Image
 
-from app.training.data.alignment import likeness
-from app.training.data.crop_guesses import guesses
-from app.training.data.fingerprint import fingerprint
-from app.training.data.near_duplicates import components, pairs_by_features, pairs_by_hash
+from app.training.copies.alignment import likeness
+from app.training.copies.crop_guesses import guesses
+from app.training.copies.fingerprint import fingerprint
+from app.training.copies.near_duplicates import components, pairs_by_features, pairs_by_hash
 
 Copy = Callable[[Image.Image], Image.Image]
 PAIR = np.array([[0, 1]])

@@ -7,8 +7,8 @@ from PIL import Image, ImageOps
 from app.images.captions import captioned
 from app.images.decoding import decode_full
 from app.images.files import contents
-from app.training.data.contact_sheet import sheet
 from app.training.evaluation.evaluate import Evaluation
+from app.training.report.contact_sheet import sheet
 
 _COLUMNS, _ROWS = 5, 4
 _SIDE = 224  # pixels

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from app.training.data.alignment import likeness
-from app.training.data.fingerprint import Fingerprint, Thumbnail
+from app.training.copies.alignment import likeness
+from app.training.copies.fingerprint import Fingerprint, Thumbnail
 
 Pairs = npt.NDArray[np.intp]
 

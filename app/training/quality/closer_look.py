@@ -6,9 +6,11 @@ from importlib.util import find_spec
 import numpy as np
 import numpy.typing as npt
 
-from app.training.data.check import CheckedPhoto, CloserLook, contents_by_file
-from app.training.data.near_duplicates import pairs_by_features, pairs_by_hash
-from app.training.data.wrong_labels import LEAST_PHOTOS, suspects, too_small
+from app.training.copies.groups import contents_by_file
+from app.training.copies.inspection import CheckedPhoto
+from app.training.copies.near_duplicates import pairs_by_features, pairs_by_hash
+from app.training.quality.check import CloserLook
+from app.training.quality.wrong_labels import LEAST_PHOTOS, suspects, too_small
 
 
 def look_closer(

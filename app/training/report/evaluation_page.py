@@ -4,9 +4,9 @@ from pathlib import Path
 
 from app.pace import duration
 from app.training.evaluation.evaluate import Evaluation
-from app.training.evaluation.looks import Looks
-from app.training.evaluation.markup import join, section, tag, tiles, write_page
-from app.training.evaluation.sections import accuracy_tiles, judged_sections
+from app.training.report.looks import Looks
+from app.training.report.markup import join, section, tag, tiles, write_page
+from app.training.report.sections import accuracy_tiles, judged_sections
 
 
 def write_evaluation_page(

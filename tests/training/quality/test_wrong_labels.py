@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.training.data.wrong_labels import suspects, too_small
+from app.training.quality.wrong_labels import suspects, too_small
 
 Features = npt.NDArray[np.float32]
 NAMES = ["apple", "bear", "cup", "dog"]

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.training.data.fingerprint import Thumbnail
-from app.training.data.pictures import Floats, cut, detail, shrunk
+from app.training.copies.fingerprint import Thumbnail
+from app.training.copies.pictures import Floats, cut, detail, shrunk
 
 _Indices = npt.NDArray[np.intp]
 

@@ -1,0 +1,1 @@
+"""Checks a data set for broken photos, copies, leaks and wrong labels, and cleans it."""

@@ -1,0 +1,1 @@
+"""Shows how good a classifier is: pages, charts, contact sheets and tables."""
