@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, build_opener
+from urllib.request import HTTPSHandler, Request, build_opener
 
 from app import __version__
 from app.delivery.progress import Watcher
@@ -129,9 +130,23 @@ def _headers(part: Path) -> dict[str, str]:
     return headers
 
 
+def _authorities() -> ssl.SSLContext:
+    """Return whom to trust: the system's authorities, or certifi's where Python finds none.
+
+    Python from python.org finds none on macOS, unless its user has installed them.
+    """
+    places = ssl.get_default_verify_paths()
+    if places.cafile or places.capath or not find_spec("certifi"):
+        return ssl.create_default_context()
+    import certifi  # noqa: PLC0415  (only some systems need it, and the image does not have it)
+
+    return ssl.create_default_context(cafile=certifi.where())
+
+
 def _open(request: Request, part: Path) -> HTTPResponse:
+    opener = build_opener(OnlyHTTPS, HTTPSHandler(context=_authorities()))
     try:
-        response: HTTPResponse = build_opener(OnlyHTTPS).open(request, timeout=TIMEOUT_S)
+        response: HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
     except HTTPError as error:
         error.close()
         # For a redirect, the reason would be several lines with the whole address.
