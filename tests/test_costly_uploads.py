@@ -73,13 +73,14 @@ def good_answers(server: RunningServer, over: threading.Event) -> Iterator[tuple
 def endings(server: RunningServer, files: SimpleQueue[tuple[CostlyFile, bytes]]) -> list[Ending]:
     """Send costly files until none is left; return the code of each."""
     ended: list[Ending] = []
-    while True:
-        try:
-            file, data = files.get_nowait()
-        except Empty:
-            return ended
-        answer = httpx.post(f"{server.url}/predict", files={"file": data}, timeout=60)
-        ended.append((file, code_of(answer)))
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        while True:
+            try:
+                file, data = files.get_nowait()
+            except Empty:
+                return ended
+            answer = http.post("/predict", files={"file": data})
+            ended.append((file, code_of(answer)))
 
 
 def crowd(server: RunningServer) -> tuple[list[Ending], list[tuple[str, str]]]:
