@@ -92,9 +92,7 @@ def test_slow_uploads_keep_nobody_out(server: RunningServer, caller: Caller) -> 
         for _ in range(20):
             assert caller.infer(png()).code == "OK"
             assert server.predict(png()).status_code == 200
-        stalled = [
-            stack.enter_context(stalled_upload(PORT, 2_900_000, sent)) for sent in range(40)
-        ]
+        stalled = [stack.enter_context(stalled_upload(PORT, 2_900_000, sent)) for sent in range(40)]
         assert server.predict(png()).status_code == 200
         health = health_pb2_grpc.HealthStub(caller.channel)
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == SERVING.SERVING
