@@ -78,6 +78,17 @@ def test_the_rows_are_the_same_in_each_form(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
+def test_odd_names_come_back_as_they_were(tmp_path: Path, name: str) -> None:
+    odd = [r"caf\xe9.png", r"caf\x5cxe9.png", r"two\x0alines.png", '"quoted", .png', "a.png"]
+    table = table_of(tmp_path / name)
+    assert list(table.names()) == []
+    table.write([record(one) for one in odd])
+    assert list(table_of(tmp_path / name).names()) == odd
+    table.finish()
+    assert list(table_of(tmp_path / name).names()) == names(tmp_path / name) == odd
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
 def test_a_table_without_photos_is_a_table(tmp_path: Path, name: str) -> None:
     table = table_of(tmp_path / name)
     assert list(table.names()) == []

@@ -22,10 +22,10 @@ KEY = "a-key-0123456789"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with 12 photos, one of them broken, and a file that is none."""
+    """Return a folder with 7 photos, one of them broken, and a file that is none."""
     folder = tmp_path / "photos"
     (folder / "below").mkdir(parents=True)
-    for i in range(11):
+    for i in range(6):
         shutil.copy(CAT, folder / "below" / f"{i:02}.JPG")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
     (folder / "notes.txt").write_text("no photo")
@@ -44,15 +44,15 @@ def test_a_full_service_is_not_overloaded(
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     cats = rows[:-1]
-    assert [row["rank"] for row in cats] == ["1", "2"] * 11
+    assert [row["rank"] for row in cats] == ["1", "2"] * 6
     assert {row["label"] for row in cats} == {"tiger cat", "Egyptian cat"}
-    files = [str(folder / "below" / f"{i:02}.JPG") for i in range(11)]
+    files = [str(folder / "below" / f"{i:02}.JPG") for i in range(6)]
     assert [row["file"] for row in cats[::2]] == files
     assert Path(rows[-1]["file"]).name == "broken.png"
     assert rows[-1]["error"].startswith("broken_image: ")
-    assert "12 photos in " in capsys.readouterr().err
+    assert "7 photos in " in capsys.readouterr().err
     # Each photo was answered once, whatever was refused meanwhile.
-    assert 'classifier_outcomes_total{reason="ok"} 11.0' in metrics
+    assert 'classifier_outcomes_total{reason="ok"} 6.0' in metrics
 
 
 def test_it_shows_its_progress_on_a_terminal(
@@ -72,10 +72,10 @@ def test_it_shows_its_progress_on_a_terminal(
     shown = os.read(own, 100_000).decode()
     os.close(own)
     assert ended.returncode == 1
-    assert len(ended.stdout.splitlines()) == 13
+    assert len(ended.stdout.splitlines()) == 8
     assert "[#####" in shown
-    assert "12 of 12, 0 s left, 1 errors" in shown
-    assert "12 photos in " in shown.splitlines()[-1]
+    assert "7 of 7, 0 s left, 1 errors" in shown
+    assert "7 photos in " in shown.splitlines()[-1]
 
 
 def test_who_has_no_service_is_told_so(
