@@ -103,7 +103,7 @@ def test_eight_photos_are_learnt_by_heart_from_scratch(tmp_path: Path) -> None:
     lines = "".join(f"{i}.png {i % 4}\n" for i in range(8))
     (tmp_path / "train_list.txt").write_text(8 * lines)
     (tmp_path / "val_list.txt").write_text(lines)
-    changes = {"epochs": 12, "batch_size": 8, "augment": False}
+    changes = {"size": 64, "epochs": 12, "batch_size": 8, "augment": False}
     _, position = train(tmp_path, SCRATCH.model_copy(update=changes), tmp_path / "run")
     first, last = position.rows[0], position.rows[-1]
     assert last["loss"] < first["loss"] / 2
