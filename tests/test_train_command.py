@@ -38,6 +38,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs. A test that changes the run copies it first."""
+    # This imports Paddle.
+    from app.training.train import train  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    options = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=2, workers=0)
+    train(photos, options, folder)
+    return folder
+
+
 def printed_command(output: str, hint: str) -> list[str]:
     """Return the arguments of the command that was printed behind `hint`, split like in a shell."""
     (line,) = (line for line in output.splitlines() if hint in line)
@@ -87,15 +99,13 @@ def test_from_photos_to_a_bundle(run: Run, photos: Path, tmp_path: Path) -> None
     assert json.loads(ended.out.splitlines()[-1])["top1"] == document["val_top1"]
 
 
-def test_the_temperature_is_in_the_exported_scores(run: Run, photos: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    run("train", photos, *SMALL, "--epochs", 2, "--workers", 0, "--output", folder)
-    run("export", folder, "--output", tmp_path / "bundle")
+def test_the_temperature_is_in_the_exported_scores(run: Run, trained: Path, tmp_path: Path) -> None:
+    run("export", trained, "--output", tmp_path / "bundle")
     from app.training.run.folder import Run as TrainingRun  # noqa: PLC0415  (it imports Paddle)
 
     bundle = load_bundle(tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
-    network = TrainingRun(folder).best_network()
+    network = TrainingRun(trained).best_network()
     import paddle  # noqa: PLC0415  (the import takes seconds)
 
     logits = network(paddle.to_tensor(bundle.preprocessing.normalized(image))).numpy()
@@ -252,10 +262,9 @@ def test_so_it_is_for_an_export(run: Run, photos: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_learned_at_one_size_is_exported_for_another(
-    run: Run, photos: Path, tmp_path: Path
+    run: Run, trained: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    run("train", photos, *SMALL, "--epochs", 1, "--workers", 0, "--output", folder)
+    folder = shutil.copytree(trained, tmp_path / "run")
     for size in (32, 96):
         assert run("export", folder, "--size", size, "--output", tmp_path / str(size)).code == 0
         bundle = load_bundle(tmp_path / str(size))

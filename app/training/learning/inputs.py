@@ -23,7 +23,7 @@ from app.training.learning.batches import (
 from app.training.learning.budget import VIEWS
 from app.training.learning.interruption import Interruption
 from app.training.learning.phases import Phase
-from app.training.network.freezing import Features, trunk
+from app.training.network.freezing import Features, Trunk, trunk
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Recipe
 from app.training.run.folder import Run
@@ -67,6 +67,7 @@ class Inputs:
         self._options = recipe.options
         self.sizes = sizes(recipe)
         self._specs = {size: preprocessing(recipe, size) for size in self.sizes}
+        self._trunk: tuple[int, Trunk] | None = None
 
     def features(self, phase: Phase) -> tuple[dict[int, Features], npt.NDArray[np.int64]]:
         """Return the trunk's output for training photos by size, (N, ...), and the labels (N,)."""
@@ -92,8 +93,7 @@ class Inputs:
 
     def streamed(self, phase: Phase, key: int = 0) -> StreamedBatches:
         """Return the batches of a phase without keeping them."""
-        device, spec = self._options.device, self._specs[self._options.size]
-        frozen = trunk(self._network, phase.frozen, spec, device, granted_cores())
+        frozen = self._trunk_of(phase.frozen)
         return StreamedBatches(self._plan(key), self._context.loader, frozen, self._specs)
 
     def rehearse(self, phase: Phase) -> tuple[Batch, float]:
@@ -106,6 +106,14 @@ class Inputs:
         *_, inputs = views
         seconds = (time.monotonic() - started) / 2
         return Batch(inputs, np.zeros(len(photos), np.int64)), seconds
+
+    def _trunk_of(self, frozen: int) -> Trunk:
+        """Return the first `frozen` segments, which no phase of the run has changed."""
+        if self._trunk is None or self._trunk[0] != frozen:
+            device, spec = self._options.device, self._specs[self._options.size]
+            made = trunk(self._network, frozen, spec, device, granted_cores())
+            self._trunk = frozen, made
+        return self._trunk[1]
 
     def _plan(self, key: int) -> BatchPlan:
         options, shard = self._options, self._context.shard

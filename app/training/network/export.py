@@ -26,6 +26,8 @@ from app.model.golden import Golden
 from app.model.transform_ops import read_transform_ops
 from app.training.network.config import write_config
 from app.training.network.folding import folded
+from app.training.network.graph import save_graph
+from app.training.network.mobilenetv2 import MobileNetV2
 
 # Two engines add and multiply in different orders, which may change a probability by this much.
 MAX_DIFFERENCE = 1e-4
@@ -72,7 +74,6 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
     model = nn.Sequential(network, nn.Softmax())
     model.eval()
     lean = nn.Sequential(folded(network), nn.Softmax())
-    lean.eval()
     size = _size(lean)
     with (
         room_for(directory, size),
@@ -81,9 +82,10 @@ def export(network: nn.Layer, card: Card, directory: Path) -> None:
         built = Path(temporary) / directory.name
         built.mkdir()
         width, height = spec.crop
-        inputs = [InputSpec([None, 3, height, width], "float32", name="x")]
         reserve(built, size)
-        paddle.jit.save(lean, str(built / "inference"), input_spec=inputs)
+        inputs = InputSpec([None, 3, height, width], "float32", name="x")
+        translate = not isinstance(network, MobileNetV2)
+        save_graph(lean, built / "inference", inputs, translate=translate)
         golden_scores = _scores(model, spec, _golden_picture(spec))[0]  # (classes,)
         _write_config(built, card, Golden.record(golden_scores))
         _check(built, model, spec)

@@ -21,6 +21,7 @@ from app.images.preprocessing import Preprocessing
 from app.model.paddle_engine import PaddleNetwork
 from app.settings import Device
 from app.training.network.folding import folded
+from app.training.network.graph import save_graph
 from app.training.network.mobilenetv2 import InvertedResidual, MobileNetV2
 from app.training.network.quick_tail import QuickTail
 
@@ -103,7 +104,7 @@ def trunk(
 
 
 def _in_engine(layer: nn.Layer, threads: int) -> Callable[[Features], Features]:
-    inputs = [InputSpec([None, 3, None, None], "float32", name="x")]
+    inputs = InputSpec([None, 3, None, None], "float32", name="x")
     size = sum(int(value.size) * value.element_size() for value in layer.state_dict().values())
     folder = Path(tempfile.gettempdir()) / "trunk"
     with room_for(folder, size), tempfile.TemporaryDirectory(prefix="trunk-") as directory:
@@ -111,7 +112,7 @@ def _in_engine(layer: nn.Layer, threads: int) -> Callable[[Features], Features]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reserve(Path(directory), size)
-            paddle.jit.save(layer, str(files.graph.with_suffix("")), input_spec=inputs)
+            save_graph(layer, files.graph.with_suffix(""), inputs)
         return PaddleNetwork(files, "cpu", threads)
 
 

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,16 +32,27 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def first(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has ended. A test that goes on with the run copies it first."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    train(photos, SCRATCH, folder)
+    return folder
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.slow
-def test_a_run_that_has_ended_gets_more_epochs(run: Command, photos: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    _, before = train(photos, SCRATCH, folder)
+def test_a_run_that_has_ended_gets_more_epochs(run: Command, first: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(first, tmp_path / "run")
     ended = run("train", "--resume", folder, "--epochs", 5)
     assert ended.code == 0
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = rows_of(folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert [row["epochs"] for row in rows] == [2, 2, 5, 5, 5]
-    assert rows[:2] == before.rows
+    assert rows[:2] == rows_of(first)
     # The learning rate of the old plan has fallen to 0; that of the new one falls again.
     assert rows[1]["lr"] < 1e-4 < rows[2]["lr"]
     assert rows[2]["lr"] > rows[3]["lr"] > rows[4]["lr"]
@@ -53,7 +66,7 @@ def test_a_run_that_has_ended_gets_more_epochs(run: Command, photos: Path, tmp_p
 
 @pytest.mark.slow
 def test_a_longer_run_may_be_stopped(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second run is stopped in its third epoch, after it has become longer."""
     steps = itertools.count(1)
@@ -63,7 +76,7 @@ def test_a_longer_run_may_be_stopped(
             raise Interrupted(signal.SIGINT)
 
     for name in ("whole", "stopped"):
-        train(photos, SCRATCH, tmp_path / name)
+        shutil.copytree(first, tmp_path / name)
     with monkeypatch.context() as patch:
         patch.setattr(Interruption, "check", stop)
         with pytest.raises(Stopped):
@@ -79,10 +92,9 @@ def test_a_longer_run_may_be_stopped(
 
 @pytest.mark.slow
 def test_a_run_of_the_classifier_alone_has_no_epochs_to_add(
-    run: Command, photos: Path, tmp_path: Path
+    run: Command, photos: Path, first: Path, tmp_path: Path
 ) -> None:
-    train(photos, SCRATCH, tmp_path / "first")
-    weights = str(tmp_path / "first" / "best.pdparams")
+    weights = str(first / "best.pdparams")
     options = SCRATCH.model_copy(update={"weights": weights, "freeze": "all"})
     train(photos, options, tmp_path / "run")
     code, _, err = run("train", "--resume", tmp_path / "run", "--epochs", 9)
@@ -93,10 +105,11 @@ def test_a_run_of_the_classifier_alone_has_no_epochs_to_add(
 
 
 @pytest.mark.slow
-def test_the_same_classes_keep_the_classifier(run: Command, photos: Path, tmp_path: Path) -> None:
-    train(photos, SCRATCH, tmp_path / "first")
-    weights = tmp_path / "first" / "best.pdparams"
-    first = Run(tmp_path / "first").best_network()
+def test_the_same_classes_keep_the_classifier(
+    run: Command, photos: Path, first: Path, tmp_path: Path
+) -> None:
+    weights = first / "best.pdparams"
+    known = Run(first).best_network().out.weight.numpy().T
     classes = read_dataset(photos / "train").classes
     options = SCRATCH.model_copy(update={"weights": str(weights)})
 
@@ -104,7 +117,6 @@ def test_the_same_classes_keep_the_classifier(run: Command, photos: Path, tmp_pa
         """Return the recipe, and from which class of the first run each classifier row comes."""
         recipe, network = initial_network(options, order)
         columns = network.out.weight.numpy().T
-        known = first.out.weight.numpy().T
         return recipe, [
             next((i for i, row in enumerate(known) if np.array_equal(row, column)), -1)
             for column in columns

@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -26,6 +27,7 @@ from app.training.copies.inspection import inspect
 from app.training.data.dataset import Sample, list_photos, read_dataset
 from app.training.data.holdout import Photos, hold_out, read_lists, read_photos, write_lists
 from app.training.export_run import deliver
+from app.training.learning import regression
 from app.training.learning.interruption import Interruption
 from app.training.network.mobilenetv2 import OFFICIAL_SCALES, MobileNetV2
 from app.training.options import Options
@@ -37,6 +39,15 @@ ROOT = Path(__file__).parents[3]
 TELLING = 4
 COUNTS = dict.fromkeys(LABELS, 5)
 SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=3, workers=0)
+ALL_STRENGTHS = regression._STRENGTHS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_strengths() -> Iterator[None]:
+    """The regressions choose between two strengths, which takes a third of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regression, "_STRENGTHS", (0.1, 1.0))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +66,23 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Options:
     network = MobileNetV2(7, 0.25)
     randomise(network, TELLING)
     paddle.save(network.state_dict(), str(file))
-    return SCRATCH.model_copy(update={"weights": str(file), "epochs": 2, "size": 64})
+    return SCRATCH.model_copy(update={"weights": str(file), "epochs": 2})
+
+
+@pytest.fixture(scope="module")
+def from_scratch(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with `SCRATCH` that was not stopped."""
+    folder = tmp_path_factory.mktemp("runs") / "from scratch"
+    train(photos, SCRATCH, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(pretrained: Options, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with `pretrained` that was not stopped."""
+    folder = tmp_path_factory.mktemp("runs") / "fine-tuned"
+    train(photos, pretrained, folder)
+    return folder
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -100,27 +127,38 @@ def stop_after(checks: int) -> Callable[[Interruption], None]:
 
 @pytest.mark.slow
 def test_resume_from_scratch_equals_not_stopping(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, from_scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is stopped in the first epoch, resumed, and stopped again at the second's end."""
-    assert_resumes(photos, SCRATCH, (3, 5), tmp_path, monkeypatch)
+    stop_and_resume(photos, SCRATCH, (3, 5), tmp_path / "stopped", monkeypatch)
+    assert_ends_like(from_scratch, tmp_path / "stopped")
 
 
 @pytest.mark.slow
 def test_resume_with_known_weights_equals_not_stopping(
-    pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrained: Options,
+    photos: Path,
+    fine_tuned: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The run is stopped in the regression and twice in fine-tuning.
 
     The regression checks 12 times, for 4 batches at each of three sizes. Fine-tuning begins with 8
     checks, for 4 batches of 2 views.
     """
-    assert_resumes(photos, pretrained, (5, 12 + 8 + 2, 8 + 3), tmp_path, monkeypatch)
+    stops = (5, 12 + 8 + 2, 8 + 3)
+    stop_and_resume(photos, pretrained, stops, tmp_path / "stopped", monkeypatch)
+    assert_ends_like(fine_tuned, tmp_path / "stopped")
 
 
 @pytest.mark.slow
 def test_resume_between_two_phases_equals_not_stopping(
-    pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrained: Options,
+    photos: Path,
+    fine_tuned: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The run fails in the first step of fine-tuning, so the last checkpoint lies between phases.
 
@@ -130,7 +168,7 @@ def test_resume_between_two_phases_equals_not_stopping(
         patch.setattr(Interruption, "check", failing_at(21))
         with pytest.raises(MemoryError):
             train(photos, pretrained, tmp_path / "stopped")
-    assert_ends_alike(photos, pretrained, tmp_path)
+    assert_ends_like(fine_tuned, tmp_path / "stopped")
 
 
 def failing_at(checks: int) -> Callable[[Interruption], None]:
@@ -144,11 +182,11 @@ def failing_at(checks: int) -> Callable[[Interruption], None]:
     return failing
 
 
-def assert_resumes(
+def stop_and_resume(
     photos: Path,
     options: Options,
     stops: tuple[int, ...],
-    tmp_path: Path,
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
@@ -156,30 +194,38 @@ def assert_resumes(
             patch.setattr(Interruption, "check", stop_after(checks))
             begin = partial(train, photos, options) if number == 0 else resume
             with pytest.raises(Stopped, match=r"train --resume .*stopped$"):
-                begin(tmp_path / "stopped")
-    assert_ends_alike(photos, options, tmp_path)
+                begin(folder)
 
 
-def assert_ends_alike(photos: Path, options: Options, tmp_path: Path) -> None:
-    """Resume the run `stopped`, and compare its result with a run that is not stopped."""
-    _, whole = train(photos, options, tmp_path / "whole")
-    _, resumed = resume(tmp_path / "stopped")
-    for row in whole.rows + resumed.rows:
+def assert_ends_like(whole: Path, stopped: Path) -> None:
+    """Resume a run that was stopped, and compare its result with a run that was not stopped."""
+    resume(stopped)
+    assert rows(stopped) == rows(whole)
+    assert state(stopped) == state(whole)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """Return a run's metrics without the times, which differ between runs."""
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for row in found:
         del row["photos_per_s"], row["seconds"]
-    assert resumed.rows == whole.rows
-    assert state(tmp_path / "stopped") == state(tmp_path / "whole")
+    return found
 
 
 @pytest.mark.slow
-def test_a_seed_is_a_run_and_workers_change_nothing(photos: Path, tmp_path: Path) -> None:
-    for name, changes in {"one": {}, "same": {"workers": 2}, "other": {"seed": 1}}.items():
+def test_a_seed_is_a_run_and_workers_change_nothing(
+    photos: Path, from_scratch: Path, tmp_path: Path
+) -> None:
+    for name, changes in {"same": {"workers": 2}, "other": {"seed": 1}}.items():
         train(photos, SCRATCH.model_copy(update=changes), tmp_path / name)
-    assert state(tmp_path / "one") == state(tmp_path / "same")
-    assert state(tmp_path / "one") != state(tmp_path / "other")
+    assert state(from_scratch) == state(tmp_path / "same")
+    assert state(from_scratch) != state(tmp_path / "other")
 
 
 @pytest.mark.slow
-def test_two_machines_learn_as_one(pretrained: Options, photos: Path, tmp_path: Path) -> None:
+def test_two_machines_learn_as_one(
+    pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each process learns from half of every batch; the 16 photos make 4 batches of 4.
 
     The command is that of docs/train.md. The second machine never sees the run's folder.
@@ -187,8 +233,10 @@ def test_two_machines_learn_as_one(pretrained: Options, photos: Path, tmp_path: 
     photos = shutil.copytree(photos, tmp_path / "photos")
     draw(photos / "train" / "cat" / "more.png", (200, 60, 40), seed=99)
     one = tmp_path / "one"
+    # The other processes try them all, too.
+    monkeypatch.setattr(regression, "_STRENGTHS", ALL_STRENGTHS)
     train(photos, pretrained.model_copy(update={"freeze": "18"}), one)
-    options = ["--weights", pretrained.weights, "--scale", "0.25", "--size", "64"]
+    options = ["--weights", pretrained.weights, "--scale", "0.25", "--size", "32"]
     options += ["--batch-size", "4", "--freeze", "18", "--epochs", "2"]
     options += ["--workers", "0"]
     launch = [sys.executable, "-m", "paddle.distributed.launch", "--nnodes", "2"]
@@ -249,9 +297,7 @@ def test_the_regression_is_kept_unless_fine_tuning_beats_it(
     runs: dict[str, dict[str, float]] = {"kept": {"lr": 5.0}, "alone": {"epochs": 0}}
     for name, changes in runs.items():
         train(photos, pretrained.model_copy(update=changes), tmp_path / name)
-    lines = (tmp_path / "kept" / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert [(row["phase"], row["best"]) for row in rows] == [
+    assert [(row["phase"], row["best"]) for row in rows(tmp_path / "kept")] == [
         ("regression", True), ("fine-tuning", False), ("fine-tuning", False)
     ]  # fmt: skip
     kept, alone = ((tmp_path / name / "best.pdparams").read_bytes() for name in ("kept", "alone"))
@@ -302,12 +348,10 @@ def test_minutes_that_are_over_leave_the_regression(
 
 @pytest.mark.slow
 def test_minutes_that_suffice_change_nothing(
-    pretrained: Options, photos: Path, tmp_path: Path
+    pretrained: Options, photos: Path, fine_tuned: Path, tmp_path: Path
 ) -> None:
-    for name, minutes in (("whole", None), ("enough", 60.0)):
-        changes = {"minutes": minutes, "freeze": "17"}
-        train(photos, pretrained.model_copy(update=changes), tmp_path / name)
-    assert state(tmp_path / "whole") == state(tmp_path / "enough")
+    train(photos, pretrained.model_copy(update={"minutes": 60.0}), tmp_path / "enough")
+    assert state(fine_tuned) == state(tmp_path / "enough")
 
 
 @pytest.mark.slow

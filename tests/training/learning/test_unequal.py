@@ -1,4 +1,4 @@
-"""Classes of 500, 100, 12 and 3 photos: nobody is left with a top-1 that hides the small ones."""
+"""Classes of 150, 50, 12 and 3 photos: nobody is left with a top-1 that hides the small ones."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from app.training.learning.choice import balances, better
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options
 
-COUNTS = {"rose": 500, "tulip": 100, "daisy": 12, "lily": 3}
+COUNTS = {"rose": 150, "tulip": 50, "daisy": 12, "lily": 3}
 BRIGHTNESS = {"rose": 100, "tulip": 130, "daisy": 160, "lily": 85}
 
 
@@ -66,7 +66,7 @@ def test_a_small_class_that_is_not_recognised_is_named(
     assert trained.code == 0
     assert "few photos to learn from: lily 2, daisy 10; with fewer than 15" in trained.err
     assert (
-        "unequal, from rose with 400 photos to lily with 2: the top-1 accuracy hides" in trained.err
+        "unequal, from rose with 120 photos to lily with 2: the top-1 accuracy hides" in trained.err
     )
     assert ("each counts the same in the loss" in trained.err) == (choice == "auto")
     document = json.loads(trained.out.splitlines()[-1])
@@ -93,7 +93,7 @@ def test_a_small_class_that_is_not_recognised_is_named(
     assert accuracy["recall"] == pytest.approx(best["val_recall"], abs=1e-6)
     assert accuracy["recall_by_class"] == pytest.approx(by_class, abs=1e-6)
     assert accuracy["recall_by_class"]["lily"] == 0
-    assert accuracy["photos_by_class"] == {"daisy": 2, "lily": 1, "rose": 100, "tulip": 20}
+    assert accuracy["photos_by_class"] == {"daisy": 2, "lily": 1, "rose": 30, "tulip": 10}
 
     evaluated = run("evaluate", folder / "bundle", photos / "new", "--output", tmp_path / "out")
     measured = json.loads(evaluated.out.splitlines()[-1])

@@ -40,6 +40,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other drawn pictures. With them, only one network of 8 bits is made instead of three."""
+    folder = tmp_path_factory.mktemp("labelled")
+    draw_classes(folder, dict.fromkeys(COLOURS, 4), first_seed=500)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def int8_bundle(small_bundle: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = shutil.copytree(small_bundle, tmp_path_factory.mktemp("int8") / "small")
@@ -112,22 +120,15 @@ def test_layers_compute_with_integers(int8_bundle: Path) -> None:
     assert text.count('element_type="i8"') == in_8_bits
 
 
-def test_named_layers_stay_in_float32(bundle: Path, photos: Path, run: Run) -> None:
+def test_named_layers_stay_in_float32(bundle: Path, photos: Path, labelled: Path, run: Run) -> None:
+    command = ("weights", "quantize", bundle, "--photos", photos, "--test", labelled)
     before = (bundle / INT8).read_text().count('type="FakeQuantize"')
     for numbers, fewer in (([2, 4, 5], 1), ([0], -2)):
         words = [word for number in numbers for word in ("--float32", str(number))]
-        assert run("weights", "quantize", bundle, "--photos", photos, *words).code == 0
+        assert run(*command, *words).code == 0
         assert (bundle / INT8).read_text().count('type="FakeQuantize"') == before - fewer
         exact = load_bundle(bundle).provenance["int8"]["float32_layers"]
         assert exact == [number for number in numbers if number]
-
-
-def test_the_same_photos_give_the_same_network(
-    small_bundle: Path, int8_bundle: Path, photos: Path, tmp_path: Path
-) -> None:
-    again = shutil.copytree(small_bundle, tmp_path / "again")
-    quantize(again, photos, None, MAX_PIXELS)
-    assert sha256(again / INT8_WEIGHTS) == sha256(int8_bundle / INT8_WEIGHTS)
 
 
 def without_hashes(bundle: Path) -> None:
@@ -137,10 +138,12 @@ def without_hashes(bundle: Path) -> None:
     (bundle / CONFIG).write_text(yaml.safe_dump(config), "utf-8")
 
 
-def test_another_file_of_weights_is_noticed(bundle: Path, photos: Path, tmp_path: Path) -> None:
+def test_another_file_of_weights_is_noticed(
+    bundle: Path, photos: Path, labelled: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     export_small(other, seed=1)
-    quantize(other, photos, None, MAX_PIXELS)
+    quantize(other, photos, labelled, MAX_PIXELS)
     for name in (INT8, INT8_WEIGHTS):
         shutil.copy(other / name, bundle)
     with pytest.raises(BundleError, match=rf"{INT8} .*SHA-256 differs"):
@@ -207,16 +210,17 @@ def test_too_few_photos_are_refused(small_bundle: Path, photos: Path, run: Run) 
 
 
 def test_the_command_measures_on_labelled_photos(
-    small_bundle: Path, photos: Path, tmp_path: Path, run: Run
+    small_bundle: Path, int8_bundle: Path, photos: Path, labelled: Path, tmp_path: Path, run: Run
 ) -> None:
+    """The same photos give the same network, whatever it is measured on."""
     directory = shutil.copytree(small_bundle, tmp_path / "bundle")
-    draw_classes(tmp_path / "test", dict.fromkeys(COLOURS, 4), first_seed=500)
-    ended = run("weights", "quantize", directory, "--photos", photos, "--test", tmp_path / "test")
+    ended = run("weights", "quantize", directory, "--photos", photos, "--test", labelled)
     assert ended.code == 0
     assert f"built {directory / INT8}: on 12 photos that were not used to make it" in ended.out
     cost = load_bundle(directory).provenance["int8"]["cost"]
     assert cost["photos"] == 12
     assert {"top1", "top1_float32"} < set(cost)
+    assert sha256(directory / INT8_WEIGHTS) == sha256(int8_bundle / INT8_WEIGHTS)
 
 
 def test_photos_that_made_it_cannot_test_it(small_bundle: Path, photos: Path, run: Run) -> None:
