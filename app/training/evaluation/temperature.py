@@ -9,38 +9,35 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.05, 20.0
-_STEPS = 60
-_GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
+_TEMPERATURES = np.geomspace(0.05, 20, 181)
+_TINY = np.finfo(np.float64).tiny
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
-    """Return the temperature that minimises the negative log-likelihood of held-out photos.
+    """Return the temperature that maximises the penalised likelihood of held-out photos.
 
-    Platt's targets replace the labels, as if there were one more right and one more wrong answer.
-    If all answers are right, the labels alone would give a temperature of 0 and scores of 1.
+    If all answers are right, the likelihood alone would give a temperature of 0 and scores of 1.
+    Firth's penalty, which is Jeffreys' prior of 1 / temperature, prevents this and takes away most
+    of the bias that few photos cause. It adds about half a wrong answer. Source: Kosmidis and
+    Firth, "Jeffreys-prior penalty, finiteness and shrinkage in binomial-response generalized linear
+    models", https://arxiv.org/abs/1812.01938.
 
     Args:
         logits: (N, classes); any constant may be added to a row.
         labels: (N,) the true classes.
     """
-    photos, classes = logits.shape
-    spread = 1 / (photos + 2)
-    target = np.full(logits.shape, spread / max(classes - 1, 1))  # (N, classes)
-    target[np.arange(photos), labels] = 1 - spread
+    centred = logits.astype(np.float64)
+    centred -= centred.max(axis=1, keepdims=True)
 
-    def nll(log_t: float) -> float:
-        scaled = logits.astype(np.float64) / math.exp(log_t)
-        scaled -= scaled.max(axis=1, keepdims=True)
+    def loss(temperature: float) -> float:
+        scaled = centred / temperature
         log_p = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-        return float(-(target * log_p).sum(axis=1).mean())
+        p = np.exp(log_p)
+        mean = (p * centred).sum(axis=1, keepdims=True)
+        # The Fisher information of 1 / temperature is the sum of the variances of the logits.
+        information = (p * (centred - mean) ** 2).sum()
+        likelihood = log_p[np.arange(len(labels)), labels].sum()
+        return float(-likelihood - math.log(max(information, _TINY)) / 2)
 
-    low, high = math.log(_MIN_TEMPERATURE), math.log(_MAX_TEMPERATURE)
-    # A golden-section search is enough, because `nll` is convex in 1 / t and has one minimum.
-    for _ in range(_STEPS):
-        left, right = high - _GOLDEN_SECTION * (high - low), low + _GOLDEN_SECTION * (high - low)
-        if nll(left) < nll(right):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+    # Few photos may give more than one minimum, so all temperatures are tried.
+    return float(min(_TEMPERATURES, key=loss))

@@ -25,8 +25,22 @@ def test_where_every_photo_is_right_it_is_still_no_certainty() -> None:
     labels = np.arange(3).repeat(10)
     scaled = logits / fit_temperature(logits, labels)
     scores = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
-    # With 30 photos, Platt's target is 31 / 32.
-    assert scores.max() == pytest.approx(31 / 32, abs=1e-3)
+    # As Jeffreys' prior says of a share: half a wrong answer among 30 right ones and this one.
+    assert scores.max() == pytest.approx(30.5 / 31, abs=3e-3)
+
+
+def test_few_photos_make_the_scores_neither_shy_nor_bold() -> None:
+    rng = np.random.default_rng(0)
+    # Half of the photos are easy, as photos of a good classifier are.
+    honest = rng.normal(0, 1, (2000, 10)) + np.eye(10)[0] * rng.choice([3, 12], (2000, 1))
+    p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
+    gaps = []
+    for few in rng.permutation(2000).reshape(-1, 50):
+        labels = np.array([rng.choice(10, p=row) for row in p[few]])
+        scaled = honest / fit_temperature(honest[few].astype("float32") / 2, labels) / 2
+        scores = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
+        gaps.append(scores.max(axis=1).mean() - p.max(axis=1).mean())
+    assert abs(np.mean(gaps)) < 0.01
 
 
 def test_the_last_layer_takes_the_temperature_in() -> None:
