@@ -25,9 +25,10 @@ class Aborted(Exception):
 
 
 class FakeContext:
-    """What gRPC tells of a call, and what it is told."""
+    """What gRPC tells of a call, and what it is told. Its client may have left."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, left: bool = False) -> None:
+        self._left = left
         self.trailers: Metadata = ()
         self.status: tuple[grpc.StatusCode, str] | None = None
 
@@ -47,6 +48,8 @@ class FakeContext:
         return self.trailers
 
     async def abort(self, code: grpc.StatusCode, details: str, _: Metadata) -> None:
+        if self._left:
+            raise grpc.aio.InternalError
         self.status = code, details
         raise Aborted
 
@@ -87,6 +90,14 @@ async def test_a_failure_has_a_status_and_tells_no_secret(
     assert "secret" not in details
     trailers = dict(context.trailers)
     assert (trailers["classifier-code"], trailers["x-request-id"]) == (own, "mine")
+    assert not calls.running
+
+
+async def test_an_error_for_a_client_who_has_left_ends_as_a_cancelled_call(calls: Calls) -> None:
+    context: Any = FakeContext(left=True)
+    handler: Any = calls.handler("/a/B", Method(failing(InferenceFailed()), "oip-grpc"))
+    with pytest.raises(asyncio.CancelledError):
+        await handler.stream_unary(None, context)
     assert not calls.running
 
 

@@ -181,4 +181,8 @@ def _trailers(request_id: str, error: ServiceError | None) -> tuple[tuple[str, s
 
 async def _abort(context: Context, error: ServiceError) -> NoReturn:
     code = _CODES.get(error.status, grpc.StatusCode.INTERNAL)
-    await context.abort(code, str(error), context.trailing_metadata() or ())
+    try:
+        await context.abort(code, str(error), context.trailing_metadata() or ())
+    except grpc.aio.InternalError:
+        # The client has just left. gRPC logs a traceback of this, but none of a cancelled call.
+        raise asyncio.CancelledError from None

@@ -16,6 +16,7 @@ from networks import randomise
 from app.training.data.dataset import Sample
 from app.training.data.holdout import Photos
 from app.training.evaluation.recall import measure_recall
+from app.training.learning import regression
 from app.training.learning.choice import balances, better
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options
@@ -54,9 +55,16 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", ["auto", "none"])
 def test_a_small_class_that_is_not_recognised_is_named(
-    choice: str, run: Run, photos: Path, pretrained: Path, tmp_path: Path
+    choice: str,
+    run: Run,
+    photos: Path,
+    pretrained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Terminal, metrics, bundle and evaluation all say so, whether or not classes are balanced."""
+    # The regression has fewer strengths to choose from, because it takes most of the time.
+    monkeypatch.setattr(regression, "_STRENGTHS", (0.1, 1.0))
     folder = tmp_path / "run"
     trained = run(
         "train", photos / "learn", "--weights", pretrained, "--scale", 0.25, "--size", 32,
