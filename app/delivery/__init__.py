@@ -1,1 +1,1 @@
-"""A bundle's way to a server: packed, fetched by its hash, checked and put in place."""
+"""Files that travel: one download, and a bundle packed, checked and put in place."""

