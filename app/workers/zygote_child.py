@@ -76,6 +76,9 @@ def _serve(
         os.write(life, PID.pack(os.getpid()))
         work(Connection(pipe), memory, config, network)
         code = 0
+    except (BrokenPipeError, ConnectionResetError):
+        # The server has ended, or it has given this worker up and is about to kill it.
+        pass
     except BaseException:  # noqa: BLE001  (nothing may return to the zygote's code)
         sys.excepthook(*sys.exc_info())
     finally:

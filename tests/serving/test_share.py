@@ -92,7 +92,7 @@ async def test_who_waits_too_long_for_a_place_is_refused() -> None:
     with pytest.raises(KeyBusy) as refusal:
         await share.enter(0.05)
     # uvloop's clock counts whole milliseconds.
-    assert asyncio.get_running_loop().time() - started >= 0.049
+    assert asyncio.get_running_loop().time() - started >= 0.04
     assert refusal.value.retry_after_s == 1
     assert (refused(metrics, "key_busy"), refused(metrics, "key_rate")) == (1, 0)
     assert (share.inside, share.waiting) == (1, 0)
@@ -103,7 +103,7 @@ async def test_a_token_that_comes_in_time_is_waited_for() -> None:
     started = asyncio.get_running_loop().time()
     for _ in range(4):
         (await share.enter(60)).release()
-    assert asyncio.get_running_loop().time() - started >= 0.149
+    assert asyncio.get_running_loop().time() - started >= 0.14
     assert refused(metrics, "key_rate") == 0
 
 
@@ -113,7 +113,7 @@ async def test_who_would_wait_too_long_for_a_token_is_refused_when_that_is_over(
     started = asyncio.get_running_loop().time()
     with pytest.raises(KeyRate) as refusal:
         await share.enter(0.05)
-    assert asyncio.get_running_loop().time() - started >= 0.049
+    assert asyncio.get_running_loop().time() - started >= 0.04
     assert refusal.value.retry_after_s == 10
     assert (refused(metrics, "key_rate"), share.inside, share.waiting) == (1, 1, 0)
 
@@ -237,7 +237,7 @@ async def test_the_wait_for_a_share_is_a_part_of_the_time_that_the_client_allows
     house = House(key_concurrency=1, longest_wait_s=60)
     first = await house.place()
     asyncio.get_running_loop().call_later(0.05, first.release)
-    assert (await house.shares.ask(NAME, 0, 60)).waited_s >= 0.049
+    assert (await house.shares.ask(NAME, 0, 60)).waited_s >= 0.04
 
 
 async def test_the_metrics_begin_at_zero_for_each_key() -> None:

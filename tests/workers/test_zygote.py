@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -64,6 +65,23 @@ def test_nothing_is_left_of_a_killed_server(server: RunningServer) -> None:
     processes = [server.zygote(), *server.workers(), *server.decoders()]
     server.process.kill()
     until(lambda: not any(map(process_name, processes)))
+
+
+def test_a_worker_that_finds_its_server_gone_ends_in_silence(server: RunningServer) -> None:
+    workers = server.workers()
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor() as threads:
+        for _ in range(8):
+            threads.submit(server.predict, PHOTO.read_bytes())
+        # A photo waits only if each worker has a batch already.
+        until(lambda: "classifier_queued_photos 0.0" not in server.client.get("/metrics").text)
+        server.process.kill()
+    before = server.log.read_text()
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
+    until(lambda: not any(map(process_name, workers)))
+    assert server.log.read_text() == before
 
 
 def test_after_sigterm_all_processes_have_ended(server: RunningServer) -> None:
