@@ -210,7 +210,7 @@ def test_a_message_of_a_million_fields_is_refused_at_once(caller: Caller) -> Non
         started = time.perf_counter()
         outcome = raw(caller, empty + bomb)
         assert outcome.code == "INVALID_ARGUMENT", outcome
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5
 
 
 def test_a_compressed_message_is_refused(caller: Caller) -> None:

@@ -314,7 +314,7 @@ async def test_what_was_cancelled_before_its_turn_is_not_decoded(spec: Preproces
         for future in waiting:
             future.cancel()
         await asyncio.gather(first, submit(pool, QUICK))
-        assert cpu_s(pid) - started < 0.1
+        assert cpu_s(pid) - started < 0.3
 
 
 @pytest.mark.anyio
