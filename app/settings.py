@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     device: Device = Field("cpu", description="Device that runs the network: cpu or gpu")
     engine: Annotated[EngineName, _Choosable] = Field(
         "paddle",
-        description="Library that runs the network, and its arithmetic; auto takes the quickest "
-        "float32 engine that is installed and whose file the bundle has",
+        description="Library that runs the network, and its arithmetic; auto takes the first of "
+        "openvino, onnxruntime and paddle that is installed and whose file the bundle has",
     )
     workers: Count | None = Field(
         None,
@@ -131,8 +131,8 @@ class Settings(BaseSettings):
     )
     capacity: Count | None = Field(
         None,
-        description="Photos inside at the same time; more wait at the door; "
-        "by default 32 for each worker, on GPU 256",
+        description="Photos inside at the same time at most, fewer while answers take longer; more "
+        "wait at the door; by default 32 for each worker, on GPU 256",
     )
     longest_wait_s: Seconds = Field(
         0.7,

@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.images.decoding import UploadedImage
 from app.model.bundle import Bundle
-from app.serving.admission import Turn
+from app.serving.patience import Patience
 from app.serving.service import Classified
 
 _FAULTS_OF_PHOTOS = (BrokenImage, CostlyImage, EmptyFile, TooManyPixels, UnsupportedImage)
@@ -32,7 +32,7 @@ async def classify(given: Received, photo: bytes, wishes: Wishes) -> Classified:
     Raises:
         ServiceError: there is no answer; the subclass says why.
     """
-    return await _classify(given, photo, wishes, given.turn)
+    return await _classify(given, photo, wishes, first=True)
 
 
 async def outcomes(
@@ -40,7 +40,8 @@ async def outcomes(
 ) -> Sequence[Classified | ServiceError]:
     """Classify several photos side by side. The first one has the turn, the others ask for theirs.
 
-    Where keys have limits, the others wait for places of the key, too.
+    Because the request is in, the others wait as long as the client does. Where keys have limits,
+    they wait for places of the key, too.
 
     All answers are of one model: if a reload has come in between, the new model gets all photos.
 
@@ -107,12 +108,12 @@ def timings_of(classified: Classified) -> Timings:
     return Timings(**{stage: round(s * 1000, 2) for stage, s in classified.seconds.items()})
 
 
-async def _classify(given: Received, photo: bytes, wishes: Wishes, turn: Turn | None) -> Classified:
+async def _classify(given: Received, photo: bytes, wishes: Wishes, first: bool) -> Classified:
+    turn = given.turn if first else None
     # The time at the door is a part of the time that the client allows.
     allowed_s = wishes.time_allowed_s - (turn.waited_s if turn else 0.0)
-    return await given.service.classify(
-        photo, wishes.top_k, allowed_s, given.gone, turn, wishes.question
-    )
+    patience = Patience(allowed_s, given.gone, at_the_door=not first)
+    return await given.service.classify(photo, wishes.top_k, patience, turn, wishes.question)
 
 
 async def _outcome(
@@ -120,7 +121,7 @@ async def _outcome(
 ) -> Classified | ServiceError:
     try:
         async with _placed(given, wishes, first) as wishes_left:
-            return await _classify(given, photo, wishes_left, given.turn if first else None)
+            return await _classify(given, photo, wishes_left, first)
     except ServiceError as error:
         return error
 

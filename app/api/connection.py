@@ -200,8 +200,6 @@ class Connection(HttpToolsProtocol):
         head = self._incoming.head()
         if head:
             self._begin(head)
-        elif self._incoming.too_long:
-            self.transport.close()
         elif self._incoming.in_head and not begun:
             # The first byte of a head has arrived, so its time begins.
             self._limits.set(*self._head_limits)

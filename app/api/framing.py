@@ -92,6 +92,8 @@ def check_head(data: bytes) -> Head:
     if not line:
         raise MalformedRequest("The request's first line is not of the form 'GET /path HTTP/1.1'")
     method, target, version = line.groups()
+    if method != method.upper():
+        raise MalformedRequest("The request's method has small letters; methods are case-sensitive")
     if method == b"CONNECT":
         raise MalformedRequest("The service is no proxy, so it refuses CONNECT")
     fields = _fields(rest[:-2])
@@ -126,7 +128,7 @@ def _body_length(fields: Mapping[bytes, Sequence[bytes]], version: bytes) -> int
     if codings and (codings[0].lower() != b"chunked" or version == b"1.0"):
         raise MalformedRequest("The service knows no Transfer-Encoding but chunked, in HTTP/1.1")
     if lengths and not _LENGTH.fullmatch(lengths[0]):
-        raise MalformedRequest("The request's Content-Length is not a number")
+        raise MalformedRequest("The request's Content-Length is not a number of at most 18 digits")
     if codings:
         return None
     return int(lengths[0]) if lengths else 0

@@ -4,6 +4,7 @@ import re
 
 from app.api.bodies import Chunked, Sized
 from app.api.framing import END, Head, check_beginning, check_head
+from app.errors import MalformedRequest
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -32,11 +33,6 @@ class Incoming:
         """Whether a head has begun and is not complete."""
         return self._searched > 0
 
-    @property
-    def too_long(self) -> bool:
-        """Whether the head that has begun is longer than any head may be."""
-        return self._searched > MAX_HEAD_BYTES
-
     def add(self, data: bytes) -> None:
         """Take `data`, which has just arrived."""
         self.unread = self.unread + data if self.unread else data
@@ -47,7 +43,8 @@ class Incoming:
         The body before it must be complete.
 
         Raises:
-            MalformedRequest: what has arrived cannot become a head that RFC 9112 allows.
+            MalformedRequest: what has arrived cannot become a head that RFC 9112 allows, or it is
+                longer than any head may be.
         """
         if not self._searched:
             # RFC 9112 lets clients send empty lines before a request.
@@ -55,7 +52,9 @@ class Incoming:
             if self.unread in (b"", b"\r"):
                 return None
         end = self.unread.find(END, max(0, self._searched - len(END) + 1))
-        if end < 0 or end > MAX_HEAD_BYTES:
+        if max(end, len(self.unread) if end < 0 else 0) > MAX_HEAD_BYTES:
+            raise MalformedRequest(f"The request's head has more than {MAX_HEAD_BYTES:,} bytes")
+        if end < 0:
             check_beginning(self.unread, self._searched)
             self._searched = len(self.unread)
             return None

@@ -46,7 +46,10 @@ async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(
     """
     if service.settings.admin_key is None:
         raise NotFound
-    _checked(given, (service.settings.admin_key,))
+    try:
+        _checked(given, (service.settings.admin_key,))
+    except Unauthorized:
+        raise Unauthorized("This path needs the admin key as a bearer token") from None
 
 
 def name_of(token: bytes, keys: Iterable[SecretStr]) -> str:

@@ -14,6 +14,7 @@ from fastapi import Request
 from app.errors import InvalidRequest
 from app.model.features import Question
 
+_LARGEST = 999_999_999
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{0,9}(?:[0-9]|\.[0-9]{1,15})")
 
@@ -54,14 +55,12 @@ class Parameter:
         Raises:
             InvalidRequest: the number is malformed or out of bounds.
         """
-        most = math.inf if self.maximum is None else self.maximum
+        most = _LARGEST if self.maximum is None else self.maximum
         pattern, kind = (_WHOLE, int) if isinstance(self.minimum, int) else (_DECIMAL, float)
         if pattern.fullmatch(given) and self.minimum <= kind(given) <= most:
             return kind(given)
         number = "whole number" if kind is int else "number"
-        span = (
-            f"from {self.minimum} on" if self.maximum is None else f"from {self.minimum} to {most}"
-        )
+        span = f"from {self.minimum} to {most}"
         raise InvalidRequest(f"{self.place}.{self.name.lower()}: it must be a {number} {span}")
 
     @property
@@ -107,8 +106,10 @@ NORMALIZE = {
     "schema": {"type": "boolean", "default": False},
 }
 PARAMETERS = (TOP_K, MIN_SCORE, DEADLINE_MS)
+# The names of all parameters that any route takes from the query.
+QUERY_NAMES = {TOP_K.name, MIN_SCORE.name, CLASS_INDEX.name, str(NORMALIZE["name"])}
 
-_QUERY = {parameter.name for parameter in PARAMETERS if parameter.place == "query"}
+_QUERY = {TOP_K.name, MIN_SCORE.name}
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,10 @@ def time_allowed_s(request: Request) -> float:
 
 
 def _refuse_unknown(request: Request, known: set[str]) -> None:
-    for name in request.query_params:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidRequest(f"query.{name[:50]}: the request has it more than once")
         if name not in known:
             similar = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {similar[0]}?" if similar else f"it knows {', '.join(known)}"

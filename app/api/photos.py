@@ -4,12 +4,13 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from app.api.forms import MEDIA_TYPE as FORM
 from app.api.forms import Part, parts_of
+from app.api.parameters import QUERY_NAMES
 from app.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedBody, MissingFile
 from app.images.formats import is_image
 from app.settings import Settings
@@ -114,7 +115,8 @@ def from_base64(given: Any) -> bytes:  # noqa: ANN401  (a value of JSON)
     if start := _DATA_URL.match(given):
         given = given[start.end() :]
     try:
-        return base64.b64decode(given, validate=True)
+        # Many programs break base64 into lines.
+        return base64.b64decode(given.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError):
         _refuse_base64()
 
@@ -133,6 +135,7 @@ def _of_form(parts: Sequence[Part], settings: Settings) -> Photos:
         names = ", ".join(f"'{part.name}'" for part in parts)
         raise MissingFile("The form has no field 'file'" + (f"; it has {names}" if names else ""))
     _check_count(len(many), settings)
+    _refuse_parameters(part.name for part in parts)
     for part in (*one, *many):
         if not part.is_file and not is_image(part.content):
             raise MissingFile(
@@ -153,7 +156,31 @@ def _of_json(body: bytes, settings: Settings) -> Photos:
         images, several = [fields["image"]], False
     else:
         raise MissingFile("The JSON body has no 'image' with base64, and no list 'images' of such")
-    return _photos((from_base64(image) for image in images), several, settings)
+    _refuse_parameters(fields)
+    return _photos(_from_json(images, several), several, settings)
+
+
+def _from_json(images: Sequence[Any], several: bool) -> Iterator[bytes]:
+    """Yield the bytes of each photo.
+
+    Raises:
+        InvalidRequest: a value is not base64; the message names its position.
+    """
+    for position, image in enumerate(images):
+        try:
+            yield from_base64(image)
+        except InvalidRequest as error:
+            where = f"images[{position}]" if several else "image"
+            raise InvalidRequest(f"{where}: {error}") from None
+
+
+def _refuse_parameters(names: Iterable[str]) -> None:
+    """Refuse parameters in a body, because the service would ignore what the client wants."""
+    for name in names:
+        if name in QUERY_NAMES:
+            raise InvalidRequest(
+                f"'{name}' is in the body; it belongs into the query, as in /predict?top_k=3"
+            )
 
 
 def _photos(data: Iterable[bytes], several: bool, settings: Settings) -> Photos:
@@ -178,4 +205,4 @@ def _check_count(count: int, settings: Settings) -> None:
 
 
 def _refuse_base64() -> NoReturn:
-    raise InvalidRequest("An image is not a string of base64")
+    raise InvalidRequest("This is not a string of base64 with the alphabet that has + and /")

@@ -174,6 +174,6 @@ def _methods(request: Request) -> set[str]:
 
 def _similar_path(request: Request) -> str | None:
     """Return a sentence with the path that a client may have meant, if one is similar."""
-    paths = [*request.app.openapi()["paths"]]
-    found = difflib.get_close_matches(request.url.path[:100].lower(), paths, n=1, cutoff=0.8)
+    paths = [*request.app.openapi()["paths"], "/docs", "/openapi.json"]
+    found = difflib.get_close_matches(request.url.path[:100].lower(), paths, n=1, cutoff=0.75)
     return f"{NotFound.title}; did you mean {found[0]}?" if found else None

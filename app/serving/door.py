@@ -50,7 +50,11 @@ class Door:
         metrics.waiting.set_function(lambda: self.waiting)
 
     def ask(
-        self, size: int = 0, time_allowed_s: float = math.inf, read: bool = False
+        self,
+        size: int = 0,
+        time_allowed_s: float = math.inf,
+        read: bool = False,
+        patient: bool = False,
     ) -> asyncio.Future[Turn]:
         """Return the future turn of a request. Cancelling it takes the request out of the line.
 
@@ -60,6 +64,7 @@ class Door:
             size: bytes of the upload; 0 if the client announces none.
             time_allowed_s: seconds that the client waits.
             read: whether the upload has arrived already. Those have a line of their own.
+            patient: whether it waits as long as the client does, as a photo whose request is in.
 
         Raises:
             NotReady: no worker is left, and new ones repeatedly fail to start.
@@ -74,19 +79,25 @@ class Door:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Turn] = loop.create_future()
         if self._next_line() or not self._admission.make_room(size):
-            self._queue(future, size, time_allowed_s, read)
+            self._queue(future, size, time_allowed_s, read=read, patient=patient)
         else:
             future.set_result(self._turn(0.0))
         return future
 
     def _queue(
-        self, future: asyncio.Future[Turn], size: int, time_allowed_s: float, read: bool
+        self,
+        future: asyncio.Future[Turn],
+        size: int,
+        time_allowed_s: float,
+        *,
+        read: bool,
+        patient: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
         since = loop.time()
-        patience_s = min(self._longest_wait_s, time_allowed_s)
+        late = patient or time_allowed_s < self._longest_wait_s
+        patience_s = time_allowed_s if late else self._longest_wait_s
         waiting = _Waiting(future, size, since, since + patience_s)
-        late = time_allowed_s < self._longest_wait_s
         timer = loop.call_later(patience_s, self._refuse, waiting, late)
         self.waiting += 1
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,6 @@ from opentelemetry.trace import Tracer
 
 from app.errors import (
     BundleError,
-    ClientClosed,
-    DeadlineExceeded,
     Draining,
     InvalidRequest,
     ReloadRefused,
@@ -30,6 +28,7 @@ from app.model.unfamiliarity import is_unfamiliar
 from app.serving.admission import Admission, Turn
 from app.serving.batching import Answer
 from app.serving.door import Door
+from app.serving.patience import Patience
 from app.serving.running_model import RunningModel
 from app.serving.shares import Shares
 from app.settings import Settings
@@ -215,8 +214,7 @@ class Service:
         self,
         data: bytes,
         top_k: int | None,
-        time_allowed_s: float,
-        gone: asyncio.Future[None],
+        patience: Patience,
         turn: Turn | None = None,
         question: Question | None = None,
     ) -> Classified:
@@ -225,8 +223,7 @@ class Service:
         Args:
             data: the upload's bytes.
             top_k: how many classes to return at most; None leaves it to the bundle.
-            time_allowed_s: seconds that the client waits; the service's deadline applies as well.
-            gone: a future that is done when the client has closed the connection.
+            patience: how long the client waits; the service's deadline applies as well.
             turn: the photo's turn; without one, or if it has ended, the photo waits for another.
             question: what the answer has besides the classes.
 
@@ -234,11 +231,11 @@ class Service:
             ServiceError: there is no answer; the subclass says why.
         """
         stages, started = Stages(self.tracer), time.perf_counter()
-        time_allowed_s = min(time_allowed_s, self.settings.deadline_s)
-        deadline = asyncio.get_running_loop().time() + time_allowed_s
-        async with _while_awaited(gone, deadline):
+        allowed_s = min(patience.time_allowed_s, self.settings.deadline_s)
+        async with patience.ending_in(allowed_s):
             if turn is None or not turn.alive:
-                turn = await self.door.ask(time_allowed_s=time_allowed_s, read=True)
+                waits_long = patience.at_the_door
+                turn = await self.door.ask(0, allowed_s, read=True, patient=waits_long)
             # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
             running = self.running
             _check_count(top_k, running.pool.classes)
@@ -307,28 +304,3 @@ async def _answered(
     size = {"classifier.batch_size": answer.batch_size}
     stages.add("inference", started, started + answer.inference_s, size)
     return answer
-
-
-@asynccontextmanager
-async def _while_awaited(gone: asyncio.Future[None], deadline: float) -> AsyncIterator[None]:
-    """End the block at the deadline, or when the client leaves.
-
-    Raises:
-        ClientClosed: the client has closed the connection.
-        DeadlineExceeded: the deadline has passed.
-    """
-    try:
-        async with asyncio.timeout_at(deadline) as limit:
-
-            def end(_: asyncio.Future[None]) -> None:
-                # The deadline may have passed, or the block may have ended, in this very moment.
-                with suppress(RuntimeError):
-                    limit.reschedule(0)
-
-            gone.add_done_callback(end)
-            try:
-                yield
-            finally:
-                gone.remove_done_callback(end)
-    except TimeoutError:
-        raise (ClientClosed if gone.done() else DeadlineExceeded) from None

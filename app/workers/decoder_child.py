@@ -27,7 +27,8 @@ from app.workers.slots import as_array
 
 # Decoders run at a lower priority than the server's process, as the model's workers do.
 _NICE = 5
-# Decoding a WebP with alpha takes 16 bytes a pixel, which is the most of all formats.
+# Decoding a WebP with alpha takes 16 bytes a pixel, which is the most of all formats. The
+# limit has room for a little more.
 _BYTES_PER_PIXEL = 18
 _BYTES_BESIDE = 64 * 2**20
 

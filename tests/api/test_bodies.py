@@ -54,7 +54,16 @@ def test_a_part_without_a_file_name_may_be_an_image(client: TestClient) -> None:
     assert response.json()["predictions"][0]["class_id"] == 2
 
 
-@pytest.mark.parametrize("given", [BASE64, f"data:image/png;base64,{BASE64}"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        BASE64,
+        f"data:image/png;base64,{BASE64}",
+        base64.encodebytes(png(2)).decode(),
+        BASE64.replace("A", "A\r\n"),
+    ],
+    ids=["plain", "data URL", "lines", "lines with CR"],
+)
 def test_json_may_have_base64(client: TestClient, given: str) -> None:
     response = send_json(client, image=given)
     assert response.status_code == 200, response.text
@@ -68,7 +77,9 @@ def test_json_may_have_base64(client: TestClient, given: str) -> None:
         ({"image": "file:///etc/passwd"}, "fetches no URLs"),
         ({"image": "no base64"}, "not a string of base64"),
         ({"image": 5}, "not a string of base64"),
-        ({"images": [BASE64, None]}, "not a string of base64"),
+        ({"image": BASE64.replace("/", "_").replace("+", "-") + "-_"}, "not a string of base64"),
+        ({"images": [BASE64, None]}, "images[1]: This is not a string of base64"),
+        ({"image": BASE64, "top_k": 1}, "'top_k' is in the body; it belongs into the query"),
         ({"image": BASE64, "images": [BASE64]}, "only one of them"),
         ({"images": [BASE64] * 33}, "at most 32"),
     ],
@@ -148,6 +159,23 @@ def test_each_of_several_photos_takes_a_place(client: TestClient, app: FastAPI) 
     assert app.state.service.admission.in_flight == 0
 
 
+def test_photos_of_a_request_that_is_in_wait_longer_than_a_request_may_at_the_door(
+    client: TestClient, app: FastAPI
+) -> None:
+    """A batch takes 20 ms here, and there are four places, so the last photos wait for 0.1 s."""
+    app.state.service.pool.seconds = 0.02
+    app.state.service.door._longest_wait_s = 0.001
+    answer = client.post("/predict", files=[("files", ("a", png(2)))] * 24)
+    assert [result.get("error") for result in answer.json()["results"]] == [None] * 24
+
+
+def test_parameters_in_a_form_are_refused(client: TestClient) -> None:
+    body = form((FILE_FIELD, png()), ('name="top_k"', b"1"), ('name="other"', b"1"))
+    response = send(client, body, FORM)
+    assert_problem(response, 422, "invalid_request")
+    assert "'top_k' is in the body" in response.json()["detail"]
+
+
 def test_an_empty_list_of_photos_is_no_list(client: TestClient) -> None:
     body = form((FILE_FIELD, png()), ('name="files"', b""))
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -188,11 +216,35 @@ def test_unknown_parameters_are_refused(client: TestClient, name: str, hint: str
     assert hint in response.json()["detail"]
 
 
-def test_a_path_that_is_nearly_right_is_told_so(client: TestClient) -> None:
-    for path in ("/predict/", "/Predict", "/predic"):
-        response = client.post(path, content=png())
-        assert_problem(response, 404, "not_found")
-        assert "did you mean /predict?" in response.json()["detail"]
+def test_a_parameter_that_comes_twice_is_refused(client: TestClient) -> None:
+    response = client.post("/predict?top_k=1&top_k=2", content=png())
+    assert_problem(response, 422, "invalid_request")
+    assert response.json()["detail"] == "query.top_k: the request has it more than once"
+
+
+def test_a_number_with_too_many_digits_is_told_the_largest_one(client: TestClient) -> None:
+    response = client.post("/predict", content=png(), params={"top_k": "9" * 30})
+    assert_problem(response, 422, "invalid_request")
+    assert "a whole number from 1 to 999999999" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/predict/", "/predict"),
+        ("/Predict", "/predict"),
+        ("/predic", "/predict"),
+        ("/docs/", "/docs"),
+        ("/openapi", "/openapi.json"),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_told_so(client: TestClient, path: str, meant: str) -> None:
+    response = client.post(path, content=png())
+    assert_problem(response, 404, "not_found")
+    assert f"did you mean {meant}?" in response.json()["detail"]
+
+
+def test_another_path_has_no_hint(client: TestClient) -> None:
     assert "did you mean" not in client.get("/nothing/like/it").json()["detail"]
 
 

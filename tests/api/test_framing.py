@@ -69,6 +69,7 @@ REFUSED = {
     "vertical tab": head("Host: a", "Transfer-Encoding: \x0bchunked"),
     "chunks in HTTP/1.0": head("Transfer-Encoding: chunked", line="POST / HTTP/1.0"),
     "CONNECT": head("Host: a:1", line="CONNECT a:1 HTTP/1.1"),
+    "a method in small letters": head("Host: a", line="get / HTTP/1.1"),
     "HTTP/2": head("Host: a", line="PRI * HTTP/2.0"),
     "HTTP/0.9": b"GET /\r\n\r\n",
     "HTTP/1.2": head("Host: a", line="GET / HTTP/1.2"),
@@ -85,6 +86,15 @@ REFUSED = {
 def test_a_head_that_can_be_misread_is_refused(name: str, size: int) -> None:
     with pytest.raises(MalformedRequest):
         list(divided(REFUSED[name], size))
+
+
+@pytest.mark.parametrize("length", [66_000, 100_000, 200_000])
+@pytest.mark.parametrize("size", [1000, 65_536, 1_000_000])
+def test_a_head_that_is_too_long_is_called_that(length: int, size: int) -> None:
+    """What follows the head is no part of it: a photo has bytes that no head may have."""
+    data = head("Host: a", "X: " + length * "x") + b"\n\r\0"
+    with pytest.raises(MalformedRequest, match="has more than 65,536 bytes"):
+        list(divided(data, size))
 
 
 ACCEPTED = {

@@ -13,6 +13,7 @@ from posting import SETTINGS, assert_problem, png, post, sent_to
 from app.errors import InvalidRequest, WorkerLost
 from app.main import create_app
 from app.model.bundle import Bundle
+from app.serving.patience import Patience
 from app.settings import Settings
 
 pytest_plugins = ["app_fixtures"]
@@ -122,7 +123,7 @@ async def test_a_caller_may_hang_up_in_the_moment_of_the_answer(bundle: Bundle) 
         gone: asyncio.Future[None] = loop.create_future()
         gone.set_result(None)
         with pytest.raises(InvalidRequest):
-            await app.state.service.classify(png(), 99, math.inf, gone)
+            await app.state.service.classify(png(), 99, Patience(math.inf, gone))
         # The event loop now tells the service that the caller has left.
         await asyncio.sleep(0)
     assert not failures

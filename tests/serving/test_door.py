@@ -109,6 +109,17 @@ async def test_who_cannot_be_answered_in_time_is_refused_when_the_time_is_over()
     assert house.door.waiting == 0
 
 
+async def test_a_patient_one_waits_as_long_as_its_client() -> None:
+    house = House(longest_wait_s=0.01)
+    first, _ = house.fill()
+    patient, brief = (house.door.ask(read=True, patient=True, time_allowed_s=s) for s in (60, 0.1))
+    with pytest.raises(DeadlineUnreachable):
+        await brief
+    assert not patient.done()
+    release(first, house)
+    assert patient.done()
+
+
 async def test_a_place_goes_to_one_who_is_still_answered_in_time() -> None:
     house = House(longest_wait_s=3)
     first, _ = house.fill()
