@@ -52,7 +52,8 @@ class Incoming:
             if self.unread in (b"", b"\r"):
                 return None
         end = self.unread.find(END, max(0, self._searched - len(END) + 1))
-        if max(end, len(self.unread) if end < 0 else 0) > MAX_HEAD_BYTES:
+        length = len(self.unread) if end < 0 else end
+        if length > MAX_HEAD_BYTES:
             raise MalformedRequest(f"The request's head has more than {MAX_HEAD_BYTES:,} bytes")
         if end < 0:
             check_beginning(self.unread, self._searched)
