@@ -136,8 +136,8 @@ class Settings(BaseSettings):
     )
     longest_wait_s: Seconds = Field(
         0.7,
-        description="Let a photo in only if it can be answered within this time; it waits for its "
-        "turn, and gets 429 when the time is over",
+        description="Let a request in only if it can be answered within this time; it waits for "
+        "its turn, and gets 429 when the time is over",
     )
     capacity_bytes: int = Field(
         100_000_000,

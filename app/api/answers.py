@@ -40,8 +40,8 @@ async def outcomes(
 ) -> Sequence[Classified | ServiceError]:
     """Classify several photos side by side. The first one has the turn, the others ask for theirs.
 
-    Because the request is in, the others wait as long as the client does. Where keys have limits,
-    they wait for places of the key, too.
+    The others wait as long as the client does, because the service has let the request in. Where
+    keys have limits, they wait for places of the key, too.
 
     All answers are of one model: if a reload has come in between, the new model gets all photos.
 

@@ -34,7 +34,9 @@ async def check_api_key(request: Request, settings: Settings) -> None:
         Unauthorized: the key is missing, or it is not one of the API keys.
     """
     if settings.api_keys:
-        request.state.key = _checked(await API_KEY(request), settings.api_keys)
+        if not (name := _name_given(await API_KEY(request), settings.api_keys)):
+            raise Unauthorized
+        request.state.key = name
 
 
 async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(_admin)]) -> None:
@@ -46,10 +48,8 @@ async def admin_key(service: ServiceDep, given: Annotated[_Credentials, Depends(
     """
     if service.settings.admin_key is None:
         raise NotFound
-    try:
-        _checked(given, (service.settings.admin_key,))
-    except Unauthorized:
-        raise Unauthorized("This path needs the admin key as a bearer token") from None
+    if not _name_given(given, (service.settings.admin_key,)):
+        raise Unauthorized("This path needs the admin key as a bearer token")
 
 
 def name_of(token: bytes, keys: Iterable[SecretStr]) -> str:
@@ -62,9 +62,8 @@ def name_of(token: bytes, keys: Iterable[SecretStr]) -> str:
     return ""
 
 
-def _checked(given: _Credentials, keys: Iterable[SecretStr]) -> str:
+def _name_given(given: _Credentials, keys: Iterable[SecretStr]) -> str:
+    """Return the name of the token in a request if it is one of the keys, otherwise nothing."""
     # Starlette decodes a header as Latin-1, so this restores the bytes that the client has sent.
     token = given.credentials.encode("latin-1") if given else b""
-    if not (name := name_of(token, keys)):
-        raise Unauthorized
-    return name
+    return name_of(token, keys)

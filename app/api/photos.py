@@ -179,7 +179,7 @@ def _refuse_parameters(names: Iterable[str]) -> None:
     for name in names:
         if name in QUERY_NAMES:
             raise InvalidRequest(
-                f"'{name}' is in the body; it belongs into the query, as in ?{name}=..."
+                f"'{name}' is in the body; it belongs in the query, as in ?{name}=..."
             )
 
 

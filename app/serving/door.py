@@ -53,6 +53,7 @@ class Door:
         self,
         size: int = 0,
         time_allowed_s: float = math.inf,
+        *,
         read: bool = False,
         patient: bool = False,
     ) -> asyncio.Future[Turn]:
@@ -64,7 +65,8 @@ class Door:
             size: bytes of the upload; 0 if the client announces none.
             time_allowed_s: seconds that the client waits.
             read: whether the upload has arrived already. Those have a line of their own.
-            patient: whether it waits as long as the client does, as a photo whose request is in.
+            patient: whether it waits as long as the client does. So do the further photos of a
+                request of which one has been let in.
 
         Raises:
             NotReady: no worker is left, and new ones repeatedly fail to start.

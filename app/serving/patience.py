@@ -15,8 +15,8 @@ class Patience:
     Attributes:
         time_allowed_s: seconds that the client waits; infinity if it does not say.
         gone: a future that is done when the client has closed the connection.
-        at_the_door: whether the photo may wait for its turn for all this time, because its request
-            is in with another photo.
+        at_the_door: whether the photo may wait for its turn for all this time, because the service
+            has already let in another photo of its request.
     """
 
     time_allowed_s: float

@@ -234,8 +234,9 @@ class Service:
         allowed_s = min(patience.time_allowed_s, self.settings.deadline_s)
         async with patience.ending_in(allowed_s):
             if turn is None or not turn.alive:
-                waits_long = patience.at_the_door
-                turn = await self.door.ask(0, allowed_s, read=True, patient=waits_long)
+                turn = await self.door.ask(
+                    time_allowed_s=allowed_s, read=True, patient=patience.at_the_door
+                )
             # The photo stays with this model, even if a reload replaces `self.running` meanwhile.
             running = self.running
             _check_count(top_k, running.pool.classes)

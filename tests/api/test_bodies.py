@@ -79,7 +79,7 @@ def test_json_may_have_base64(client: TestClient, given: str) -> None:
         ({"image": 5}, "not a string of base64"),
         ({"image": BASE64.replace("/", "_").replace("+", "-") + "-_"}, "not a string of base64"),
         ({"images": [BASE64, None]}, "images[1]: This is not a string of base64"),
-        ({"image": BASE64, "top_k": 1}, "'top_k' is in the body; it belongs into the query"),
+        ({"image": BASE64, "top_k": 1}, "'top_k' is in the body; it belongs in the query"),
         ({"image": BASE64, "images": [BASE64]}, "only one of them"),
         ({"images": [BASE64] * 33}, "at most 32"),
     ],
