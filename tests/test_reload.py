@@ -205,6 +205,7 @@ def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(
 def test_only_the_key_opens_it(server: RunningServer) -> None:
     response = reload(server, "another key of such a length")
     assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
+    assert "admin key" in response.json()["detail"]
     assert server.client.post("/models/reload").status_code == 401
 
 
