@@ -233,7 +233,7 @@ class Metrics:
             self.canaries.labels(result)
         for reason in ("crash", "hang", "canary", "recycle"):
             self.worker_restarts.labels(reason)
-        for reason in ("crash", "hang", "memory", "slow", "time", "unwanted"):
+        for reason in ("crash", "hang", "memory", "slow", "starved", "time", "unwanted"):
             self.decoder_restarts.labels(reason)
         for result in ("ok", "refused"):
             self.reloads.labels(result)

@@ -32,6 +32,7 @@ _ERRORS = {
 _HANG_S = 1.0
 _MAX_DETAIL = 300  # characters of an error's text
 _SLOW_NICE = 15
+_STARVED_NS = 300_000_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Decoder:
         self.slow = False
         self._on_outcome = on_outcome
         self._timer: asyncio.TimerHandle | None = None
-        self._cpu_ns = ""
+        self._cpu_ns = self._cpu_ns_when_slow = 0
         # As with the slots, memory that no upload has touched costs nothing.
         self._memory = memory = BufferWrapper(upload_bytes)
         self._upload = memory.create_memoryview()
@@ -104,8 +105,15 @@ class Decoder:
     def yield_to_others(self) -> None:
         """Go on with the present upload at the lowest priority."""
         self.slow = True
+        self._cpu_ns_when_slow = cpu_ns(self.process.pid)
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self.process.pid, _SLOW_NICE)
+
+    @property
+    def starved(self) -> bool:
+        """Whether it has got hardly any CPU since it yielded to others."""
+        now = cpu_ns(self.process.pid)
+        return bool(now) and now - self._cpu_ns_when_slow < _STARVED_NS
 
     def _receive(self) -> None:
         reply = self.process.connection.recv_bytes()
@@ -122,7 +130,7 @@ class Decoder:
 
     def _check_progress(self) -> None:
         """Give the process up if it has got no CPU since the last look; else look again later."""
-        before, self._cpu_ns = self._cpu_ns, _cpu_ns(self.process.pid)
+        before, self._cpu_ns = self._cpu_ns, cpu_ns(self.process.pid)
         if self.process.lost:
             return
         if self._cpu_ns and self._cpu_ns == before:
@@ -135,16 +143,13 @@ class Decoder:
             self._timer.cancel()
 
 
-def _cpu_ns(pid: int) -> str:
-    """Return how long each thread of a process has been on a CPU, in nanoseconds.
-
-    The text is empty if that is not known.
-    """
+def cpu_ns(pid: int) -> int:
+    """Return how long the threads of a process have been on a CPU; 0 if that is not known."""
     try:
         threads = [*Path(f"/proc/{pid}/task").iterdir()]
-        return " ".join((thread / "schedstat").read_text().split()[0] for thread in threads)
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
     except (OSError, IndexError):
-        return ""
+        return 0
 
 
 def parsed(reply: bytes) -> Outcome:

@@ -30,6 +30,9 @@ _SLOW_S = 0.3
 # If slow uploads have all decoders while others wait, those are given up that were found slow so
 # many times. They may be honest, but many of them at once are an attack.
 _PATIENT_CHECKS = 3
+# So many decoders may begin with an upload. One that is killed from outside, as by the kernel when
+# memory is short, or gets no CPU need not be the upload's fault.
+_MAX_TRIES = 3
 # The exit codes of a process that was killed from outside; the second one stands for an unknown
 # code, which was lost with the forkserver.
 _KILLED = {-signal.SIGKILL, 255}
@@ -38,6 +41,7 @@ _DETAILS = {
     "crash": "The decoder crashed on the image",
     "hang": "Decoding the image took too long",
     "memory": "Decoding the image needs too much memory",
+    "starved": "Decoding the image took too long",
     "time": "Decoding the image took too long",
 }
 
@@ -142,7 +146,7 @@ class DecoderPool:
             decoder.process.lose("unwanted")
             return
         if check > _PATIENT_CHECKS and self._blocked:
-            decoder.process.lose("time")
+            decoder.process.lose("starved" if decoder.starved else "time")
             return
         if not decoder.slow:
             decoder.yield_to_others()
@@ -195,11 +199,9 @@ class DecoderPool:
             self._metrics.decoder_restarts.labels(reason).inc()
         if upload is None:
             return
-        # SIGKILL comes from outside, as from the kernel when memory is short, and a process that
-        # hangs may have been stopped. That need not be the upload's fault, so it gets a second try.
-        innocent = reason == "hang" or (reason == "crash" and code in _KILLED)
-        if innocent and upload.tries == 1 and not upload.future.done():
-            self._queue.put_back(upload)
+        innocent = reason in {"hang", "starved"} or (reason == "crash" and code in _KILLED)
+        if innocent and upload.tries < _MAX_TRIES and not upload.future.done():
+            self._queue.put_back(upload, first=reason != "starved")
             self._dispatch()
             return
         upload.finish(CostlyImage(_DETAILS.get(reason)))

@@ -51,9 +51,12 @@ class UploadQueue:
         self._waiting.append(upload)
         return upload
 
-    def put_back(self, upload: Upload) -> None:
-        """Let an upload that needs another decoder be the next one."""
-        self._waiting.appendleft(upload)
+    def put_back(self, upload: Upload, first: bool) -> None:
+        """Let an upload that needs another decoder be the first or the last of those that wait."""
+        if first:
+            self._waiting.appendleft(upload)
+        else:
+            self._waiting.append(upload)
 
     def take(self) -> Upload | None:
         """Return the first upload that a request still waits for, or None."""

@@ -18,12 +18,14 @@ class Answer:
     Attributes:
         status: the HTTP status.
         code: the code of a problem; "ok" for a 200.
+        detail: what a problem says of itself.
         label: the label of the best prediction; None without predictions.
         closes: True if the server closes the connection after this answer.
     """
 
     status: int
     code: str
+    detail: str | None
     label: str | None
     closes: bool
 
@@ -66,7 +68,11 @@ def receive(connection: socket.socket) -> Answer:
     body = json.loads(response.read())
     best = body.get("predictions", [{}])[0]
     return Answer(
-        response.status, body.get("code", "ok"), best.get("label"), bool(response.will_close)
+        response.status,
+        body.get("code", "ok"),
+        body.get("detail"),
+        best.get("label"),
+        bool(response.will_close),
     )
 
 

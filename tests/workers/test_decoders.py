@@ -34,7 +34,7 @@ from app.images.preprocessing import Preprocessing
 from app.model.bundle import load_bundle
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from app.workers.decoder import Decoded, _cpu_ns, parsed
+from app.workers.decoder import Decoded, cpu_ns, parsed
 from app.workers.decoders import DecoderPool
 from app.workers.slots import PixelSlots
 
@@ -161,11 +161,11 @@ def test_a_process_whose_other_thread_works_does_not_hang() -> None:
     program = "import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()"
     with subprocess.Popen([sys.executable, "-c", program]) as process:
         until_true(lambda: len(os.listdir(f"/proc/{process.pid}/task")) == 2)  # noqa: PTH208
-        before = _cpu_ns(process.pid)
-        until_true(lambda: _cpu_ns(process.pid) != before)
+        before = cpu_ns(process.pid)
+        until_true(lambda: cpu_ns(process.pid) != before)
         main = about(process.pid, "schedstat")
-        before = _cpu_ns(process.pid)
-        until_true(lambda: _cpu_ns(process.pid) != before)
+        before = cpu_ns(process.pid)
+        until_true(lambda: cpu_ns(process.pid) != before)
         assert about(process.pid, "schedstat") == main
         process.kill()
 
@@ -247,6 +247,24 @@ async def test_a_stopped_decoder_is_replaced_and_its_upload_decoded(spec: Prepro
         os.kill(pid, signal.SIGSTOP)
         assert await submit(pool, QUICK)
     assert restarts(metrics, "hang") == 1
+
+
+@pytest.mark.anyio
+async def test_uploads_whose_decoders_get_no_cpu_are_decoded_though_others_wait(
+    spec: Preprocessing,
+) -> None:
+    metrics = Metrics()
+    async with decoders_of(spec, metrics) as pool:
+        (first,) = pool.pids
+        os.kill(first, signal.SIGSTOP)
+        uploads = [submit(pool, QUICK)]
+        # The first decoder is found slow, and a second one starts.
+        await until(lambda: pool.up == 2)
+        (second,) = set(pool.pids) - {first}
+        os.kill(second, signal.SIGSTOP)
+        uploads += [submit(pool, QUICK) for _ in range(2)]
+        assert await asyncio.gather(*uploads)
+    assert restarts(metrics, "starved")
 
 
 def parent_of(pid: int) -> int:
