@@ -125,5 +125,5 @@ def _without_preamble(body: bytes, boundary: bytes) -> bytes:
     first = re.compile(rb"(?:\A|\r\n)" + re.escape(line) + rb"(?:[ \t]*(\r\n)|(--))")
     found = first.search(body)
     if not found:
-        raise MalformedBody
+        raise MalformedBody("No line of the body is the boundary that the Content-Type names")
     return line + (found[1] or found[2]) + body[found.end() :]

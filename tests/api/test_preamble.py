@@ -55,3 +55,4 @@ async def test_the_pieces_of_a_form_change_nothing(app: FastAPI, name: str, size
 def test_a_body_without_its_boundary_is_no_form(client: TestClient, body: bytes) -> None:
     response = client.post("/predict", content=body, headers=HEADERS)
     assert_problem(response, 400, "malformed_body")
+    assert "the boundary that the Content-Type names" in response.json()["detail"]

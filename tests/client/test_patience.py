@@ -130,6 +130,16 @@ def test_lasting_errors_are_told_at_once(
 
 
 @both
+def test_what_no_retry_can_mend_is_told_at_once(ask: Ask) -> None:
+    script = Script(httpx.UnsupportedProtocol("the URL has no http://"), cat())
+    with pytest.raises(Unreachable, match="http://"):
+        ask(script, 5, b"photo")
+    assert len(script.requests) == 1
+    with pytest.raises(TypeError, match="not of type int"):
+        ask(script, 5, 7)  # type: ignore[arg-type]
+
+
+@both
 def test_a_lost_connection_is_tried_again(ask: Ask) -> None:
     assert ask(Script(httpx.ConnectError("refused"), cat()), 5, b"photo")
     with pytest.raises(Unreachable):

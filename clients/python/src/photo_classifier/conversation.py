@@ -7,7 +7,7 @@ response, or the error of the transport.
 import itertools
 import random
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from photo_classifier.errors import (
     Unreachable,
     error_of,
 )
-from photo_classifier.photos import Photo, file_of
+from photo_classifier.photos import Photo, file_of, no_photo
 
 Outcome = Answer | ClassifierError
 Result = TypeVar("Result")
@@ -155,7 +155,13 @@ class Speaker:
 
 
 def _parts(photos: Sequence[Photo]) -> Iterator[list[bytes]]:
-    """Yield the files of the photos in parts that fit into one request. Files are read late."""
+    """Yield the files of the photos in parts that fit into one request. Files are read late.
+
+    Raises:
+        TypeError: this is neither a list nor a photo.
+    """
+    if not isinstance(photos, Iterable):
+        raise no_photo(photos)
     part: list[bytes] = []
     for photo in photos:
         file = file_of(photo)
@@ -173,9 +179,8 @@ def _read(
     """Return the body of an answer, or the error."""
     if not isinstance(outcome, httpx.Response):
         # A connection that is refused or ends may be a restart, so the next try comes later.
-        pause_s = (
-            None if isinstance(outcome, httpx.TimeoutException) else min(8.0, 0.5 * 2**attempt)
-        )
+        lasting = isinstance(outcome, httpx.TimeoutException | httpx.UnsupportedProtocol)
+        pause_s = None if lasting else min(8.0, 0.5 * 2**attempt)
         return {}, Unreachable(f"no answer: {outcome}", retry_after_s=pause_s)
     try:
         body = outcome.json()

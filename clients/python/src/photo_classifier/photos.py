@@ -69,7 +69,13 @@ def file_of(photo: Photo) -> bytes:
             return _of_image(photo)
         case Array():
             return _of_array(photo)
-    raise TypeError(f"a photo is a path, bytes, an image or an array, and no {type(photo)}")
+    raise no_photo(photo)
+
+
+def no_photo(photo: object) -> TypeError:
+    """Return the error that this is no photo."""
+    name = type(photo).__name__
+    return TypeError(f"a photo is a path, bytes, an image or an array, and not of type {name}")
 
 
 def _of_image(image: PillowImage) -> bytes:
