@@ -252,7 +252,8 @@ def _ask_in_drain(client: Client, connection: socket.socket) -> Answer:
     data, label = client.photo()
     connection.sendall(request(form(data)))
     answer = receive(connection)
-    client.tally.answered("in the drain", answer, OK, label)
+    # On a machine that others keep busy, a photo may wait at the door for too long.
+    client.tally.answered("in the drain", answer, OK | {(429, "overloaded")}, label)
     return answer
 
 
