@@ -119,7 +119,7 @@ def _grpc_port(settings: Settings) -> Iterator[SecondPort | None]:
     # Its threads would each keep the memory of large messages: 600 MB where one arena keeps 350.
     host.share_one_arena()
     try:
-        # Who does not use gRPC need not install it, or have it in memory.
+        # gRPC is imported only here, so a service without it neither needs nor loads it.
         from app.api.dialects import oip_grpc  # noqa: PLC0415
         from app.api.rpc.server import GrpcServer  # noqa: PLC0415
     except ImportError as error:

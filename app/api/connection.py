@@ -43,8 +43,8 @@ class Connection(HttpToolsProtocol):
     many clients read the answer only after they have sent the whole body, and closing at once
     would reset the connection before they see the answer.
 
-    A photo waits at the door first, and its body unread; a photo that is refused there never
-    reaches the application.
+    A photo first waits at the door, and the server does not read its body meanwhile. A photo that
+    is refused there never reaches the application.
     """
 
     def __init__(

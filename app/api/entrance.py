@@ -117,7 +117,7 @@ def _token(head: Head) -> bytes:
 
 def _time_allowed_s(head: Head) -> float:
     """Return the seconds that the client waits. The application refuses a malformed number."""
-    given = head.text("x-deadline-ms")
+    given = head.first(b"x-deadline-ms").decode("latin-1")
     if not given:
         return math.inf
     try:

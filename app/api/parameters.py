@@ -117,7 +117,7 @@ class Wishes:
     """What a client asks for beside its photos.
 
     Attributes:
-        top_k: how many classes; None means five.
+        top_k: how many classes at most; None leaves it to the bundle.
         min_score: the lowest score that the client wants to see.
         time_allowed_s: seconds that the client waits; infinity if it does not say.
         question: what the client asks for besides the classes.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.cli.terminal import with_progress
-from app.errors import BundleError, NoFeatures
+from app.errors import BundleError, NoFeatures, StartupError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def closer_look(
     Without a usable model, only the hashes of the photos are compared.
 
     Raises:
-        BundleError, NoFeatures: the model is `required`, and cannot be used.
+        BundleError, NoFeatures, StartupError, OSError: the model is `required`, and cannot be used.
     """
     from app.host import granted_cores
     from app.model.bundle import load_bundle
@@ -36,7 +36,7 @@ def closer_look(
     try:
         bundle = load_bundle(settings.model_dir)
         network = FeatureNetwork(bundle, settings.device, granted_cores(), settings.engine)
-    except (BundleError, NoFeatures) as error:
+    except (BundleError, NoFeatures, StartupError, OSError) as error:
         if required:
             raise
         reason = (

@@ -58,7 +58,7 @@ def pull(
     from app.delivery import pull as delivered
 
     url, _, told = url.partition("#sha256=")
-    if sha256 and told and sha256 != told:
+    if sha256 and told and sha256.lower() != told.lower():
         raise StartupError("the URL and --sha256 name different hashes")
     if not (sha256 or told):
         raise StartupError("name the hash with --sha256 HEX, or end the URL with #sha256=HEX")

@@ -185,10 +185,10 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise UnsupportedImage("Images with 32 bits a channel or Lab colours are not supported")
     if image.has_transparency_data and not _alpha_is_unused(image):
         # `convert` would copy an image that has this mode already: 4 bytes a pixel for nothing.
-        colours = image if image.mode == "RGBA" else image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         # `alpha_composite` would hold Python's lock all the time, so the picture is pasted.
-        white.paste(colours, mask=colours)
+        white.paste(rgba, mask=rgba)
         return white
     return image.convert("RGB")
 

@@ -11,7 +11,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".avif", ".heic", ".heif", ".hif", ".mpo"}
 )
-# These first bytes of a file are enough to recognise its format.
+# These first bytes of a file are enough to tell a photo from other files.
 _HEADER_BYTES = 16
 
 

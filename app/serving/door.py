@@ -1,4 +1,4 @@
-"""The door: requests wait here, and their uploads unread, until it is their turn."""
+"""The door: requests wait here until it is their turn, and their uploads are not read before."""
 
 import asyncio
 import math
@@ -29,8 +29,9 @@ class _Waiting:
 class Door:
     """Gives out turns, in the order of arrival.
 
-    Whoever cannot be answered in time any more is refused, but only when that time is over: a
-    client that sends again at once would otherwise take the time that answers need.
+    A request that can no longer be answered in time is refused when that time is over: a client
+    that sends again at once would otherwise take the time that answers need. A request is refused
+    at once if the predicted wait exceeds the client's deadline, or if too many others wait.
 
     Attributes:
         waiting: requests that wait for their turn.

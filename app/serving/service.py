@@ -158,7 +158,9 @@ class Service:
             self.metrics.reloads.labels("ok").inc()
             self.metrics.last_reload.set_to_current_time()
             await old.stop()
-            new.pool.grow(self.settings.worker_count)
+            # Once the shutdown has begun, nothing would stop further workers.
+            if not self.draining:
+                new.pool.grow(self.settings.worker_count)
 
     async def _started(self, bundle: Bundle, settings: Settings) -> RunningModel:
         return await RunningModel.start(bundle, settings, self.metrics, self._pool_factory)

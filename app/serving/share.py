@@ -7,8 +7,8 @@ from app.errors import KeyBusy, KeyRate, ServiceError
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
-# Those who wait for their key's share hold as much memory as those at the door. All keys together
-# may have so many, each key the same number, and none fewer than these.
+# So many requests of all keys together may wait for their key's share, because each holds as much
+# memory as one at the door. Each key may have an equal part of them, or at least the second number.
 _MAX_WAITING = 256
 _LEAST_WAITING = 16
 
@@ -80,8 +80,8 @@ class Share:
     async def enter(self, patience_s: float) -> "Place":
         """Return a place for the first photo of a request, with a token for it.
 
-        Whoever is refused has waited for `patience_s`: a client that sends again at once would
-        otherwise take the time that the answers of others need.
+        Unless too many requests of the key wait already, a refusal comes only after `patience_s`: a
+        client that sends again at once would otherwise take the time that others' answers need.
 
         Raises:
             KeyBusy: the key's photos have kept all its places, or too many of its requests wait.

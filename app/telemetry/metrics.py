@@ -182,7 +182,8 @@ class Metrics:
         self.decoders_up = self._gauge("decoders_up", "Decoders that can decode or do so now.")
         self.decoder_restarts = self._counter(
             "decoder_restarts_total",
-            "Decoders that were replaced, by reason: crash, hang, memory, slow, time or unwanted.",
+            "Decoders that were replaced, by reason: crash, hang, memory, slow, starved, time or "
+            "unwanted.",
             "reason",
         )
         self.worker_resident_bytes = self._gauge(

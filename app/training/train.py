@@ -57,9 +57,9 @@ def train(
             full.
         Stopped: the user pressed Ctrl-C; the message says how to continue.
     """
+    started = time.monotonic()
     # The guard restarts Paddle's numbering of names, so that the optimizer's moments have the same
     # names in every process.
-    started = time.monotonic()
     with unique_name.guard():
         shard = _prepare(options)
         display = Display(quiet=shard.rank > 0)

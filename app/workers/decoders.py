@@ -92,8 +92,10 @@ class DecoderPool:
         except BaseException:
             await self._stop()
             raise
-        self._idle += decoders
+        # One may be lost again while the pool waits for the others.
+        self._idle += [decoder for decoder in decoders if not decoder.process.lost]
         self._ready = True
+        self._replenish()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -68,7 +68,7 @@ class WorkerPool:
         self._started: set[WorkerProcess] = set()
         self._serving: set[WorkerProcess] = set()
         self._idle: deque[WorkerProcess] = deque()
-        self._slots: list[asyncio.Task[None]] = []
+        self._supervisors: list[asyncio.Task[None]] = []
         self._checks: list[asyncio.Task[None]] = []
         self._reaping: set[asyncio.Task[None]] = set()
 
@@ -131,7 +131,7 @@ class WorkerPool:
 
     def grow(self, workers: int) -> None:
         """Keep `workers` workers from now on; the new ones start beside the others."""
-        for _ in range(len(self._slots), workers):
+        for _ in range(len(self._supervisors), workers):
             self._supervise(None)
 
     def padding(self, count: int) -> int:
@@ -184,12 +184,12 @@ class WorkerPool:
             self._config = replace(self._config, measured=max(batch_seconds))
 
     def _supervise(self, worker: WorkerProcess | None) -> None:
-        """Add a slot and keep a worker in it; for None, the slot starts one."""
-        resident = self._metrics.worker_resident_bytes.labels(str(len(self._slots)))
-        self._slots.append(asyncio.create_task(self._supervise_slot(worker, resident)))
+        """Keep one more worker from now on, at first this one; None starts one."""
+        resident = self._metrics.worker_resident_bytes.labels(str(len(self._supervisors)))
+        self._supervisors.append(asyncio.create_task(self._keep_one_worker(worker, resident)))
 
-    async def _supervise_slot(self, worker: WorkerProcess | None, resident: Gauge) -> None:
-        """Put a new worker into the slot whenever the old one is lost or has served long."""
+    async def _keep_one_worker(self, worker: WorkerProcess | None, resident: Gauge) -> None:
+        """Replace the worker whenever it is lost or has served long."""
         worker = worker or await self._successor()
         while True:
             resident.set_function(worker.resident_bytes)
@@ -252,7 +252,7 @@ class WorkerPool:
         self._started.discard(worker)
 
     async def _stop(self) -> None:
-        tasks = [*self._slots, *self._checks]
+        tasks = [*self._supervisors, *self._checks]
         for task in tasks:
             task.cancel()
         # All workers are given up before the first await, because a cancellation can arrive there.

@@ -198,6 +198,9 @@ def test_a_client_that_allows_less_is_told_so(server: RunningServer) -> None:
         got = read(client)
         assert got.startswith(b"HTTP/1.1 504 ")
         assert b'"deadline_unreachable"' in got
+    # Of two deadlines the first one counts, as in the application.
+    with full(server), connect(server, photo(b"X-Deadline-Ms: 50\r\n" * 2)) as client:
+        assert read(client).startswith(b"HTTP/1.1 504 ")
 
 
 @pytest.mark.parametrize("end", [b"Connection: close\r\n", None], ids=["close", "HTTP/1.0"])

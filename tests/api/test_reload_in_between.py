@@ -66,6 +66,28 @@ def _client(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 
+async def test_no_further_workers_start_once_the_shutdown_has_begun(
+    bundle: Bundle, other_bundle: Path
+) -> None:
+    old, new = FakePool(), FakePool()
+    old.gate.clear()
+    pools = [old, new]
+    settings = Settings(model_dir=other_bundle, workers=2)
+    app = create_app(settings, bundle, lambda *_: pools.pop(0))
+    async with app.router.lifespan_context(app), _client(app) as client:
+        service = app.state.service
+        answer = asyncio.create_task(client.post("/predict", files=FILES[:1]))
+        async with asyncio.timeout(60):
+            await _until(lambda: old.batches)
+            reload = asyncio.create_task(service.reload())
+            await _until(lambda: service.bundle is not bundle)
+            service.draining = True
+            old.gate.set()
+            await answer
+            await reload
+    assert new.up == 1
+
+
 @pytest.mark.parametrize("path", ["/predict", "/embed"])
 async def test_the_answer_names_the_model_that_has_given_it(
     bundle: Bundle, other_bundle: Path, path: str

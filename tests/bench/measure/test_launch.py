@@ -17,6 +17,7 @@ def test_a_server_of_the_tools_own_asks_for_no_key(
     small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER_API_KEYS", "a-key-of-sixteen-letters")
+    monkeypatch.setenv("CLASSIFIER_KEY_CONCURRENCY", "1")
     monkeypatch.setenv("CLASSIFIER_WORKERS", "1")
     settings = read_settings(model_dir=small_bundle)
     photo = io.BytesIO()

@@ -91,7 +91,11 @@ def test_wrong_labels_are_found(run: Run, default_bundle: Path, tmp_path: Path) 
 
 
 def test_without_a_model_it_says_what_is_left_out(
-    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    photos: Path,
+    tmp_path: Path,
+    default_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copy(photos / "train" / "one" / "chelsea.png", photos / "train" / "two")
     monkeypatch.setenv("CLASSIFIER_MODEL_DIR", str(tmp_path / "none"))
@@ -100,6 +104,13 @@ def test_without_a_model_it_says_what_is_left_out(
     assert "two classes: " in ended.out
     assert "left out: crops and wrong labels, which need a model: " in ended.out
     assert "`make weights` builds the default model" in ended.out
+    # A model without the file of the chosen engine is of no use either.
+    bundle = tmp_path / "bundle"
+    shutil.copytree(default_bundle, bundle, ignore=shutil.ignore_patterns("*.xml", "*.bin"))
+    monkeypatch.setenv("CLASSIFIER_MODEL_DIR", str(bundle))
+    monkeypatch.setenv("CLASSIFIER_ENGINE", "openvino")
+    unusable = run("dataset", "check", photos)
+    assert "left out: crops and wrong labels, which need a model: " in unusable.out
     # A model that is named has to be there.
     ended = run("dataset", "check", photos, "--model-dir", tmp_path / "none")
     assert (ended.code, ended.out) == (1, "")

@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 import csv
+import io
 import os
 import re
 import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -17,7 +18,7 @@ from photo_classifier.answers import Answer
 from photo_classifier.client import AsyncClassifier
 from photo_classifier.errors import ClassifierError, KeyRefused, Unreachable
 
-SUFFIXES = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|avif|hei[cf]|jxl)", re.IGNORECASE)
+SUFFIXES = re.compile(r"\.(jpe?g|mpo|png|webp|bmp|gif|tiff?|avif|hei[cf]|hif)", re.IGNORECASE)
 COLUMNS = ("file", "rank", "label", "score", "class_id", "error")
 # With more requests at once, a full service would only let them wait.
 AT_ONCE = 4
@@ -35,8 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing = " has no photos" if options.folder.exists() else ": no such file or folder"
         print(f"{options.folder}{missing}", file=sys.stderr)
         return 2
-    opened = open(options.output, "w", newline="") if options.output else None  # noqa: PTH123, SIM115
-    with opened or nullcontext(sys.stdout) as table:
+    try:
+        opened = _table(options.output)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with opened as table:
         try:
             return asyncio.run(_run(options, photos, table))
         except (KeyRefused, Unreachable) as error:
@@ -46,12 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
+def _table(output: Path | None) -> AbstractContextManager[TextIO]:
+    """Open the table. Bytes of a file's name that are no text are written as escapes.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if output:
+        return output.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return nullcontext(sys.stdout)
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("classify", description=__doc__)
     parser.add_argument("url", help="address of the service, such as http://127.0.0.1:8000")
     parser.add_argument("folder", type=Path, help="folder with photos, with all below it")
     parser.add_argument(
-        "--key", default=os.environ.get("CLASSIFIER_KEY"), help="key of the service"
+        "--key", default=os.environ.get("PHOTO_CLASSIFIER_KEY"), help="key of the service"
     )
     parser.add_argument("--output", type=Path, help="file for the table; by default it is printed")
     parser.add_argument("--top-k", type=int, default=1, help="classes for each photo (1)")

@@ -30,7 +30,8 @@ Conversation = Generator[
     float | httpx.Request, httpx.Response | httpx.TransportError | None, Result
 ]
 
-# The service's own default limits for one request.
+# The service's default limit of photos in one request, and fewer bytes than its limit of 30 MB,
+# because a form adds some.
 _MOST_PHOTOS = 32
 _MOST_BYTES = 25_000_000
 _LONGEST_DEADLINE_MS = 3_600_000
@@ -107,6 +108,9 @@ class Speaker:
             # The whole request was refused: for one photo that is too large, or for its length.
             half = len(files) // 2
             first = yield from self._request(files[:half], wishes, deadline)
+            if error.code == "invalid_request" and all(_code(one) == error.code for one in first):
+                # It was refused neither for a photo nor for its length, but for a wish.
+                return [*first, *[error] * (len(files) - half)]
             second = yield from self._request(files[half:], wishes, deadline)
             return first + second
         except (KeyRefused, Unreachable):
@@ -199,6 +203,10 @@ def _outcome(result: Mapping[str, Any], model: Mapping[str, str]) -> Outcome:
     if error := result.get("error"):
         return error_of(error, int(error["status"]))
     return Answer.of(result, model)
+
+
+def _code(outcome: Outcome) -> str:
+    return outcome.code if isinstance(outcome, ClassifierError) else "ok"
 
 
 def _pause_s(outcome: Outcome) -> float | None:
