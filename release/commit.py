@@ -1,6 +1,7 @@
 """The commit that is released, and its files in a folder of their own."""
 
 import io
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -9,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from app import __version__
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,13 +24,15 @@ class Commit:
 
     revision: str
     epoch: int
-    version: str = __version__
+    version: str
 
     @classmethod
     def checked_out(cls) -> "Commit":
         """Return the commit that is checked out."""
         revision, epoch = _git("log", "-1", "--format=%H %ct").decode().split()
-        return cls(revision, int(epoch))
+        package = _git("show", f"{revision}:app/__init__.py").decode()
+        (version,) = re.findall(r'^__version__ = "(.+)"$', package, re.MULTILINE)
+        return cls(revision, int(epoch), version)
 
     @property
     def created(self) -> str:

@@ -48,7 +48,8 @@ def rows(output: Path) -> list[dict[str, object]]:
         with output.open(newline="") as file:
             return list(csv.DictReader(file))
     if output.suffix == ".jsonl":
-        return [json.loads(line) for line in output.read_text().splitlines()]
+        # `str.splitlines` would also divide a line at U+2028.
+        return [json.loads(line) for line in output.read_bytes().splitlines()]
     # `read_table` would make a column of a folder named `key=value`.
     files = sorted(output.glob("part-*.parquet")) if output.is_dir() else [output]
     return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]

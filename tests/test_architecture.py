@@ -44,7 +44,7 @@ WINGS = {
         "weights": "network data options",
         "report": "evaluation data",
         "evaluation": "data",
-        "quantization": "network data",
+        "quantization": "evaluation network data",
         "network": "",
         "data": "copies",
         "copies": "",

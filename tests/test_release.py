@@ -146,7 +146,7 @@ def test_both_images_are_built_where_docker_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = docker(tmp_path, monkeypatch, "linux/amd64, linux/arm64")
-    assert images.build(ROOT, tmp_path, Commit("0" * 40, 0)) == []
+    assert images.build(ROOT, tmp_path, Commit("0" * 40, 0, __version__)) == []
     builds = [line for line in calls.read_text().splitlines() if " --tag " in line]
     assert [line.partition(" --tag ")[0] for line in builds] == [
         "build", "buildx build --load --platform linux/arm64",
@@ -161,7 +161,7 @@ def test_both_images_are_built_where_docker_can(
 
 def test_what_docker_cannot_build_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker(tmp_path, monkeypatch, "linux/amd64")
-    (line,) = images.build(ROOT, tmp_path, Commit("0" * 40, 0))
+    (line,) = images.build(ROOT, tmp_path, Commit("0" * 40, 0, __version__))
     assert line.startswith(f"photo-classifier:{__version__}-arm64, because")
     monkeypatch.setattr(images, "_told", lambda *_: "")
-    assert len(images.build(ROOT, tmp_path, Commit("0" * 40, 0))) == 2
+    assert len(images.build(ROOT, tmp_path, Commit("0" * 40, 0, __version__))) == 2

@@ -31,12 +31,13 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-# An actor gets so many photos at once, and two such blocks at a time, so that it never waits.
+# An actor gets this many photos at once, and two such blocks at a time, so that it never waits.
 _BLOCK = 256
 _BLOCKS_AT_ONCE = 2
-# So long the command waits for a node, because those of a new cluster come one after the other.
+# The command waits this long for the first node, because the nodes of a new cluster start one after
+# another.
 _NODE_TIMEOUT_S = 300.0
-# After so many rounds without a record the command gives up.
+# The command gives up after this many rounds without a record.
 _FRUITLESS_ROUNDS = 3
 _LOCAL_STORE_BYTES = 256 * 2**20
 

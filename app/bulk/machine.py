@@ -25,15 +25,15 @@ from app.workers.pool import WorkerPool
 T = TypeVar("T")
 Keep = Callable[[Sequence[Record]], None]
 
-# Photos are read, decoded and classified in groups of one batch. On a core this size costs least
-# for each photo; that a large batch takes long is no matter, because nobody waits for one photo.
+# Photos are read, decoded and classified in groups of one batch. On a core, this size costs least
+# for each photo. A large batch takes long, but nobody waits for a single photo.
 _CPU_BATCH = 8
 _BATCH_WAIT_MS = 500
-# So many groups for each decoder are read or wait for it. More would only fill the memory.
+# For each decoder, this many groups are read or wait to be read. More would only fill the memory.
 _GROUPS_AHEAD = 2
 # A photo whose worker is lost gets another one. The photo itself may have crashed it.
 _TRIES = 3
-# So many groups, as a multiple of those in flight, may wait for a slow one before them.
+# Up to this many times the groups in flight may wait behind one slow group.
 _WINDOW = 4
 _KEEP_S = 1.0
 _WATCH_S = 1.0

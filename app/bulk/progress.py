@@ -110,7 +110,7 @@ class Display:
             done = count.before + count.done
             self._bar.update(self._task, completed=done, description=count.line())
         elif self._clock() > self._due:
-            self._due += _LINE_S
+            self._due = self._clock() + _LINE_S
             self._console.print(count.line(), soft_wrap=True)
 
 

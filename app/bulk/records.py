@@ -33,7 +33,8 @@ class Wishes:
     """What a record has.
 
     Attributes:
-        top_k: how many classes at most; None leaves it to the bundle.
+        top_k: how many classes at most; None means five, or all classes that reach the thresholds
+            of the bundle.
         embeddings: whether it has the vector before the classifier, too.
     """
 

@@ -48,7 +48,7 @@ def classify(settings: Settings, options: Options, console: Console) -> None:
     """
     bundle = load_bundle(settings.model_dir)
     with opened(options.output, options.wishes, bundle, settings.engine) as table:
-        # Of the photos, nothing but their names is kept, and each name once.
+        # Only the names of the photos are kept in memory, and each name once.
         left = dict.fromkeys(listing(options.source))
         total = len(left)
         for name in table.names():

@@ -17,7 +17,7 @@ from typing import Protocol
 from app.bulk.records import Record, Wishes
 from app.bulk.text import Csv, JsonLines, TextTable
 from app.errors import StartupError
-from app.model.bundle import Bundle
+from app.model.bundle import INT8_WEIGHTS, Bundle, section
 from app.settings import FLOAT32, EngineName
 
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -100,6 +100,7 @@ def _lock(manifest: io.FileIO, output: Path) -> None:
 
 def _origin(bundle: Bundle, engine: EngineName, wishes: Wishes) -> Mapping[str, object]:
     """Return what the answers follow from, beside the photos."""
+    int8 = section(bundle.provenance, "sha256").get(INT8_WEIGHTS)
     reading = f"{bundle.preprocessing} {bundle.post_process}".encode()
     return {
         "model": bundle.name,
@@ -107,6 +108,8 @@ def _origin(bundle: Bundle, engine: EngineName, wishes: Wishes) -> Mapping[str, 
         "reading": hashlib.sha256(reading).hexdigest()[:12],
         # Engines that compute in float32 give the same scores but for rounding.
         "engine": "float32" if engine in FLOAT32 else engine,
+        "int8": int8 if engine == "openvino-int8" else None,
+        "limit": bundle.limit.distance if bundle.limit else None,
         "top_k": wishes.top_k,
         "embeddings": wishes.embeddings,
     }

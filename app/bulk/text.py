@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -87,7 +88,7 @@ class Csv:
         if isinstance(value, list):
             return json.dumps(value, ensure_ascii=False)
         # A line feed would make two lines of one.
-        return "" if value is None else " ".join(str(value).splitlines())
+        return "" if value is None else re.sub(r"[\r\n]+", " ", str(value))
 
 
 def packed(vector: object) -> str | None:

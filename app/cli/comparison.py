@@ -25,8 +25,8 @@ def comparison_tables(
             comparison.contender.name,
             f"{100 * pair.difference:+.1f}",
             f"{100 * low:+.1f} to {100 * high:+.1f}",
-            str(pair.only_first),
-            str(pair.only_second),
+            str(pair.only_this),
+            str(pair.only_that),
             comparison.verdict,
         )
     yield table

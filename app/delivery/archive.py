@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.disk import room_for
+from app.disk import replacing
 from app.errors import BundleError, StartupError
 from app.model.bundle import CONFIG, FOR_OTHER_ENGINES, PARAMETERS, Bundle
 from app.model.unfamiliarity import UNFAMILIAR
@@ -25,19 +25,19 @@ def pack(bundle: Bundle, file: Path) -> None:
 
     The same files give the same bytes, because the members have sorted names, and neither a time,
     an owner nor rights of their own.
+
+    Raises:
+        DiskFull: the disk has no room for the tar file.
     """
-    part = file.with_name(f"{file.name}.part")
     names = {CONFIG, PARAMETERS, UNFAMILIAR, bundle.graph.name, *FOR_OTHER_ENGINES}
-    try:
-        paths = [path for name in sorted(names) if (path := bundle.directory / name).is_file()]
-        size = sum(path.stat().st_size for path in paths)
-        with room_for(file, size):
-            with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
-                for path in paths:
-                    _add(archive, path)
-            part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    paths = [path for name in sorted(names) if (path := bundle.directory / name).is_file()]
+    size = sum(path.stat().st_size for path in paths)
+    with (
+        replacing(file, size) as part,
+        tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for path in paths:
+            _add(archive, path)
 
 
 def _add(archive: tarfile.TarFile, path: Path) -> None:

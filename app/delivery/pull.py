@@ -99,8 +99,10 @@ def _fetch(url: str, sha256: str, place: Path, max_bytes: int, report: Report) -
         (unpacking / place.name).mkdir(parents=True)
         unpack(tar, unpacking / place.name, max_bytes)
         load_bundle(unpacking / place.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        unpacking.rename(folder)
+        # Another link may lead to a bundle of this hash under its own name.
+        shutil.rmtree(place, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        (unpacking / place.name).rename(place)
     except BundleError as error:
         forget(tar)
         raise StartupError(f"{shown(url)}: there is no bundle in it: {error}") from error

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import StartupError
+from app.errors import StartupError, command
 from app.host import granted_cores
 from app.model.bundle import load_bundle
 from app.model.engine import Engine
@@ -16,6 +16,7 @@ from app.training.evaluation.accuracy import Scored
 from app.training.evaluation.evaluate import evaluate
 from app.training.evaluation.recall import measure_recall
 from app.training.evaluation.temperature import fit_temperature
+from app.training.learning.phases import phases
 from app.training.network.export import Card, check_replaceable, export
 from app.training.network.folding import divide_logits
 from app.training.network.mobilenetv2 import MobileNetV2
@@ -50,9 +51,9 @@ def deliver(
         things, as plain data for JSON; and a sentence on the recall of each class.
 
     Raises:
-        StartupError: `folder` is not a run's folder or has no best network yet, `directory` exists
-            and is not a bundle, a held-out photo cannot be read, or the bundle gives other scores
-            than the network.
+        StartupError: `folder` is not a run's folder or has no best network yet, its second run was
+            stopped, `directory` exists and is not a bundle, a held-out photo cannot be read, or
+            the bundle gives other scores than the network.
     """
     run, target = Run(folder), directory or folder / "bundle"
     check_replaceable(target)
@@ -62,6 +63,8 @@ def deliver(
     recipe = run.recipe.model_copy(
         update={"transform_ops": resized(run.recipe.transform_ops, size)}
     )
+    if recipe.options.refit:
+        _require_second_run(run)
     network = run.best_network()
     scored, before = _measure(network, recipe, run.photos)
     logits = np.log(np.maximum(scored.scores, np.finfo(np.float32).tiny))
@@ -81,6 +84,26 @@ def deliver(
     fitted = add_unfamiliar(target, run.photos, recipe.options.max_pixels, before)
     metrics["unfamiliar"] = fitted.document()
     return target, metrics, recall.sentence(recipe.classes)
+
+
+def _require_second_run(run: Run) -> None:
+    """Check that the run has learned once more from all photos, up to the end.
+
+    Raises:
+        StartupError: it was stopped before.
+    """
+    again = run.refit
+    last = again.last() if again.exists else None
+    if last:
+        plan = phases(
+            again.recipe.options, len(again.photos.train), kept=again.recipe.keeps_classifier
+        )
+        if last.place["phase"] == len(plan):
+            return
+    raise StartupError(
+        f"{run.folder} has not learned from all photos yet: "
+        f"go on with {command('train', '--resume', run.folder)}"
+    )
 
 
 def _accuracy(scored: Scored) -> dict[str, Any]:

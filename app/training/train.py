@@ -86,7 +86,7 @@ def train(
         if shard.rank == 0:
             run.save_command(repeat)
         position = _run_trainer(run, network, photos, display, started)
-    return run, _learn_from_all(run, position, display)
+    return run, _learn_from_all(run, photos, position, display)
 
 
 def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
@@ -108,8 +108,8 @@ def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
         shard = _prepare(recipe.options)
         if epochs is not None:
             last = run.last()
-            rows, photos = last.place["rows"] if last else [], len(run.photos.train)
-            recipe = lengthened(recipe, rows, epochs, photos)
+            rows = last.place["rows"] if last else []
+            recipe = lengthened(recipe, rows, epochs, len(run.photos.train))
             run = Run(folder, recipe)
             if shard.rank == 0:
                 run.save_recipe(recipe)
@@ -119,8 +119,9 @@ def resume(folder: Path, epochs: int | None = None) -> tuple[Run, Position]:
             network = build_network(recipe)
         display = Display(quiet=shard.rank > 0)
         longer = epochs is not None
-        position = _run_trainer(run, network, run.photos, display, started, longer=longer)
-    return run, _learn_from_all(run, position, display)
+        photos = run.photos
+        position = _run_trainer(run, network, photos, display, started, longer=longer)
+    return run, _learn_from_all(run, photos, position, display)
 
 
 def leads() -> bool:
@@ -157,7 +158,7 @@ def _prepare(options: Options) -> Shard:
     return Shard(distributed.get_rank(), world)
 
 
-def _learn_from_all(run: Run, position: Position, display: Display) -> Position:
+def _learn_from_all(run: Run, photos: Photos, position: Position, display: Display) -> Position:
     """Learn once more from all photos if the option --refit asks for it.
 
     The regression and as many epochs as were best start again from the first weights, in a run of
@@ -172,7 +173,7 @@ def _learn_from_all(run: Run, position: Position, display: Display) -> Position:
     frozen, epochs = ("all", 0) if best["phase"] == REGRESSION else (best["frozen"], best["epoch"])
     changes = {"freeze": str(frozen), "epochs": epochs, "minutes": None}
     options = recipe.options.model_copy(update=changes)
-    photos = Photos(recipe.classes, run.photos.all, run.photos.validation)
+    photos = Photos(recipe.classes, photos.all, photos.validation)
     again = Run(run.refit.folder, recipe.model_copy(update={"options": options, "refit": True}))
     display.say(
         f"once more from all {len(photos.train)} photos; the held-out ones are among them, "
@@ -216,23 +217,22 @@ def _run_trainer(
             plan = phases(recipe.options, len(photos.train), kept=recipe.keeps_classifier)
             trainer.position = reopened(trainer.position, plan)
             trainer.save()
+        again = command("train", "--resume", run.folder.parent if recipe.refit else run.folder)
         held_out = None
         try:
-            trainer.train()
-            if has_page and trainer.position.rows:
-                held_out = judge(run, display)
-        except Interrupted as error:
-            trainer.save()
-            folder = run.folder.parent if recipe.refit else run.folder
-            message = f"stopped and saved; go on with: {command('train', '--resume', folder)}"
-            raise Stopped(error.signal, message) from error
+            try:
+                trainer.train()
+                if has_page and trainer.position.rows:
+                    held_out = judge(run, display)
+                interruption.check()
+            except Interrupted as error:
+                trainer.save()
+                raise Stopped(error.signal, f"stopped and saved; go on with: {again}") from error
+            finally:
+                if has_page and trainer.position.rows:
+                    write_report(run, trainer.position.rows, _reader(recipe), held_out)
         except DiskFull as error:
-            folder = run.folder.parent if recipe.refit else run.folder
-            again = command("train", "--resume", folder)
             raise StartupError(f"{error}; make room, then go on with: {again}") from error
-        finally:
-            if has_page and trainer.position.rows:
-                write_report(run, trainer.position.rows, _reader(recipe), held_out)
     return trainer.position
 
 

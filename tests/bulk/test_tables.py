@@ -21,6 +21,7 @@ from app.bulk.text import Csv, JsonLines, TextTable, unpacked
 from app.errors import StartupError
 from app.model.bundle import Bundle, load_bundle
 from app.model.post_process import Prediction
+from app.model.unfamiliarity import Limit
 
 WISHES = Wishes(embeddings=True)
 OUTPUTS = ("table.jsonl", "table.csv", "table.parquet", "table")
@@ -80,6 +81,7 @@ def test_the_rows_are_the_same_in_each_form(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_odd_names_come_back_as_they_were(tmp_path: Path, name: str) -> None:
     odd = [r"caf\xe9.png", r"caf\x5cxe9.png", r"two\x0alines.png", '"quoted", .png', "a.png"]
+    odd += ["a\u2028b.png", "a\x85b.png"]
     table = table_of(tmp_path / name)
     assert list(table.names()) == []
     table.write([record(one) for one in odd])
@@ -255,6 +257,7 @@ def test_another_bundle_engine_or_wish_is_refused(tmp_path: Path, bundle: Bundle
     labels = replace(bundle, post_process=replace(bundle.post_process, labels=("a", "b", "c")))
     others = [
         (Wishes(), replace(bundle, version="abc"), "paddle", f"version {bundle.version}"),
+        (Wishes(), replace(bundle, limit=Limit(0.25, 0)), "paddle", "limit None"),
         (Wishes(), labels, "paddle", "reading"),
         (Wishes(), bundle, "openvino-int8", "engine float32, and this command has engine openvino"),
         (Wishes(top_k=2), bundle, "paddle", "top_k None"),

@@ -204,6 +204,16 @@ def test_a_changed_file_is_fetched_anew(
     assert origin.requests[1][1] == ETAG
 
 
+def test_two_links_may_lead_to_the_same_bundle(
+    take: Pull, origin: Origin, tar: Path, current: Path
+) -> None:
+    take()
+    canary = current.with_name("canary")
+    pull(origin.url, sha256(tar), canary, LIMIT, print)
+    assert (canary / "inference.pdiparams").read_bytes() == WEIGHTS
+    assert (current / "inference.pdiparams").read_bytes() == WEIGHTS
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

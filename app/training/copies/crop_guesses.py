@@ -26,7 +26,7 @@ _SHRINK = 3
 # All of 3,408 copies correlated by 0.36 and more, and all but one of them by 0.44 and more; of the
 # pairs of other photos, 0.4 % did.
 _LEAST = 0.35
-# The crops of so many photos are made at a time.
+# The crops of this many photos are made at a time.
 _BLOCK = 64
 
 

@@ -8,21 +8,21 @@ _Z = 1.959963984540054
 
 
 class Paired(NamedTuple):
-    """Two classifiers that answered the same photos.
+    """Two classifiers, this one and that one, that answered the same photos.
 
     Attributes:
         photos: how many photos.
-        only_first, only_second: how many photos only the first, or only the second, got right.
+        only_this, only_that: how many photos only this one, or only that one, got right.
     """
 
     photos: int
-    only_first: int
-    only_second: int
+    only_this: int
+    only_that: int
 
     @property
     def difference(self) -> float:
-        """The first one's accuracy minus the second one's."""
-        return (self.only_first - self.only_second) / self.photos
+        """This one's accuracy minus that one's."""
+        return (self.only_this - self.only_that) / self.photos
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -33,9 +33,9 @@ class Paired(NamedTuple):
         Lydersen and Laake recommend it, https://doi.org/10.1002/sim.6148.
         """
         photos = self.photos + 2
-        first, second = (self.only_first + 1) / photos, (self.only_second + 1) / photos
-        middle = first - second
-        half = _Z * math.sqrt((first + second - middle**2) / photos)
+        this, that = (self.only_this + 1) / photos, (self.only_that + 1) / photos
+        middle = this - that
+        half = _Z * math.sqrt((this + that - middle**2) / photos)
         return max(-1.0, middle - half), min(1.0, middle + half)
 
     @property
@@ -46,10 +46,8 @@ class Paired(NamedTuple):
         mid-p and asymptotic are better than exact conditional",
         https://doi.org/10.1186/1471-2288-13-91.
         """
-        differing, fewer = (
-            self.only_first + self.only_second,
-            min(self.only_first, self.only_second),
-        )
+        differing = self.only_this + self.only_that
+        fewer = min(self.only_this, self.only_that)
         ways = [math.comb(differing, k) for k in range(fewer + 1)]
         # Python's integers are exact, however many photos differ.
         likeliness = (2 * sum(ways) - ways[-1]) / (1 << differing)

@@ -144,8 +144,8 @@ class Learner:
             loss = self._loss(logits, labels)
         self._scaler.scale(loss).backward()
         if self._world > 1:
-            # The gradients are summed here and not by DataParallel, because DataParallel cannot
-            # wrap a parameter twice, which two phases would need.
+            # The gradients are averaged over the processes here and not by DataParallel, because
+            # DataParallel cannot wrap a parameter twice, which two phases would need.
             fused_allreduce_gradients(self._trainable, None)  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimizer)
         self._scaler.update()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.errors import StartupError
-from app.training.learning.phases import Phase, phases
+from app.training.learning.phases import REGRESSION, Phase, phases
 from app.training.learning.trainer import Position
 from app.training.network.freezing import SEGMENTS
 from app.training.options import Recipe
@@ -29,8 +29,9 @@ def lengthened(
     if recipe.options.refit:
         raise StartupError("a run with --refit cannot be lengthened: train again with --epochs")
     changes: dict[str, Any] = {"epochs": epochs, "minutes": None}
-    if recipe.options.minutes and rows:
-        changes["freeze"] = str(rows[-1]["frozen"])
+    tuned = [row for row in rows if row["phase"] != REGRESSION]
+    if recipe.options.minutes and tuned:
+        changes["freeze"] = str(tuned[-1]["frozen"])
     options = recipe.options.model_copy(update=changes)
     last = phases(options, photos, kept=recipe.keeps_classifier)[-1]
     if last.frozen == SEGMENTS:

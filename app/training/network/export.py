@@ -157,6 +157,12 @@ def replace(directory: Path, built: Path) -> None:
 
     An old folder there is moved beside `built`; the caller deletes it with its temporary folder.
     """
-    if directory.exists():
-        directory.rename(built.with_name(f"{directory.name}.old"))
-    built.rename(directory)
+    old = built.with_name(f"{directory.name}.old")
+    try:
+        if directory.exists():
+            directory.rename(old)
+        built.rename(directory)
+    except BaseException:
+        if old.exists() and not directory.exists():
+            old.rename(directory)
+        raise

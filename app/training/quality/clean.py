@@ -96,8 +96,9 @@ def undo(removed: Path) -> int:
         moved = [(Path(source), Path(target)) for source, target in csv.reader(file)]
     for source, target in reversed(moved):
         # A move that was noted but not done has no file at its target.
-        if target.is_file():
-            if source.exists():
+        # A link may lead nowhere from the folder of the removed photos.
+        if target.is_file() or target.is_symlink():
+            if source.exists() or source.is_symlink():
                 raise StartupError(f"{source} exists again: move it away, and undo then")
             _move(target, source)
             undone += 1

@@ -1,6 +1,5 @@
 """What 8 bits cost: answers compared with those in float32, on photos of which none was used."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -9,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.model.engine import Scores
+from app.training.evaluation.intervals import wilson
 
-# Of all intervals made like this one, this many standard errors wide, 95 % hold the true share.
-_NORMAL = 1.96
 _LEAST = 1e-12
 
 
@@ -68,15 +66,6 @@ class Cost:
         if self.top1 is None or self.top1_float32 is None:
             return text
         return f"{text}, top-1 {self.top1:.1%} instead of {self.top1_float32:.1%}"
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share, of which `count` in `total` were seen."""
-    share, square = count / total, _NORMAL**2
-    centre = (share + square / (2 * total)) / (1 + square / total)
-    spread = math.sqrt(share * (1 - share) / total + square / (4 * total**2))
-    half = _NORMAL * spread / (1 + square / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _share(best: npt.NDArray[np.intp], truth: Sequence[int]) -> float | None:

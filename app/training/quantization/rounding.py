@@ -22,8 +22,8 @@ _HIGHEST_SUM = 128
 # This share of the mean variance is added to each variance. It keeps the weights of inputs that
 # hardly vary near their values, and few photos from being taken for all photos.
 _DAMPING = 0.01
-# So many weights of a filter are rounded before their errors reach those behind them, in one
-# matrix product.
+# This many weights of a filter are rounded before one matrix product passes their errors on to the
+# later weights.
 _BLOCK = 64
 
 

@@ -86,8 +86,8 @@ def _difference(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     pair, (low, high) = comparison.pair, comparison.pair.interval
     interval = f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
     yield "Difference in top-1", f"{100 * pair.difference:+.1f} points", interval
-    yield "Only this one is right", f"{pair.only_first}", f"of {pair.photos} photos"
-    yield "Only the first is right", f"{pair.only_second}", f"of {pair.photos} photos"
+    yield "Only this one is right", f"{pair.only_this}", f"of {pair.photos} photos"
+    yield "Only the first is right", f"{pair.only_that}", f"of {pair.photos} photos"
     yield "p", f"{pair.p_value:.3f}", "how usual such a difference is by chance"
 
 

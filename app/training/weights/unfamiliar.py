@@ -19,7 +19,8 @@ from app.training.data.holdout import Photos
 from app.training.data.served import served
 from app.training.network.converted import changed_copy, record
 
-# So many photos of a class give its mean vector. More would hardly move it, but take longer.
+# The mean vector of a class comes from at most this many photos. More photos would hardly move it,
+# but would take longer.
 _MOST_OF_A_CLASS = 50
 # This share of photos of the known classes is to be called familiar.
 FAMILIAR = 0.98
@@ -152,8 +153,9 @@ def _share(unfamiliarity: Floats) -> float:
 def _limit(far: Floats) -> float:
     """Return a distance that a new photo of a known class keeps with the probability FAMILIAR.
 
-    This is the split conformal bound (https://arxiv.org/abs/2107.07511). With fewer than 49
-    held-out photos, it is the largest distance among them.
+    This is the split conformal bound (https://arxiv.org/abs/2107.07511). With fewer than 99
+    held-out photos, it is the largest distance among them; with fewer than 49, a new photo keeps it
+    with a smaller probability.
     """
     rank = min(len(far), int(np.ceil((len(far) + 1) * FAMILIAR)))
     bound = float(np.sort(far)[rank - 1])

@@ -16,6 +16,9 @@ from networks import LABELS
 from app.errors import Stopped
 from app.training.data.dataset import read_dataset
 from app.training.learning.interruption import Interrupted, Interruption
+from app.training.learning.lengthening import lengthened
+from app.training.learning.phases import FINE_TUNING, REGRESSION
+from app.training.network.freezing import SEGMENTS
 from app.training.options import Options, Recipe
 from app.training.run.folder import Run
 from app.training.train import resume, train
@@ -102,6 +105,16 @@ def test_a_run_of_the_classifier_alone_has_no_epochs_to_add(
     assert err.splitlines()[-1] == (
         "error: only the classifier learns in this run: --epochs cannot lengthen it"
     )
+
+
+@pytest.mark.slow
+def test_a_run_that_had_time_for_the_regression_alone_may_get_epochs(first: Path) -> None:
+    recipe = Run(first).recipe.model_copy(update={"options": Options(minutes=1)})
+    regression = {"phase": REGRESSION, "frozen": SEGMENTS}
+    longer = lengthened(recipe, [regression], 5, 300).options
+    assert (longer.epochs, longer.freeze, longer.minutes) == (5, "auto", None)
+    shallow = {"phase": FINE_TUNING, "frozen": 17}
+    assert lengthened(recipe, [regression, shallow], 5, 300).options.freeze == "17"
 
 
 @pytest.mark.slow

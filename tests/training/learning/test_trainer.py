@@ -308,15 +308,19 @@ def test_the_regression_is_kept_unless_fine_tuning_beats_it(
 def test_a_refit_learns_from_all_photos_and_can_be_resumed(
     pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first run checks 28 times: 12 in the regression, 8 for the views and 8 for the steps.
+    """The first run checks 29 times: 12 in the regression, 8 for views, 8 for steps, 1 at its end.
 
     It is stopped in the regression of the second run, which has 24 photos and so 6 batches.
     """
     options = pretrained.model_copy(update={"refit": True, "lr": 1e-6})
     with monkeypatch.context() as patch:
-        patch.setattr(Interruption, "check", stop_after(28 + 10))
+        patch.setattr(Interruption, "check", stop_after(29 + 10))
         with pytest.raises(Stopped, match=r"train --resume .*stopped$"):
             train(photos, options, tmp_path / "stopped")
+    with pytest.raises(
+        StartupError, match=r"not learned from all photos yet: .* --resume .*stopped$"
+    ):
+        deliver(tmp_path / "stopped")
     run, position = resume(tmp_path / "stopped")
     train(photos, options, tmp_path / "whole")
     assert state(run.refit.folder) == state(tmp_path / "whole" / "refit")

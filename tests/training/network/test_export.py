@@ -30,7 +30,7 @@ from PIL.Image import Resampling
 from app.errors import BundleError, StartupError
 from app.model.bundle import load_bundle, sha256
 from app.model.engine import Engine
-from app.training.network.export import export
+from app.training.network.export import export, replace
 from app.training.network.folding import folded
 
 TESTS = Path(__file__).parents[2]
@@ -155,6 +155,13 @@ def test_replacing_is_whole(bundle: Path) -> None:
     assert not (bundle / "leftover.txt").exists()
     assert list(bundle.parent.iterdir()) == [bundle]
     np.testing.assert_allclose(answers(bundle), probabilities(network, IMAGES), atol=1e-4)
+
+
+def test_what_cannot_be_replaced_stays(bundle: Path, tmp_path: Path) -> None:
+    before = contents(bundle)
+    with pytest.raises(FileNotFoundError):
+        replace(bundle, tmp_path / "nothing")
+    assert contents(bundle) == before
 
 
 @pytest.mark.slow

@@ -71,6 +71,20 @@ def test_two_lists_are_taken_back_in_the_reverse_order(
     assert files(photos) == before
 
 
+def test_a_link_that_leads_nowhere_from_its_new_place_is_taken_back(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    link = photos / "train" / "cat" / "link.png"
+    link.symlink_to(Path("..") / "dog" / "1.png")
+    removed = tmp_path / "far" / "away"
+    suggestions = write_list(tmp_path, "remove,train/cat/link.png,")
+    assert run("dataset", "clean", photos, "--list", suggestions, "--to", removed).code == 0
+    assert not link.is_symlink()
+    code, out, _ = run("dataset", "clean", photos, "--undo", removed)
+    assert (code, out) == (0, "1 photos are back where they were\n")
+    assert link.is_file()
+
+
 def test_a_place_that_is_taken_again_is_not_overwritten(
     run: Run, photos: Path, tmp_path: Path
 ) -> None:

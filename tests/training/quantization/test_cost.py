@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.training.quantization.cost import Cost, wilson
+from app.training.quantization.cost import Cost
 
 
 def test_the_cost_of_known_scores() -> None:
@@ -25,12 +25,3 @@ def test_without_labels_there_is_no_accuracy() -> None:
     assert (cost.agreement, cost.kl, cost.top1) == (1, 0, None)
     assert set(cost.document()) == {"photos", "agreement", "kl", "between"}
     assert "top-1" not in str(cost)
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    # Computed by hand with Wilson's formula.
-    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (98, 100, 0.9300, 0.9945)],
-)
-def test_wilsons_interval(count: int, total: int, low: float, high: float) -> None:
-    assert wilson(count, total) == pytest.approx((low, high), abs=5e-4)
