@@ -200,8 +200,6 @@ def _run_trainer(
     """Train from the run's last checkpoint on, write the page, and return the last position."""
     recipe = run.recipe
     shard = Shard(distributed.get_rank(), distributed.get_world_size())
-    # A run that learns from its held-out photos has no page: its figures prove nothing.
-    has_page = shard.rank == 0 and not recipe.refit
     learner = Learner(network, recipe, make_loss(recipe.options, photos), shard.world)
     with ExitStack() as stack:
         loader = stack.enter_context(_loader(recipe))
@@ -217,23 +215,36 @@ def _run_trainer(
             plan = phases(recipe.options, len(photos.train), kept=recipe.keeps_classifier)
             trainer.position = reopened(trainer.position, plan)
             trainer.save()
-        again = command("train", "--resume", run.folder.parent if recipe.refit else run.folder)
-        held_out = None
-        try:
-            try:
-                trainer.train()
-                if has_page and trainer.position.rows:
-                    held_out = judge(run, display)
-                interruption.check()
-            except Interrupted as error:
-                trainer.save()
-                raise Stopped(error.signal, f"stopped and saved; go on with: {again}") from error
-            finally:
-                if has_page and trainer.position.rows:
-                    write_report(run, trainer.position.rows, _reader(recipe), held_out)
-        except DiskFull as error:
-            raise StartupError(f"{error}; make room, then go on with: {again}") from error
+        _train(trainer, context)
     return trainer.position
+
+
+def _train(trainer: Trainer, context: RunContext) -> None:
+    """Train to the end of the run and write the page, which also shows a run that was stopped.
+
+    Raises:
+        StartupError: the disk is full; the message says how to continue.
+        Stopped: see `train`.
+    """
+    run, recipe = context.run, context.run.recipe
+    # A run that learns from its held-out photos has no page: its figures prove nothing.
+    has_page = context.shard.rank == 0 and not recipe.refit
+    again = command("train", "--resume", run.folder.parent if recipe.refit else run.folder)
+    held_out = None
+    try:
+        try:
+            trainer.train()
+            if has_page and trainer.position.rows:
+                held_out = judge(run, context.display)
+            context.interruption.check()
+        except Interrupted as error:
+            trainer.save()
+            raise Stopped(error.signal, f"stopped and saved; go on with: {again}") from error
+        finally:
+            if has_page and trainer.position.rows:
+                write_report(run, trainer.position.rows, _reader(recipe), held_out)
+    except DiskFull as error:
+        raise StartupError(f"{error}; make room, then go on with: {again}") from error
 
 
 def _reader(recipe: Recipe) -> PhotoReader:
