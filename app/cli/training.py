@@ -110,7 +110,7 @@ def train(  # noqa: PLR0913, PLR0917  (typer needs a parameter for each option)
     ] = True,
     min_area: Annotated[
         float, typer.Option(help="Smallest area of a random crop, as a share of the photo")
-    ] = 0.35,
+    ] = 0.15,
     ema: Annotated[
         float, typer.Option(help="Decay of the weights' moving average (EMA); 0 turns it off")
     ] = 0.98,

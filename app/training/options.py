@@ -35,7 +35,7 @@ class Options(BaseModel):
     weight_decay: float = Field(1e-4, ge=0, le=1)
     freeze: str = "auto"
     augment: bool = True
-    min_area: float = Field(0.35, gt=0, le=1)
+    min_area: float = Field(0.15, gt=0, le=1)
     ema: float = Field(0.98, ge=0, lt=1)
     patience: int = Field(10, ge=1, le=10_000)
     holdout: float = Field(0.2, gt=0, lt=1)
