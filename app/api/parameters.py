@@ -117,7 +117,8 @@ class Wishes:
     """What a client asks for beside its photos.
 
     Attributes:
-        top_k: how many classes at most; None leaves it to the bundle.
+        top_k: how many classes at most; None means five, or all classes that reach the thresholds
+            of the bundle.
         min_score: the lowest score that the client wants to see.
         time_allowed_s: seconds that the client waits; infinity if it does not say.
         question: what the client asks for besides the classes.

@@ -163,6 +163,7 @@ def replace(directory: Path, built: Path) -> None:
             directory.rename(old)
         built.rename(directory)
     except BaseException:
+        # Otherwise the caller would delete the only bundle with its temporary folder.
         if old.exists() and not directory.exists():
             old.rename(directory)
         raise

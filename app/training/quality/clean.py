@@ -95,8 +95,8 @@ def undo(removed: Path) -> int:
     with journal.open(encoding="utf-8", errors=_ODD_NAMES, newline="") as file:
         moved = [(Path(source), Path(target)) for source, target in csv.reader(file)]
     for source, target in reversed(moved):
-        # A move that was noted but not done has no file at its target.
-        # A link may lead nowhere from the folder of the removed photos.
+        # A move that was noted but not done has no file at its target. A link is there even if it
+        # leads nowhere from the folder of the removed photos.
         if target.is_file() or target.is_symlink():
             if source.exists() or source.is_symlink():
                 raise StartupError(f"{source} exists again: move it away, and undo then")
