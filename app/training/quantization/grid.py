@@ -48,6 +48,18 @@ class Grid:
         offset = (low + high) / 2 - step * (LEVELS - 1) / 2
         return cls(offset.astype(np.float32), step, 0)
 
+    @classmethod
+    def common(cls, low: Floats, high: Floats) -> Self:
+        """Return the grid whose channels all have the same step, and on which zero lies."""
+        lowest, highest = min(low.min(), 0), max(high.max(), 0)
+        step = np.full_like(high, _positive((highest - lowest) / (LEVELS - 1)))
+        return cls(step * np.round(lowest / step), step, 0)
+
+    @property
+    def zero(self) -> int:
+        """The integer that stands for zero, if zero lies on the grid."""
+        return int(np.round(-self.offset[0] / self.step[0]))
+
     def integers(self, layer: Layer, windows: Floats) -> Floats:
         """Return windows (groups, places, inputs) as integers on the grid."""
         steps = (windows - layer.spread(self.offset)) / layer.spread(self.step)

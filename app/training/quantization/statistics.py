@@ -1,53 +1,15 @@
 """What the layers of a network get as input on real photos."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from app.model.openvino_core import openvino as ov
 from app.training.quantization.grid import Grid
 from app.training.quantization.layers import Doubles, Floats, Layer
 
-_ops = ov.opset13
-
-
-class Inputs:
-    """The network in float32, with the inputs of these layers as its outputs."""
-
-    def __init__(self, model: ov.Model, layers: Sequence[Layer]) -> None:
-        wanted = {layer.name: place for place, layer in enumerate(layers)}
-        found = {
-            wanted[operation.get_friendly_name()]: operation.input_value(0)
-            for operation in model.get_ops()
-            if operation.get_friendly_name() in wanted
-        }
-        results = [_ops.result(found[place]) for place in range(len(layers))]
-        seen = ov.Model(results, model.get_parameters(), "inputs")
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
-        self._request = ov.Core().compile_model(seen, "CPU", options).create_infer_request()
-
-    def __call__(self, planes: Floats) -> list[Floats]:
-        """Return the layers' inputs for one photo (1, 3, H, W)."""
-        self._request.infer([planes])
-        return [tensor.data for tensor in self._request.output_tensors]
-
-
-class Range:
-    """The lowest and the highest value of each channel of a layer's input, (channels,)."""
-
-    def __init__(self, layer: Layer) -> None:
-        self._layer = layer
-        groups, _, inputs = layer.weights.shape
-        self.low = np.full(groups * inputs // layer.taps, np.inf, np.float32)
-        self.high = -self.low
-
-    def add(self, given: Floats) -> None:
-        """Take the input for one photo into account."""
-        channels = np.moveaxis(given, self._layer.axis, 0).reshape(
-            given.shape[self._layer.axis], -1
-        )
-        self.low = np.minimum(self.low, channels.min(axis=1))
-        self.high = np.maximum(self.high, channels.max(axis=1))
+# Returns values of the network for one photo, (1, 3, H, W).
+Values = Callable[[Floats], Sequence[Floats]]
+Range = tuple[Floats, Floats]
 
 
 class Moments:
@@ -92,17 +54,36 @@ class Moments:
         return self._products / self._count - mean * mean.swapaxes(1, 2)
 
 
-def moments(model: ov.Model, layers: Sequence[Layer], photos: Sequence[Floats]) -> list[Moments]:
-    """Return what the layers' filters see on the photos, each (1, 3, H, W)."""
-    inputs = Inputs(model, layers)
-    ranges = [Range(layer) for layer in layers]
+def ranges(axes: Sequence[int], values: Values, photos: Sequence[Floats]) -> list[Range]:
+    """Return the lowest and the highest number in each channel of each value.
+
+    Args:
+        axes: the axis of the channels in each value.
+        values: returns the values.
+        photos: as the network gets them, each (1, 3, H, W).
+
+    Returns:
+        For each value two arrays (channels,).
+    """
+    found: list[Range] = []
     for photo in photos:
-        for span, given in zip(ranges, inputs(photo), strict=True):
-            span.add(given)
-    found = [
-        Moments(layer, Grid.fit(layer, span.low, span.high))
-        for layer, span in zip(layers, ranges, strict=True)
-    ]
+        channels = [
+            np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
+            for axis, value in zip(axes, values(photo), strict=True)
+        ]
+        spans = [(rows.min(axis=1), rows.max(axis=1)) for rows in channels]
+        found = [
+            (np.minimum(low, lower), np.maximum(high, higher))
+            for (low, high), (lower, higher) in zip(found or spans, spans, strict=True)
+        ]
+    return found
+
+
+def moments(
+    layers: Sequence[Layer], grids: Sequence[Grid], inputs: Values, photos: Sequence[Floats]
+) -> list[Moments]:
+    """Return what the layers' filters see on the photos; `inputs` returns the layers' inputs."""
+    found = [Moments(layer, grid) for layer, grid in zip(layers, grids, strict=True)]
     rng = np.random.default_rng(0)
     for photo in photos:
         for one, given in zip(found, inputs(photo), strict=True):

@@ -1,6 +1,6 @@
-"""A network whose convolutions and matrix products compute with integers of 8 bits."""
+"""A network whose convolutions and matrix products OpenVINO computes with integers of 8 bits."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from app.model.openvino_core import openvino as ov
 from app.training.quantization.grid import LEVELS, Grid
 from app.training.quantization.layers import Floats, Layer, read_layer
 from app.training.quantization.rounding import rounded
-from app.training.quantization.statistics import Moments, moments
+from app.training.quantization.statistics import Moments, moments, ranges
 
 _ops = ov.opset13
 
@@ -35,13 +35,37 @@ def quantized(model: ov.Model, photos: list[Floats], exact: Collection[int] = ()
     if max(exact, default=0) > len(found):
         raise StartupError(f"there is no layer {max(exact)}: the network has {len(found)} layers")
     layers = [layer for number, layer in enumerate(found, 1) if number not in exact]
-    seen = moments(model, layers, photos)
+    inputs = Inputs(model, layers)
+    spans = ranges([layer.axis for layer in layers], inputs, photos)
+    grids = [Grid.fit(layer, *span) for layer, span in zip(layers, spans, strict=True)]
+    seen = moments(layers, grids, inputs, photos)
     copy = model.clone()
     operations = {op.get_friendly_name(): op for op in copy.get_ops()}
     for layer, one in zip(layers, seen, strict=True):
         _quantize(operations[layer.name], layer, one)
     copy.validate_nodes_and_infer_types()
     return copy
+
+
+class Inputs:
+    """The network in float32, with the inputs of these layers as its outputs."""
+
+    def __init__(self, model: ov.Model, layers: Sequence[Layer]) -> None:
+        wanted = {layer.name: place for place, layer in enumerate(layers)}
+        found = {
+            wanted[operation.get_friendly_name()]: operation.input_value(0)
+            for operation in model.get_ops()
+            if operation.get_friendly_name() in wanted
+        }
+        results = [_ops.result(found[place]) for place in range(len(layers))]
+        seen = ov.Model(results, model.get_parameters(), "inputs")
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        self._request = ov.Core().compile_model(seen, "CPU", options).create_infer_request()
+
+    def __call__(self, planes: Floats) -> list[Floats]:
+        """Return the layers' inputs for one photo (1, 3, H, W)."""
+        self._request.infer([planes])
+        return [tensor.data for tensor in self._request.output_tensors]
 
 
 def _quantize(operation: Any, layer: Layer, seen: Moments) -> None:  # noqa: ANN401
