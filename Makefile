@@ -6,7 +6,7 @@ MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
 PORT := $(or $(PORT),$(CLASSIFIER_PORT),8000)
-BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml) $(if $(filter openvino-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.xml)
+BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml) $(if $(filter openvino-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.xml) $(if $(filter onnxruntime-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.onnx)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
 BUILDER ?= docker build
@@ -128,6 +128,11 @@ weights/%/inference.yml: | .venv/weights
 %/inference_int8.xml: | %/inference.yml .venv/openvino
 	@echo "Writing the network of $* in 8 bits for OpenVINO"
 	@.venv/bin/python -m app weights quantize $* $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+# The same for ENGINE=onnxruntime-int8.
+%/inference_int8.onnx: | %/inference.yml .venv/onnx
+	@echo "Writing the network of $* in 8 bits for ONNX Runtime"
+	@.venv/bin/python -m app weights quantize $* --engine onnxruntime-int8 $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" && $(PYTHON) $(SUPPORTED) || { echo "Python 3.11, 3.12 or 3.13 is needed (name one with PYTHON=...)"; exit 1; }

@@ -34,7 +34,9 @@ _MIN_KEY_LENGTH = 16
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 
 Device = Literal["cpu", "gpu"]
-EngineName = Literal["paddle", "paddle-bfloat16", "onnxruntime", "openvino", "openvino-int8"]
+EngineName = Literal[
+    "paddle", "paddle-bfloat16", "onnxruntime", "onnxruntime-int8", "openvino", "openvino-int8"
+]
 # The engines that compute in float32, the quickest first, and the file of the bundle that each one
 # needs beside Paddle's own.
 FLOAT32: dict[EngineName, str] = {

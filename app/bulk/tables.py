@@ -17,11 +17,15 @@ from typing import Protocol
 from app.bulk.records import Record, Wishes
 from app.bulk.text import Csv, JsonLines, TextTable
 from app.errors import StartupError
-from app.model.bundle import INT8_WEIGHTS, Bundle, section
+from app.model.bundle import INT8_WEIGHTS, ONNX_INT8, Bundle, section
 from app.settings import FLOAT32, EngineName
 
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
+_INT8_WEIGHTS: Mapping[EngineName, str] = {
+    "openvino-int8": INT8_WEIGHTS,
+    "onnxruntime-int8": ONNX_INT8,
+}
 
 
 class Table(Protocol):
@@ -100,7 +104,7 @@ def _lock(manifest: io.FileIO, output: Path) -> None:
 
 def _origin(bundle: Bundle, engine: EngineName, wishes: Wishes) -> Mapping[str, object]:
     """Return what the answers follow from, beside the photos."""
-    int8 = section(bundle.provenance, "sha256").get(INT8_WEIGHTS)
+    int8 = _INT8_WEIGHTS.get(engine)
     reading = f"{bundle.preprocessing} {bundle.post_process}".encode()
     return {
         "model": bundle.name,
@@ -108,7 +112,7 @@ def _origin(bundle: Bundle, engine: EngineName, wishes: Wishes) -> Mapping[str, 
         "reading": hashlib.sha256(reading).hexdigest()[:12],
         # Engines that compute in float32 give the same scores but for rounding.
         "engine": "float32" if engine in FLOAT32 else engine,
-        "int8": int8 if engine == "openvino-int8" else None,
+        "int8": section(bundle.provenance, "sha256").get(int8) if int8 else None,
         "limit": bundle.limit.distance if bundle.limit else None,
         "top_k": wishes.top_k,
         "embeddings": wishes.embeddings,

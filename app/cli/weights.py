@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -159,6 +159,7 @@ def openvino(model_dir: ModelDir = None) -> None:
     epilog=examples(
         "weights quantize --photos photos",
         "weights quantize --photos photos --float32 0",
+        "weights quantize --photos photos --engine onnxruntime-int8",
     )
 )
 def quantize(
@@ -187,13 +188,17 @@ def quantize(
             "first two, and 0 leaves none",
         ),
     ] = None,
+    engine: Annotated[
+        Literal["openvino-int8", "onnxruntime-int8"],
+        typer.Option(help="Engine that shall run the network"),
+    ] = "openvino-int8",
 ) -> None:
-    """Add a network of 8 bits for OpenVINO to a bundle, and say what it costs."""
+    """Add a network of 8 bits to a bundle, and say what it costs."""
     from app.training.quantization.quantize import FLOAT32_LAYERS, quantize
 
     settings = read_settings(model_dir=model_dir)
     exact = FLOAT32_LAYERS if float32 is None else [number for number in float32 if number]
-    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, exact)
+    file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, exact, engine)
     print(f"built {file}: {cost}")
 
 

@@ -3,10 +3,10 @@
 `inference.json` (or the older `inference.pdmodel`) and `inference.pdiparams` hold the network, and
 `inference.yml` holds its preprocessing and labels. Our own records are in the same yml under
 `Provenance`, and `PreProcess.colours` may ask for sRGB; the other readers ignore both keys. The
-directory may also have the same network for other engines: `inference.onnx` for ONNX Runtime, and
-`inference.xml` with `inference.bin` for OpenVINO, and `inference_int8.xml` with
-`inference_int8.bin` for OpenVINO in 8 bits. `unfamiliar.npy` holds what it takes to tell photos of
-other things.
+directory may also have the same network for other engines: `inference.onnx` for ONNX Runtime,
+`inference.xml` with `inference.bin` for OpenVINO, and for these two in 8 bits
+`inference_int8.onnx`, and `inference_int8.xml` with `inference_int8.bin`. `unfamiliar.npy` holds
+what it takes to tell photos of other things.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from app.model.golden import Golden
 from app.model.post_process import PostProcess, read_post_process
 from app.model.transform_ops import read_transform_ops
 from app.model.unfamiliarity import UNFAMILIAR, Limit
+from app.settings import EngineName
 
 CONFIG = "inference.yml"
 PARAMETERS = "inference.pdiparams"
@@ -33,8 +34,14 @@ OPENVINO = "inference.xml"
 OPENVINO_WEIGHTS = "inference.bin"
 INT8 = "inference_int8.xml"
 INT8_WEIGHTS = "inference_int8.bin"
+ONNX_INT8 = "inference_int8.onnx"
+# The engines that compute in 8 bits, and the record in the provenance of each one's network.
+INT8_RECORDS: Mapping[EngineName, str] = {
+    "openvino-int8": "int8",
+    "onnxruntime-int8": "int8_onnxruntime",
+}
 # What other engines than Paddle need. A bundle may have any of these files.
-FOR_OTHER_ENGINES = (ONNX, OPENVINO, OPENVINO_WEIGHTS, INT8, INT8_WEIGHTS)
+FOR_OTHER_ENGINES = (ONNX, OPENVINO, OPENVINO_WEIGHTS, INT8, INT8_WEIGHTS, ONNX_INT8)
 SRGB = "sRGB"
 
 
@@ -50,7 +57,7 @@ class Bundle:
         preprocessing: the steps from an upload to the network's input.
         post_process: how the network's scores become the classes of an answer, and their names.
         golden: answers that the network must give for a drawn picture; None if none are recorded.
-        int8_golden: the same for the network in 8 bits.
+        int8_golden: the same for the networks in 8 bits that the bundle has, by their engines.
         limit: how far from the known classes a photo may be; None if the bundle cannot tell.
         provenance: origin, licence, hashes and accuracy as recorded when the bundle was built.
     """
@@ -62,7 +69,7 @@ class Bundle:
     preprocessing: Preprocessing
     post_process: PostProcess
     golden: Golden | None
-    int8_golden: Golden | None
+    int8_golden: Mapping[EngineName, Golden]
     limit: Limit | None
     provenance: Mapping[str, Any]
 
@@ -148,7 +155,11 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
     if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
         raise BundleError("PreProcess.transform_ops is missing")
     golden = provenance.get("golden")
-    int8_golden = section(provenance, "int8").get("golden")
+    int8_golden = {
+        engine: Golden.parse(answers)
+        for engine, record in INT8_RECORDS.items()
+        if (answers := section(provenance, record).get("golden"))
+    }
     unfamiliar = provenance.get("unfamiliar")
     return Bundle(
         directory=directory,
@@ -158,7 +169,7 @@ def _bundle(directory: Path, graph: Path, config: dict[str, Any]) -> Bundle:
         preprocessing=read_transform_ops(ops, _srgb(preprocess)),
         post_process=read_post_process(section(config, "PostProcess")),
         golden=Golden.parse(golden) if golden else None,
-        int8_golden=Golden.parse(int8_golden) if int8_golden else None,
+        int8_golden=int8_golden,
         limit=Limit.parse(unfamiliar) if unfamiliar else None,
         provenance=provenance,
     )

@@ -2,9 +2,11 @@
 
 from app.errors import NoFeatures
 from app.model import onnx_graph, paddle_graph
-from app.model.bundle import ONNX, Bundle
+from app.model.bundle import ONNX, ONNX_INT8, Bundle
 from app.model.graph import Ending, Graph, ending
 from app.settings import EngineName
+
+_ONNX_FILES: dict[EngineName, str] = {"onnxruntime": ONNX, "onnxruntime-int8": ONNX_INT8}
 
 
 def read_ending(bundle: Bundle, engine: EngineName) -> Ending:
@@ -23,7 +25,7 @@ def read_ending(bundle: Bundle, engine: EngineName) -> Ending:
 
 
 def _graph(bundle: Bundle, engine: EngineName) -> Graph:
-    if engine == "onnxruntime":
-        return onnx_graph.read(bundle.directory / ONNX)
+    if engine in _ONNX_FILES:
+        return onnx_graph.read(bundle.directory / _ONNX_FILES[engine])
     # In OpenVINO's file the values have the names that they have in Paddle's graph.
     return paddle_graph.read(bundle.graph)

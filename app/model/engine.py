@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from app.errors import InferenceFailed, NoFeatures, StartupError
 from app.model import golden
-from app.model.bundle import Bundle
+from app.model.bundle import INT8_RECORDS, Bundle
 from app.model.endings import read_ending
+from app.model.golden import Golden
 from app.model.network import Floats, Network
 from app.model.unfamiliarity import UNFAMILIAR, distances, read_centres
 from app.settings import Device, EngineName
@@ -135,6 +136,12 @@ class Engine:
             return None
         return self._bundle.limit.unfamiliarity(distances(self._centres, vectors, scores))
 
+    @property
+    def _golden(self) -> Golden | None:
+        if self._engine in INT8_RECORDS:
+            return self._bundle.int8_golden.get(self._engine)
+        return self._bundle.golden
+
     def _check(self) -> int:
         """Check the network's answer to the golden picture; return its number of classes."""
         picture = golden.drawn_picture(*self._bundle.preprocessing.crop)[np.newaxis]
@@ -148,8 +155,7 @@ class Engine:
         self._check_values(scores)
         if self._logits:
             scores = softmax(scores)
-        int8 = self._engine == "openvino-int8"
-        answers = self._bundle.int8_golden if int8 else self._bundle.golden
+        answers = self._golden
         if answers and not answers.agrees(scores[0], self._engine):
             raise StartupError(
                 f"the network of {self._bundle.directory} does not give the bundle's golden answers"
@@ -240,10 +246,10 @@ def library(engine: EngineName) -> Load:
         StartupError: the library is not installed.
     """
     try:
-        if engine == "onnxruntime":
+        if engine in {"onnxruntime", "onnxruntime-int8"}:
             from app.model.onnx_engine import OnnxNetwork  # noqa: PLC0415
 
-            return OnnxNetwork
+            return partial(OnnxNetwork, int8=engine == "onnxruntime-int8")
         if engine in {"openvino", "openvino-int8"}:
             from app.model.openvino_engine import OpenvinoNetwork  # noqa: PLC0415
 

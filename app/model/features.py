@@ -19,7 +19,11 @@ from app.model.network import Floats
 from app.settings import Device, EngineName
 
 # The engines that compute more coarsely, and those that see a network's features in their place.
-_EXACT: dict[EngineName, EngineName] = {"paddle-bfloat16": "paddle", "openvino-int8": "openvino"}
+_EXACT: dict[EngineName, EngineName] = {
+    "paddle-bfloat16": "paddle",
+    "onnxruntime-int8": "onnxruntime",
+    "openvino-int8": "openvino",
+}
 # A map is exact if it adds up to the logit. Rounding changes a logit by less than this share.
 _TOLERANCE = 1e-3
 

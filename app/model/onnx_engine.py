@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 
+from app import host
 from app.errors import StartupError, command
-from app.model.bundle import ONNX, Bundle
+from app.model.bundle import ONNX, ONNX_INT8, Bundle
 from app.model.network import Floats, Network
 from app.model.onnx_graph import with_outputs
 from app.settings import Device
@@ -23,23 +24,34 @@ class OnnxNetwork(Network):
         device: "cpu".
         threads: the number of threads of one inference.
         further: the names of values in the graph that `outputs` returns as well.
+        int8: whether the network in 8 bits is loaded instead of the one in float32.
 
     Raises:
-        StartupError: the bundle has no `inference.onnx`, ONNX Runtime cannot load it, or `device`
-            is a GPU.
+        StartupError: the bundle does not have the network, ONNX Runtime cannot load it, `device` is
+            a GPU, or the processor would not compute faster in 8 bits.
     """
 
     def __init__(
-        self, bundle: Bundle, device: Device, threads: int, further: Sequence[str] = ()
+        self,
+        bundle: Bundle,
+        device: Device,
+        threads: int,
+        further: Sequence[str] = (),
+        *,
+        int8: bool = False,
     ) -> None:
         if device != "cpu":
             raise StartupError("the engine onnxruntime runs on the CPU only, but device is gpu")
-        file = bundle.directory / ONNX
-        if not file.is_file():
+        if int8 and not host.multiplies_bytes():
             raise StartupError(
-                f"{bundle.directory} has no {ONNX}: "
-                f"run `{command('weights', 'onnx', bundle.directory)}` once"
+                "the engine is onnxruntime-int8, but this processor has no instructions for 8 bits "
+                "(VNNI), so it would be no faster than onnxruntime: choose that one"
             )
+        file = bundle.directory / (ONNX_INT8 if int8 else ONNX)
+        if not file.is_file():
+            made_by = "quantize --engine onnxruntime-int8 --photos DIR" if int8 else "onnx"
+            words = command("weights", *made_by.split(), bundle.directory)
+            raise StartupError(f"{bundle.directory} has no {file.name}: run `{words}` once")
         try:
             self._session = onnxruntime.InferenceSession(
                 with_outputs(file, further) if further else file,

@@ -91,7 +91,7 @@ def _loaded(config: WorkerConfig) -> Network | None:
     Paddle and OpenVINO start threads for a network that runs in several threads. CUDA, ONNX Runtime
     and macOS's libraries do not survive a fork at all.
     """
-    if config.device != "cpu" or config.engine == "onnxruntime" or sys.platform != "linux":
+    if config.device != "cpu" or config.engine.startswith("onnxruntime") or sys.platform != "linux":
         return None
     network = None
     # If this fails, the worker will try it again and tell the server why.

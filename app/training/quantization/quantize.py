@@ -1,8 +1,8 @@
 """`weights quantize`: a network of 8 bits added to a bundle, with a record of what it costs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,23 @@ from app.host import granted_cores
 from app.images.files import find_photos
 from app.images.preprocessing import Preprocessing
 from app.model import golden
-from app.model.bundle import INT8, INT8_WEIGHTS, OPENVINO, Bundle, load_bundle
+from app.model.bundle import (
+    INT8,
+    INT8_RECORDS,
+    INT8_WEIGHTS,
+    ONNX,
+    ONNX_INT8,
+    OPENVINO,
+    Bundle,
+    load_bundle,
+)
 from app.model.engine import Engine, Scores
 from app.model.golden import Golden
 from app.settings import EngineName
 from app.training.data.dataset import Sample, held_out, read_dataset
 from app.training.data.loader import PhotoReader, View
 from app.training.network.converted import changed_copy, record
+from app.training.network.onnx import add_onnx
 from app.training.network.openvino import add_openvino
 from app.training.quantization.cost import Cost
 
@@ -30,6 +40,50 @@ _MOST_PHOTOS = 400
 _METHOD = "GPTQ with corrected biases; inputs and weights of layers in 8 bits, additions in float32"
 
 Images = npt.NDArray[np.uint8]
+Planes = list[npt.NDArray[np.float32]]
+
+
+class _Kind(NamedTuple):
+    """What a library needs to run a network in 8 bits.
+
+    Attributes:
+        float32: the engine that runs the network in float32.
+        source: the file of that network.
+        add_source: adds that file to a bundle.
+        files: the files of the network in 8 bits.
+        write: makes them from the source and photos, each (1, 3, H, W); the last argument names
+            the layers that stay in float32.
+    """
+
+    float32: EngineName
+    source: str
+    add_source: Callable[[Path], Path]
+    files: Sequence[str]
+    write: Callable[[Path, Path, Planes, Sequence[int]], None]
+
+
+def _write_openvino(source: Path, file: Path, photos: Planes, exact: Sequence[int]) -> None:
+    # The package is optional.
+    from app.model.openvino_core import openvino  # noqa: PLC0415
+    from app.training.quantization.openvino_network import quantized  # noqa: PLC0415
+
+    made = quantized(openvino.Core().read_model(source), photos, exact)
+    openvino.save_model(made, file, compress_to_fp16=False)
+
+
+def _write_onnx(source: Path, file: Path, photos: Planes, exact: Sequence[int]) -> None:
+    # The packages are optional.
+    from app.training.quantization.onnx_network import quantized  # noqa: PLC0415
+
+    file.write_bytes(quantized(source, photos, exact).SerializeToString())
+
+
+_KINDS: dict[EngineName, _Kind] = {
+    "openvino-int8": _Kind(
+        "openvino", OPENVINO, add_openvino, (INT8, INT8_WEIGHTS), _write_openvino
+    ),
+    "onnxruntime-int8": _Kind("onnxruntime", ONNX, add_onnx, (ONNX_INT8,), _write_onnx),
+}
 
 
 def quantize(
@@ -38,27 +92,29 @@ def quantize(
     test: Path | None,
     max_pixels: int,
     exact: Sequence[int] = FLOAT32_LAYERS,
+    engine: EngineName = "openvino-int8",
 ) -> tuple[Path, Cost]:
-    """Add a network of 8 bits for OpenVINO to the bundle in `directory`.
+    """Add a network of 8 bits to the bundle in `directory`.
 
     The bundle records how the network was made, what it costs, and its own golden answers. Without
     `test`, the cost is that of two networks, each made of one half of the photos and tested on the
     other half; the network in the bundle is made of all photos, and so is rather better.
 
     Args:
-        directory: the bundle's path. It gets the network in float32 for OpenVINO, too, if it does
-            not have it yet.
+        directory: the bundle's path. It gets the network in float32 for the same library, too, if
+            it does not have it yet.
         photos: folder of photos like those that will be served. They need no labels.
         test: labelled photos, none of them among `photos`, on which the cost is measured.
         max_pixels: larger photos are refused.
         exact: layers that stay in float32, counted from 1 at the input.
+        engine: the engine that shall run it, `openvino-int8` or `onnxruntime-int8`.
 
     Returns:
-        The path of `inference_int8.xml`, and the cost.
+        The path of the network's file, and the cost.
 
     Raises:
         BundleError: the bundle cannot be used.
-        StartupError: OpenVINO is not installed or cannot run the network, there are too few
+        StartupError: the engine is not installed or cannot run the network, there are too few
             photos, one cannot be read or is also in `test`, or there is no layer of a number.
     """
     bundle = load_bundle(directory)
@@ -66,21 +122,23 @@ def quantize(
     chosen = _chosen(photos)
     samples = _samples(test, bundle, chosen) if test else ()
     images = _read(reader, chosen)
-    if not (directory / OPENVINO).is_file():
-        add_openvino(directory)
+    kind = _KINDS[engine]
+    if not (directory / kind.source).is_file():
+        kind.add_source(directory)
     with changed_copy(directory) as built:
         made = load_bundle(built)
         if samples:
-            _write(made, images, exact)
-            cost = _tested(made, samples, reader)
+            _write(made, images, exact, engine)
+            cost = _tested(made, samples, reader, engine)
         else:
-            cost = _cross_tested(made, images, exact)
-            _write(made, images, exact)
+            cost = _cross_tested(made, images, exact, engine)
+            _write(made, images, exact, engine)
         origin = {"method": _METHOD, "float32_layers": [*exact], "photos": len(images)}
-        record(built, [INT8, INT8_WEIGHTS], {"int8": origin | _answers(made, cost)})
+        answers = {"cost": cost.document(), "golden": _golden(made, engine).as_list()}
+        record(built, kind.files, {INT8_RECORDS[engine]: origin | answers})
         # The engine compares its answers with the golden ones.
-        Engine(load_bundle(built), engine="openvino-int8")
-    return directory / INT8, cost
+        Engine(load_bundle(built), engine=engine)
+    return directory / kind.files[0], cost
 
 
 def _chosen(photos: Path | None) -> list[Path]:
@@ -110,20 +168,16 @@ def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
     return reader.read([View(path) for path in paths])
 
 
-def _write(bundle: Bundle, images: Images, exact: Sequence[int]) -> None:
+def _write(bundle: Bundle, images: Images, exact: Sequence[int], engine: EngineName) -> None:
     """Make a network of 8 bits with these photos, and write it into the bundle."""
-    # The package is optional.
-    from app.model.openvino_core import openvino  # noqa: PLC0415
-    from app.training.quantization.network import quantized  # noqa: PLC0415
-
-    model = openvino.Core().read_model(bundle.directory / OPENVINO)
-    made = quantized(model, _planes(bundle.preprocessing, images), exact)
-    openvino.save_model(made, bundle.directory / INT8, compress_to_fp16=False)
+    kind, directory = _KINDS[engine], bundle.directory
+    photos = _planes(bundle.preprocessing, images)
+    kind.write(directory / kind.source, directory / kind.files[0], photos, exact)
     # An older network's golden answers do not hold for this one.
-    record(bundle.directory, [INT8, INT8_WEIGHTS], {"int8": {}})
+    record(directory, kind.files, {INT8_RECORDS[engine]: {}})
 
 
-def _planes(spec: Preprocessing, images: Images) -> list[npt.NDArray[np.float32]]:
+def _planes(spec: Preprocessing, images: Images) -> Planes:
     return [spec.normalized(image[np.newaxis]) for image in images]
 
 
@@ -132,25 +186,27 @@ def _scores(directory: Path, engine: EngineName, images: Images) -> Scores:
     return np.concatenate([network.infer(image[np.newaxis]) for image in images])
 
 
-def _tested(bundle: Bundle, samples: Sequence[Sample], reader: PhotoReader) -> Cost:
+def _tested(
+    bundle: Bundle, samples: Sequence[Sample], reader: PhotoReader, engine: EngineName
+) -> Cost:
     images = _read(reader, [sample.path for sample in samples])
     return Cost.measure(
-        _scores(bundle.directory, "openvino", images),
-        _scores(bundle.directory, "openvino-int8", images),
+        _scores(bundle.directory, _KINDS[engine].float32, images),
+        _scores(bundle.directory, engine, images),
         [sample.class_id for sample in samples],
     )
 
 
-def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int]) -> Cost:
+def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int], engine: EngineName) -> Cost:
     """Return what 8 bits cost on each half of the photos, if the other half makes the network."""
-    scores = np.empty_like(expected := _scores(bundle.directory, "openvino", images))
+    expected = _scores(bundle.directory, _KINDS[engine].float32, images)
+    scores = np.empty_like(expected)
     for half in (0, 1):
-        _write(bundle, images[1 - half :: 2], exact)
-        scores[half::2] = _scores(bundle.directory, "openvino-int8", images[half::2])
+        _write(bundle, images[1 - half :: 2], exact, engine)
+        scores[half::2] = _scores(bundle.directory, engine, images[half::2])
     return Cost.measure(expected, scores)
 
 
-def _answers(bundle: Bundle, cost: Cost) -> dict[str, Any]:
+def _golden(bundle: Bundle, engine: EngineName) -> Golden:
     picture = golden.drawn_picture(*bundle.preprocessing.crop)[np.newaxis]
-    scores = _scores(bundle.directory, "openvino-int8", picture)[0]
-    return {"cost": cost.document(), "golden": Golden.record(scores).as_list()}
+    return Golden.record(_scores(bundle.directory, engine, picture)[0])
