@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.host import Throttling, granted_cores, throttling
+from app.host import Throttling, granted_cores, multiplies_bytes, throttling
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +85,22 @@ def test_version_1_throttling(tmp_path: Path) -> None:
 def test_without_a_limit_nothing_is_throttled(tmp_path: Path, content: str) -> None:
     (tmp_path / "cpu.stat").write_text(content)
     assert throttling(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ("flags\t\t: fpu avx2 avx512_vnni amx_int8\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("Features\t: fp asimd asimddp\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("", False),
+    ],
+)
+def test_instructions_for_8_bits(tmp_path: Path, flags: str, found: bool) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\n" + flags)
+    assert multiplies_bytes(tmp_path / "cpuinfo") == found
+
+
+def test_a_system_that_does_not_tell_is_trusted(tmp_path: Path) -> None:
+    assert multiplies_bytes(tmp_path / "cpuinfo")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 
-from app import host
 from app.errors import StartupError, command
 from app.model.bundle import ONNX, ONNX_INT8, Bundle
 from app.model.network import Floats, Network
@@ -27,8 +26,8 @@ class OnnxNetwork(Network):
         int8: whether the network in 8 bits is loaded instead of the one in float32.
 
     Raises:
-        StartupError: the bundle does not have the network, ONNX Runtime cannot load it, `device` is
-            a GPU, or the processor would not compute faster in 8 bits.
+        StartupError: the bundle does not have the network, ONNX Runtime cannot load it, or `device`
+            is a GPU.
     """
 
     def __init__(
@@ -42,11 +41,6 @@ class OnnxNetwork(Network):
     ) -> None:
         if device != "cpu":
             raise StartupError("the engine onnxruntime runs on the CPU only, but device is gpu")
-        if int8 and not host.multiplies_bytes():
-            raise StartupError(
-                "the engine is onnxruntime-int8, but this processor has no instructions for 8 bits "
-                "(VNNI), so it would be no faster than onnxruntime: choose that one"
-            )
         file = bundle.directory / (ONNX_INT8 if int8 else ONNX)
         if not file.is_file():
             made_by = "quantize --engine onnxruntime-int8 --photos DIR" if int8 else "onnx"

@@ -52,6 +52,7 @@ def work(
     slots = as_array(memory, (config.slots, *config.photo_shape))
     images = np.zeros((config.buckets[-1], *config.photo_shape), np.uint8)
     try:
+        _check_processor(config)
         if network is None:
             network = load_network(config.bundle, config.device, config.threads, config.engine)
             # Paddle may just have installed its own signal handlers.
@@ -102,6 +103,19 @@ def _answer(
     except Exception:
         log.exception("a batch failed")
         return InferenceFailed()
+
+
+def _check_processor(config: WorkerConfig) -> None:
+    """Refuse an engine that would be slower than the same library in float32.
+
+    Raises:
+        StartupError: the processor has no instructions for what the engine does.
+    """
+    if config.engine == "onnxruntime-int8" and not host.multiplies_bytes():
+        raise StartupError(
+            "the engine onnxruntime-int8 needs a processor that multiplies integers of 8 bits "
+            "(VNNI); on this one, onnxruntime is at least as fast"
+        )
 
 
 def _warm(engine: Engine, images: npt.NDArray[np.uint8], config: WorkerConfig) -> dict[int, float]:

@@ -1,8 +1,7 @@
 """`weights quantize`: a network of 8 bits added to a bundle, with a record of what it costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,78 +11,23 @@ from app.host import granted_cores
 from app.images.files import find_photos
 from app.images.preprocessing import Preprocessing
 from app.model import golden
-from app.model.bundle import (
-    INT8,
-    INT8_RECORDS,
-    INT8_WEIGHTS,
-    ONNX,
-    ONNX_INT8,
-    OPENVINO,
-    Bundle,
-    load_bundle,
-)
+from app.model.bundle import INT8_RECORDS, Bundle, load_bundle
 from app.model.engine import Engine, Scores
 from app.model.golden import Golden
 from app.settings import EngineName
 from app.training.data.dataset import Sample, held_out, read_dataset
 from app.training.data.loader import PhotoReader, View
 from app.training.network.converted import changed_copy, record
-from app.training.network.onnx import add_onnx
-from app.training.network.openvino import add_openvino
 from app.training.quantization.cost import Cost
+from app.training.quantization.kinds import KINDS, Planes
 
 LEAST_PHOTOS = 50
 # These layers cost the most answers in 8 bits and save the least time: see docs/quantization.md.
 FLOAT32_LAYERS = (1, 2)
 # More photos than these do not make it better, but take longer.
 _MOST_PHOTOS = 400
-_METHOD = "GPTQ with corrected biases; inputs and weights of layers in 8 bits, additions in float32"
 
 Images = npt.NDArray[np.uint8]
-Planes = list[npt.NDArray[np.float32]]
-
-
-class _Kind(NamedTuple):
-    """What a library needs to run a network in 8 bits.
-
-    Attributes:
-        float32: the engine that runs the network in float32.
-        source: the file of that network.
-        add_source: adds that file to a bundle.
-        files: the files of the network in 8 bits.
-        write: makes them from the source and photos, each (1, 3, H, W); the last argument names
-            the layers that stay in float32.
-    """
-
-    float32: EngineName
-    source: str
-    add_source: Callable[[Path], Path]
-    files: Sequence[str]
-    write: Callable[[Path, Path, Planes, Sequence[int]], None]
-
-
-def _write_openvino(source: Path, file: Path, photos: Planes, exact: Sequence[int]) -> None:
-    # The package is optional.
-    from app.model.openvino_core import openvino  # noqa: PLC0415
-    from app.training.quantization.openvino_network import quantized  # noqa: PLC0415
-
-    made = quantized(openvino.Core().read_model(source), photos, exact)
-    openvino.save_model(made, file, compress_to_fp16=False)
-
-
-def _write_onnx(source: Path, file: Path, photos: Planes, exact: Sequence[int]) -> None:
-    # The packages are optional.
-    from app.training.quantization.onnx_network import quantized  # noqa: PLC0415
-
-    file.write_bytes(quantized(source, photos, exact).SerializeToString())
-
-
-_KINDS: dict[EngineName, _Kind] = {
-    "openvino-int8": _Kind(
-        "openvino", OPENVINO, add_openvino, (INT8, INT8_WEIGHTS), _write_openvino
-    ),
-    "onnxruntime-int8": _Kind("onnxruntime", ONNX, add_onnx, (ONNX_INT8,), _write_onnx),
-}
 
 
 def quantize(
@@ -122,7 +66,7 @@ def quantize(
     chosen = _chosen(photos)
     samples = _samples(test, bundle, chosen) if test else ()
     images = _read(reader, chosen)
-    kind = _KINDS[engine]
+    kind = KINDS[engine]
     if not (directory / kind.source).is_file():
         kind.add_source(directory)
     with changed_copy(directory) as built:
@@ -133,7 +77,7 @@ def quantize(
         else:
             cost = _cross_tested(made, images, exact, engine)
             _write(made, images, exact, engine)
-        origin = {"method": _METHOD, "float32_layers": [*exact], "photos": len(images)}
+        origin = {"method": kind.method, "float32_layers": [*exact], "photos": len(images)}
         answers = {"cost": cost.document(), "golden": _golden(made, engine).as_list()}
         record(built, kind.files, {INT8_RECORDS[engine]: origin | answers})
         # The engine compares its answers with the golden ones.
@@ -170,7 +114,7 @@ def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
 
 def _write(bundle: Bundle, images: Images, exact: Sequence[int], engine: EngineName) -> None:
     """Make a network of 8 bits with these photos, and write it into the bundle."""
-    kind, directory = _KINDS[engine], bundle.directory
+    kind, directory = KINDS[engine], bundle.directory
     photos = _planes(bundle.preprocessing, images)
     kind.write(directory / kind.source, directory / kind.files[0], photos, exact)
     # An older network's golden answers do not hold for this one.
@@ -191,7 +135,7 @@ def _tested(
 ) -> Cost:
     images = _read(reader, [sample.path for sample in samples])
     return Cost.measure(
-        _scores(bundle.directory, _KINDS[engine].float32, images),
+        _scores(bundle.directory, KINDS[engine].float32, images),
         _scores(bundle.directory, engine, images),
         [sample.class_id for sample in samples],
     )
@@ -199,7 +143,7 @@ def _tested(
 
 def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int], engine: EngineName) -> Cost:
     """Return what 8 bits cost on each half of the photos, if the other half makes the network."""
-    expected = _scores(bundle.directory, _KINDS[engine].float32, images)
+    expected = _scores(bundle.directory, KINDS[engine].float32, images)
     scores = np.empty_like(expected)
     for half in (0, 1):
         _write(bundle, images[1 - half :: 2], exact, engine)
