@@ -18,7 +18,7 @@ ROOMS = {
     "cli": "main training bench bulk delivery model images settings disk errors host pace",
     "main": "api serving workers model telemetry settings errors host",
     "training": "delivery model images settings disk errors host pace",
-    "bench": "workers model images telemetry settings errors host",
+    "bench": "bulk workers model images telemetry settings errors host",
     "bulk": "serving workers model images telemetry settings errors host pace",
     "delivery": "model disk errors",
     "api": "serving model images telemetry settings errors",

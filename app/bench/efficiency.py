@@ -1,7 +1,8 @@
 """The efficiency: the served rate, compared with the rate that decoding and network alone allow.
 
 Each round measures everything in turn, because a machine is not equally fast at all times: the
-costs alone, one client, the requested number of clients, and then twice the rate of these clients.
+costs alone, photos in bulk, one client, the requested number of clients, and then twice the rate of
+these clients.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from app.bench.load.generator import LoadPlan
 from app.bench.load.photos import MEGAPIXELS, PhotoFile, photos_to_send
 from app.bench.load_test import prepared, run_loop
 from app.bench.measure.baseline import decode_ms, engine_ms, idle_workers, plain_decode_ms
+from app.bench.measure.bulk import bulk_rate, idle_machine
 from app.bench.measure.launch import running_server
 from app.bench.measure.probe import probed_run
 from app.bench.measure.runner import Measurement
@@ -62,6 +64,7 @@ async def _rounds(
     rounds: list[Round] = []
     async with (
         idle_workers(bundle, settings, decoded) as (workers, in_slots),
+        idle_machine(bundle, settings, photos) as (machine, names),
         running_server(settings) as target,
         prepared(target, photos) as runner,
     ):
@@ -71,11 +74,12 @@ async def _rounds(
             busy = (await engine_ms(workers, in_slots, [best]))[best]
             decoding = decode_ms(photos, bundle, settings)
             plain = plain_decode_ms(photos, bundle, settings)
+            bulk = await bulk_rate(machine, names, options.seconds)
             idle = await runner.run(_IDLE)
             peak, probes_s = await probed_run(runner, plan)
             overload = await runner.run(_overload(peak))
             alone = (decoding, plain, engine, busy)
-            rounds.append(Round(*alone, idle, peak, overload, probes_s))
+            rounds.append(Round(*alone, bulk, idle, peak, overload, probes_s))
             if runner.stop.is_set():
                 break
     return rounds

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from app.bench.measure.baseline import BATCH_SIZES
+from app.bench.measure.bulk import BulkRate
 from app.bench.measure.runner import Measurement
 from app.bench.measure.stats import Latency
 from app.host import granted_cores
@@ -23,6 +24,7 @@ class Round:
         plain_decode_ms: the cost of decoding in full size and then shrinking.
         engine_ms: the cost of the engine by batch size, with one worker alone.
         busy_engine_ms: its cost at the best of these sizes, with a worker busy on every core.
+        bulk: what `classify` reaches on one machine.
         idle: the load of one client alone.
         peak: the load of the requested number of clients.
         overload: an open loop at twice the rate at which `peak` got right answers.
@@ -33,6 +35,7 @@ class Round:
     plain_decode_ms: float
     engine_ms: dict[int, float]
     busy_engine_ms: float
+    bulk: BulkRate
     idle: Measurement
     peak: Measurement
     overload: Measurement
@@ -45,6 +48,7 @@ class Round:
             "plain_decode_ms": self.plain_decode_ms,
             "engine_ms": self.engine_ms,
             "busy_engine_ms": self.busy_engine_ms,
+            "bulk": self.bulk._asdict(),
             "idle": self.idle.document(),
             "overload": self.overload.document() | {"calm_after_s": _calm_after_s(self.overload)},
         } | self.peak.document()
@@ -71,6 +75,7 @@ def _efficiency(rounds: Sequence[Round]) -> dict[str, Any]:
     decoding, plain = median(r.decode_ms for r in rounds), median(r.plain_decode_ms for r in rounds)
     busy, best = median(r.busy_engine_ms for r in rounds), min(engine.values())
     bound = _bound(decoding, best)
+    bulk, bulk_ms = median(r.bulk.per_s for r in rounds), median(r.bulk.cpu_ms for r in rounds)
     served = median(r.peak.summary.right_per_s for r in rounds)
     health = Latency.of(seconds for r in rounds for seconds in r.probes_s)
     cpu_ms = (r.peak.server.cpu_ms_per_answer for r in rounds if r.peak.server)
@@ -80,6 +85,10 @@ def _efficiency(rounds: Sequence[Round]) -> dict[str, Any]:
         "bound_per_s": round(bound, 1),
         "busy_bound_per_s": round(_bound(decoding, busy), 1),
         "plain_bound_per_s": round(_bound(plain, best), 1),
+        "bulk_per_s": round(bulk, 1),
+        "bulk_efficiency": round(bulk / bound, 3),
+        "bulk_cpu_ms": round(bulk_ms, 2),
+        "bulk_cpu_share": round((decoding + best) / bulk_ms, 3) if bulk_ms else None,
         "cores": granted_cores(),
         "decode_ms": round(decoding, 2),
         "plain_decode_ms": round(plain, 2),

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from typing import TypeVar
@@ -55,7 +55,7 @@ class Machine:
         self._reading = asyncio.Semaphore(_GROUPS_AHEAD * settings.decoder_count)
         self._threads = ThreadPoolExecutor(_GROUPS_AHEAD * settings.decoder_count, "read")
 
-    async def records(self, names: Iterable[str]) -> AsyncIterator[list[Record]]:
+    async def records(self, names: Iterable[str]) -> AsyncGenerator[list[Record]]:
         """Yield the records of photos in groups, in the order of `names`.
 
         Raises:

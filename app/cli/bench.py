@@ -94,7 +94,7 @@ def bench_efficiency(
     ] = 8,
     rounds: Rounds = 3,
 ) -> None:
-    """Start a server and compare its speed with the cost of decoding and of the network alone.
+    """Compare the speed of a server and of `classify` with decoding and the network alone.
 
     The last line is a JSON document.
     """

@@ -1,10 +1,13 @@
 """The efficiency and its medians, from rounds with known numbers."""
 
 from load_data import result
+from rich.console import Console
 
 from app.bench.load.generator import LoadPlan, Result
+from app.bench.measure.bulk import BulkRate
 from app.bench.measure.runner import Measurement, ToolUse
 from app.bench.measure.stats import Window, summarize
+from app.bench.report.tables import costs
 from app.bench.rounds import Round, medians
 from app.host import granted_cores
 
@@ -24,6 +27,7 @@ def a_round(decode_ms: float, engine_ms: float, count: int) -> Round:
         10 * decode_ms,
         engine,
         2 * engine_ms,
+        BulkRate(per_s=count / 5, cpu_ms=2 * decode_ms + engine_ms),
         idle=measurement([result(1, took=0.021)], LoadPlan(concurrency=1)),
         peak=measurement([result(1)] * count, LoadPlan()),
         overload=measurement([*over, *[result(8)] * (count // 2)], LoadPlan(rate=count / 5)),
@@ -40,6 +44,22 @@ def test_efficiency_is_made_of_medians() -> None:
     assert document["plain_bound_per_s"] == round(1000 / 28 * granted_cores(), 1)
     assert document["efficiency"] == 0.5 / granted_cores()
     assert document["health_live_ms"]["max"] == 3
+
+
+def test_bulk_has_its_share_of_the_bound() -> None:
+    document = medians([a_round(3, 7, 500), a_round(2, 8, 400), a_round(1, 20, 600)])
+    # 500 photos in 5 s, and 12, 13 or 22 ms for each.
+    assert document["bulk_per_s"] == 100
+    assert document["bulk_efficiency"] == round(1 / granted_cores(), 3)
+    assert document["bulk_cpu_ms"] == 13
+    assert document["bulk_cpu_share"] == round(10 / 13, 3)
+    assert document["rounds"][1]["bulk"] == {"per_s": 80, "cpu_ms": 12}
+    console = Console(record=True, width=100)
+    console.print(costs(document | {"concurrency": 32}))
+    text = console.export_text()
+    assert f"100.0 images/s, {document['bulk_efficiency']:.2f} of the bound" in text
+    assert "13.00 ms CPU per image" in text
+    assert "0.77 of it for decode and best batch alone" in text
 
 
 def test_one_client_and_twice_the_peak_in_medians() -> None:

@@ -82,6 +82,11 @@ def costs(document: Mapping[str, Any]) -> Table:
     table.add_row("bound", f"{document['bound_per_s']:.1f} images/s = {bound}")
     table.add_row("", f"{document['busy_bound_per_s']:.1f} with the busy engine")
     table.add_row("", f"{document['plain_bound_per_s']:.1f} with photos decoded in full size")
+    share = f"{document['bulk_efficiency']:.2f} of the bound"
+    table.add_row("classified in bulk", f"{document['bulk_per_s']:.1f} images/s, {share}")
+    table.add_row("", f"{document['bulk_cpu_ms']:.2f} ms CPU per image")
+    if document["bulk_cpu_share"]:
+        table.add_row("", f"{document['bulk_cpu_share']:.2f} of it for decode and best batch alone")
     clients = f"with {document['concurrency']} clients"
     table.add_row("served", f"{document['right_per_s']:.1f} images/s {clients}")
     table.add_row("efficiency", f"[bold]{document['efficiency']:.2f}[/bold]")
