@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache, partial
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -72,7 +73,9 @@ def create_app(settings: Settings, bundle: Bundle, pool_factory: PoolFactory) ->
     for dialect in (huggingface, oip, paddlex, torchserve):
         if dialect.NAME in settings.dialects:
             app.include_router(dialect.router)
-    contract.complete(app, settings, bundle)
+    # FastAPI asks for its document by this name.
+    document = partial(contract.document_of, app, settings, bundle)
+    app.openapi = cache(document)  # type: ignore[method-assign]  # the way of FastAPI's own guide
     handle_problems(app)
     origins = Origins(settings.cors_origins)
     # FastAPI names a trace after the route that its own search has found.
@@ -97,6 +100,8 @@ def serve(settings: Settings) -> None:
     host.give_back_large_blocks()
     with bound(settings.host, settings.port) as sockets, _grpc_port(settings) as grpc_port:
         app = create_app(settings, load_bundle(settings.model_dir), WorkerPool)
+        # It is made before the first client comes, because nobody else is answered meanwhile.
+        app.openapi()
         server = DrainingServer(app, settings, grpc_port)
         runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
         # SIGTERM during the start cancels the task.

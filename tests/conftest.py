@@ -3,6 +3,7 @@
 A test that changes a bundle must copy it first.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ from app import cli
 # busy loops, which made the whole suite slower than one test after the other.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
+
+# The objects of Paddle and pytest stay to the end. With the usual thresholds the garbage collector
+# would look through them so often that this took a fifth of the time of short tests.
+gc.set_threshold(50_000, 20, 20)
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "weights" / "MobileNetV2_x1_0_keras"
 

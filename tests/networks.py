@@ -11,6 +11,7 @@ from paddle import nn
 from paddle.static import InputSpec
 
 from app.training.network.export import Card, export
+from app.training.network.graph import save_graph
 from app.training.network.mobilenetv2 import MobileNetV2
 
 LABELS = ("cat", "dog", "Gänseblümchen")
@@ -125,9 +126,8 @@ def export_small(directory: Path, seed: int = 0) -> MobileNetV2:
 
 def export_plain(network: nn.Layer, directory: Path) -> Path:
     """Write a network as PaddleClas does by default: without a yml."""
-    network.eval()
-    size = [InputSpec([None, 3, SIDE, SIDE], "float32", name="x")]
-    paddle.jit.save(network, str(directory / "inference"), input_spec=size)
+    size = InputSpec([None, 3, SIDE, SIDE], "float32", name="x")
+    save_graph(network, directory / "inference", size, translate=True)
     return directory
 
 

@@ -10,6 +10,8 @@ from commands import Run
 from PIL import Image
 from running import RunningServer
 
+pytest_plugins = ["quick_training"]
+
 SAMPLES = Path(skimage.__file__).parent / "data"
 KNOWN = {"cat": "chelsea.png", "coffee": "coffee.png"}
 # The published weights do not learn; a classifier on them learns within seconds.
@@ -37,6 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_strengths")
 def test_a_trained_bundle_tells_other_photos(run: Run, photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert run("train", photos / "known", *QUICK, "--output", folder).code == 0

@@ -40,9 +40,9 @@ _REQUEST_ID = {
 _SEVERAL = {"files", "images"}
 
 
-def complete(app: FastAPI, settings: Settings, bundle: Bundle) -> None:
-    """Complete the OpenAPI document. Call it after the routes are added."""
-    document = app.openapi()
+def document_of(app: FastAPI, settings: Settings, bundle: Bundle) -> dict[str, Any]:
+    """Return FastAPI's document of the routes, completed. This takes some 60 ms."""
+    document = FastAPI.openapi(app)
     document["components"]["headers"] = {"X-Request-ID": _REQUEST_ID}
     for operation in _operations(document):
         for response in operation["responses"].values():
@@ -56,6 +56,7 @@ def complete(app: FastAPI, settings: Settings, bundle: Bundle) -> None:
                 content["schema"]["properties"][name]["maxItems"] = settings.max_photos
     _show_answers(document, settings, bundle)
     _name_keys(document, settings)
+    return document
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import jsonschema
 import pytest
 from fakes import FakePool
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from posting import SETTINGS, png, post
 
@@ -20,6 +21,10 @@ def test_the_index_names_paths_that_exist(client: TestClient) -> None:
     index = client.get("/").json()
     for name in ("docs", "openapi", "health", "metrics"):
         assert client.get(index[name]).status_code == 200
+
+
+def test_the_document_is_made_once(app: FastAPI) -> None:
+    assert app.openapi() is app.openapi()
 
 
 def test_the_documentation_asks_no_other_host(client: TestClient) -> None:

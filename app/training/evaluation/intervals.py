@@ -48,10 +48,12 @@ class Paired(NamedTuple):
         """
         differing = self.only_this + self.only_that
         fewer = min(self.only_this, self.only_that)
-        ways = [math.comb(differing, k) for k in range(fewer + 1)]
         # Python's integers are exact, however many photos differ.
-        likeliness = (2 * sum(ways) - ways[-1]) / (1 << differing)
-        return min(1.0, likeliness)
+        rarer, ways = 0, 1
+        for k in range(fewer):
+            rarer += ways
+            ways = ways * (differing - k) // (k + 1)
+        return min(1.0, (2 * rarer + ways) / (1 << differing))
 
 
 def wilson(right: int, photos: int) -> tuple[float, float]:

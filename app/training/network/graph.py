@@ -1,5 +1,8 @@
 """Saves a network as the graph that Paddle's inference engine reads."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from paddle import Tensor, jit, nn
@@ -33,4 +36,19 @@ def save_graph(layer: nn.Layer, path: Path, inputs: InputSpec, *, translate: boo
     """
     graph = layer if translate else _Traced(layer)
     graph.eval()
-    jit.save(graph, str(path), input_spec=[inputs])
+    with _no_call_stacks():
+        jit.save(graph, str(path), input_spec=[inputs])
+
+
+@contextmanager
+def _no_call_stacks() -> Iterator[None]:
+    """Let Paddle extract no call stack for each operation: this takes most of the time of a save.
+
+    Paddle would show these stacks in an error of an operation, and it does not write them.
+    """
+    sys.tracebacklimit = 0
+    try:
+        yield
+    finally:
+        # As before, there is no limit.
+        sys.tracebacklimit = None

@@ -24,6 +24,9 @@ from app.training.run.folder import Run
 from app.training.train import resume, train
 from app.training.weights.pretrained import initial_network
 
+pytest_plugins = ["quick_training"]
+pytestmark = pytest.mark.usefixtures("no_page", "few_strengths")
+
 SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=2, workers=0)
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,20 +34,15 @@ from app.training.options import Options
 from app.training.run.folder import Run
 from app.training.train import resume, train
 
+pytest_plugins = ["quick_training"]
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 ROOT = Path(__file__).parents[3]
 # With this seed, the random network's features are enough for the regression.
 TELLING = 4
 COUNTS = dict.fromkeys(LABELS, 5)
 SCRATCH = Options(weights="none", scale=0.25, size=32, batch_size=4, epochs=3, workers=0)
 ALL_STRENGTHS = regression._STRENGTHS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_strengths() -> Iterator[None]:
-    """The regressions choose between two strengths, which takes a third of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(regression, "_STRENGTHS", (0.1, 1.0))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +91,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_eight_photos_are_learnt_by_heart_from_scratch(tmp_path: Path) -> None:
     """The photos have the same colour, so the network can tell them apart only by their noise."""
     for i in range(8):
@@ -126,6 +122,7 @@ def stop_after(checks: int) -> Callable[[Interruption], None]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_resume_from_scratch_equals_not_stopping(
     photos: Path, from_scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +132,7 @@ def test_resume_from_scratch_equals_not_stopping(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_resume_with_known_weights_equals_not_stopping(
     pretrained: Options,
     photos: Path,
@@ -153,6 +151,7 @@ def test_resume_with_known_weights_equals_not_stopping(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_resume_between_two_phases_equals_not_stopping(
     pretrained: Options,
     photos: Path,
@@ -213,6 +212,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_seed_is_a_run_and_workers_change_nothing(
     photos: Path, from_scratch: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +223,7 @@ def test_a_seed_is_a_run_and_workers_change_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_two_machines_learn_as_one(
     pretrained: Options, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +273,7 @@ def test_two_machines_learn_as_one(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_only_what_is_not_frozen_learns(pretrained: Options, photos: Path, tmp_path: Path) -> None:
     train(photos, pretrained.model_copy(update={"freeze": "18"}), tmp_path / "run")
     before = MobileNetV2(7, 0.25)
@@ -290,6 +292,7 @@ def test_only_what_is_not_frozen_learns(pretrained: Options, photos: Path, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_the_regression_is_kept_unless_fine_tuning_beats_it(
     pretrained: Options, photos: Path, tmp_path: Path
 ) -> None:
@@ -342,6 +345,7 @@ def test_a_refit_learns_from_all_photos_and_can_be_resumed(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_minutes_that_are_over_leave_the_regression(
     pretrained: Options, photos: Path, tmp_path: Path
 ) -> None:
@@ -351,6 +355,7 @@ def test_minutes_that_are_over_leave_the_regression(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_minutes_that_suffice_change_nothing(
     pretrained: Options, photos: Path, fine_tuned: Path, tmp_path: Path
 ) -> None:
@@ -368,6 +373,7 @@ def test_every_width_learns_from_scratch(scale: float, photos: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_it_stops_when_nothing_gets_better(photos: Path, tmp_path: Path) -> None:
     # With such a small rate, the changes of the weights are lost when they are rounded to float32.
     changes = {"lr": 1e-30, "epochs": 9, "patience": 2, "weight_decay": 0.0, "ema": 0.0}

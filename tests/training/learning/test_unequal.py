@@ -16,10 +16,11 @@ from networks import randomise
 from app.training.data.dataset import Sample
 from app.training.data.holdout import Photos
 from app.training.evaluation.recall import measure_recall
-from app.training.learning import regression
 from app.training.learning.choice import balances, better
 from app.training.network.mobilenetv2 import MobileNetV2
 from app.training.options import Options
+
+pytest_plugins = ["quick_training"]
 
 COUNTS = {"rose": 150, "tulip": 50, "daisy": 12, "lily": 3}
 BRIGHTNESS = {"rose": 100, "tulip": 130, "daisy": 160, "lily": 85}
@@ -53,6 +54,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_strengths")
 @pytest.mark.parametrize("choice", ["auto", "none"])
 def test_a_small_class_that_is_not_recognised_is_named(
     choice: str,
@@ -60,11 +62,8 @@ def test_a_small_class_that_is_not_recognised_is_named(
     photos: Path,
     pretrained: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Terminal, metrics, bundle and evaluation all say so, whether or not classes are balanced."""
-    # The regression has fewer strengths to choose from, because it takes most of the time.
-    monkeypatch.setattr(regression, "_STRENGTHS", (0.1, 1.0))
     folder = tmp_path / "run"
     trained = run(
         "train", photos / "learn", "--weights", pretrained, "--scale", 0.25, "--size", 32,
