@@ -69,7 +69,7 @@ def quantized(file: Path, photos: Sequence[Floats], exact: Collection[int] = ())
         model = onnx.load(simple)
         chosen = _convolutions(model.graph, exact)
         names = [*dict.fromkeys(name for one in chosen for name in (one.given, one.made))]
-        session = onnxruntime.InferenceSession(with_outputs(simple, names))
+        session = onnxruntime.InferenceSession(with_outputs(simple, names), _options())
     asked = session.get_inputs()[0].name
     spans = ranges([1] * len(names), lambda photo: session.run(names, {asked: photo}), photos)
     grids = {name: Grid.common(*span) for name, span in zip(names, spans, strict=True)}
@@ -89,13 +89,17 @@ def quantized(file: Path, photos: Sequence[Floats], exact: Collection[int] = ())
 
 def _simplify(file: Path, simple: Path) -> None:
     """Write the network with constants computed and biases as part of their convolutions."""
-    options = onnxruntime.SessionOptions()
+    options = _options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(simple)
-    # Level 4 logs only fatal errors; a warning says that the file fits this machine only, which is
-    # true for higher levels of optimization.
-    options.log_severity_level = 4
     onnxruntime.InferenceSession(file, options)
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # Level 4 logs only fatal errors, and ONNX Runtime raises those as exceptions, too.
+    options.log_severity_level = 4
+    return options
 
 
 def _convolutions(graph: GraphProto, exact: Collection[int]) -> list[Convolution]:
@@ -138,8 +142,10 @@ def _made(node: NodeProto, graph: GraphProto, constants: Constants) -> str:
     if len(readers) != 1 or output in {one.name for one in graph.output}:
         return output
     (reader,) = readers
-    from_zero = reader.op_type == "Clip" and not constants.get(reader.input[1], 1)
-    return str(reader.output[0]) if reader.op_type == "Relu" or from_zero else output
+    bounds = [constants.get(name) for name in reader.input[1:]] if reader.op_type == "Clip" else []
+    lowest = bounds[0] if bounds else None
+    from_zero = reader.op_type == "Relu" or (lowest is not None and not lowest)
+    return str(reader.output[0]) if from_zero else output
 
 
 def _rewrite(
