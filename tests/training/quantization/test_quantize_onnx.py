@@ -17,7 +17,7 @@ from app import host
 from app.errors import BundleError, StartupError
 from app.model.bundle import CONFIG, ONNX, ONNX_INT8, load_bundle, sha256
 from app.model.engine import Engine
-from app.settings import Settings
+from app.settings import EngineName, Settings
 from app.telemetry.metrics import Metrics
 from app.training.data.loader import PhotoReader, View
 from app.training.network.export import export
@@ -30,7 +30,7 @@ onnx = pytest.importorskip("onnx", reason="paddle2onnx has no wheel for this Pyt
 onnxruntime = pytest.importorskip("onnxruntime")
 
 MAX_PIXELS = 10**8
-ENGINE = "onnxruntime-int8"
+ENGINE: EngineName = "onnxruntime-int8"
 
 
 @pytest.fixture(scope="module")
