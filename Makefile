@@ -6,7 +6,11 @@ MODEL_DIR := $(or $(MODEL_DIR),$(CLASSIFIER_MODEL_DIR),weights/MobileNetV2_x1_0_
 ENGINE := $(or $(ENGINE),$(CLASSIFIER_ENGINE),paddle)
 TRACES := $(or $(TRACES),$(CLASSIFIER_TRACES),false)
 PORT := $(or $(PORT),$(CLASSIFIER_PORT),8000)
-BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(if $(filter onnxruntime,$(ENGINE)),$(MODEL_DIR)/inference.onnx) $(if $(filter openvino,$(ENGINE)),$(MODEL_DIR)/inference.xml) $(if $(filter openvino-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.xml) $(if $(filter onnxruntime-int8,$(ENGINE)),$(MODEL_DIR)/inference_int8.onnx)
+NETWORK_onnxruntime = inference.onnx
+NETWORK_onnxruntime-int8 = inference_int8.onnx
+NETWORK_openvino = inference.xml
+NETWORK_openvino-int8 = inference_int8.xml
+BUNDLE = $(filter weights/%,$(MODEL_DIR)/inference.yml) $(NETWORK_$(ENGINE):%=$(MODEL_DIR)/%)
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' app/__init__.py)
 IMAGE ?= photo-classifier:$(VERSION)
 BUILDER ?= docker build

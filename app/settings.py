@@ -37,6 +37,7 @@ Device = Literal["cpu", "gpu"]
 EngineName = Literal[
     "paddle", "paddle-bfloat16", "onnxruntime", "onnxruntime-int8", "openvino", "openvino-int8"
 ]
+Int8Engine = Literal["onnxruntime-int8", "openvino-int8"]
 # The engines that compute in float32, the quickest first, and the file of the bundle that each one
 # needs beside Paddle's own.
 FLOAT32: dict[EngineName, str] = {

@@ -17,15 +17,11 @@ from typing import Protocol
 from app.bulk.records import Record, Wishes
 from app.bulk.text import Csv, JsonLines, TextTable
 from app.errors import StartupError
-from app.model.bundle import INT8_WEIGHTS, ONNX_INT8, Bundle, section
+from app.model.bundle import INT8_FILES, Bundle, section
 from app.settings import FLOAT32, EngineName
 
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
-_INT8_WEIGHTS: Mapping[EngineName, str] = {
-    "openvino-int8": INT8_WEIGHTS,
-    "onnxruntime-int8": ONNX_INT8,
-}
 
 
 class Table(Protocol):
@@ -104,7 +100,7 @@ def _lock(manifest: io.FileIO, output: Path) -> None:
 
 def _origin(bundle: Bundle, engine: EngineName, wishes: Wishes) -> Mapping[str, object]:
     """Return what the answers follow from, beside the photos."""
-    int8 = _INT8_WEIGHTS.get(engine)
+    int8 = INT8_FILES.get(engine)
     reading = f"{bundle.preprocessing} {bundle.post_process}".encode()
     return {
         "model": bundle.name,

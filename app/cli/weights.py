@@ -3,17 +3,18 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from app import host
 from app.cli.delivery import pack, pull
 from app.cli.options import examples
 from app.cli.terminal import Timed
 from app.errors import StartupError
-from app.settings import read_settings
+from app.settings import Int8Engine, read_settings
 
 weights = typer.Typer(
     no_args_is_help=True,
@@ -189,13 +190,15 @@ def quantize(
         ),
     ] = None,
     engine: Annotated[
-        Literal["openvino-int8", "onnxruntime-int8"],
+        Int8Engine,
         typer.Option(help="Engine that shall run the network"),
     ] = "openvino-int8",
 ) -> None:
     """Add a network of 8 bits to a bundle, and say what it costs."""
     from app.training.quantization.quantize import FLOAT32_LAYERS, quantize
 
+    if engine == "onnxruntime-int8" and not host.multiplies_bytes():
+        print("warning: on this processor, the server will not start with it", file=sys.stderr)
     settings = read_settings(model_dir=model_dir)
     exact = FLOAT32_LAYERS if float32 is None else [number for number in float32 if number]
     file, cost = quantize(settings.model_dir, photos, test, settings.max_pixels, exact, engine)

@@ -35,7 +35,11 @@ OPENVINO_WEIGHTS = "inference.bin"
 INT8 = "inference_int8.xml"
 INT8_WEIGHTS = "inference_int8.bin"
 ONNX_INT8 = "inference_int8.onnx"
-# The engines that compute in 8 bits, and the record in the provenance of each one's network.
+# For each engine that computes in 8 bits, the file of its weights and its record in the provenance.
+INT8_FILES: Mapping[EngineName, str] = {
+    "openvino-int8": INT8_WEIGHTS,
+    "onnxruntime-int8": ONNX_INT8,
+}
 INT8_RECORDS: Mapping[EngineName, str] = {
     "openvino-int8": "int8",
     "onnxruntime-int8": "int8_onnxruntime",

@@ -91,9 +91,9 @@ class FeatureNetwork:
         engine: EngineName = "paddle",
     ) -> None:
         self.bundle = bundle
-        end = read_ending(bundle, engine)
-        names = [end.weights, end.vectors, end.logits, *([end.features] if end.features else [])]
         exact = _EXACT.get(engine, engine)
+        end = read_ending(bundle, exact)
+        names = [end.weights, end.vectors, end.logits, *([end.features] if end.features else [])]
         self._network = library(exact)(bundle, device, threads, names)
         self._check()
 

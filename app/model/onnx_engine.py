@@ -40,7 +40,7 @@ class OnnxNetwork(Network):
         int8: bool = False,
     ) -> None:
         if device != "cpu":
-            raise StartupError("the engine onnxruntime runs on the CPU only, but device is gpu")
+            raise StartupError("the engines of ONNX Runtime run on the CPU only, but device is gpu")
         file = bundle.directory / (ONNX_INT8 if int8 else ONNX)
         if not file.is_file():
             made_by = "quantize --engine onnxruntime-int8 --photos DIR" if int8 else "onnx"

@@ -47,7 +47,7 @@ class OpenvinoNetwork(Network):
         int8: bool = False,
     ) -> None:
         if device != "cpu":
-            raise StartupError("the engine openvino runs on the CPU only, but device is gpu")
+            raise StartupError("the engines of OpenVINO run on the CPU only, but device is gpu")
         file = bundle.directory / (INT8 if int8 else OPENVINO)
         if not file.is_file():
             made_by = "quantize --photos DIR" if int8 else "openvino"

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from paddle import Tensor, jit, nn
@@ -36,7 +36,7 @@ def save_graph(layer: nn.Layer, path: Path, inputs: InputSpec, *, translate: boo
     """
     graph = layer if translate else _Traced(layer)
     graph.eval()
-    with _no_call_stacks():
+    with nullcontext() if translate else _no_call_stacks():
         jit.save(graph, str(path), input_spec=[inputs])
 
 
@@ -44,11 +44,12 @@ def save_graph(layer: nn.Layer, path: Path, inputs: InputSpec, *, translate: boo
 def _no_call_stacks() -> Iterator[None]:
     """Let Paddle extract no call stack for each operation: this takes most of the time of a save.
 
-    Paddle would show these stacks in an error of an operation, and it does not write them.
+    Paddle would show these stacks in an error of an operation, and it does not write them. An error
+    of the translation shows where the user's code is wrong, so they stay with it.
     """
+    before = getattr(sys, "tracebacklimit", None)
     sys.tracebacklimit = 0
     try:
         yield
     finally:
-        # As before, there is no limit.
-        sys.tracebacklimit = None
+        sys.tracebacklimit = before

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from app.errors import StartupError
 from app.model.bundle import INT8, INT8_WEIGHTS, ONNX, ONNX_INT8, OPENVINO
-from app.settings import EngineName
+from app.settings import EngineName, Int8Engine
 from app.training.network.onnx import add_onnx
 from app.training.network.openvino import add_openvino
 
@@ -46,13 +47,18 @@ def _write_openvino(source: Path, file: Path, photos: Planes, exact: Sequence[in
 
 
 def _write_onnx(source: Path, file: Path, photos: Planes, exact: Sequence[int]) -> None:
-    # The packages are optional.
-    from app.training.quantization.onnx_network import quantized  # noqa: PLC0415
+    try:
+        # The packages are optional.
+        from app.training.quantization.onnx_network import quantized  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(
+            f"8 bits for ONNX Runtime need `make .venv/onnx`, on Python 3.11 or 3.12: {error}"
+        ) from error
 
     file.write_bytes(quantized(source, photos, exact).SerializeToString())
 
 
-KINDS: Mapping[EngineName, Kind] = {
+KINDS: Mapping[Int8Engine, Kind] = {
     "openvino-int8": Kind(
         "GPTQ with corrected biases; inputs and weights of layers in 8 bits, additions in float32",
         "openvino",

@@ -1,4 +1,4 @@
-"""The layers of an OpenVINO graph that can compute with integers, and what their filters see."""
+"""A layer of a network that can compute with integers, and what its filters see."""
 
 import math
 from dataclasses import dataclass
@@ -89,35 +89,3 @@ class Layer:
         ]
         groups = np.stack(seen, axis=-1).reshape(len(self.weights), -1, len(places), self.taps)
         return groups.swapaxes(1, 2).reshape(len(groups), len(places), -1)
-
-
-def read_layer(operation: Any) -> Layer | None:  # noqa: ANN401  (a class without types)
-    """Return the layer that an operation of the graph is, or None if it must stay in float32."""
-    kind, attributes = operation.get_type_name(), operation.get_attributes()
-    if kind not in {"Convolution", "GroupConvolution", "MatMul"}:
-        return None
-    constant = operation.input_value(1).get_node()
-    if constant.get_type_name() != "Constant":
-        return None
-    weights = np.array(constant.data, np.float64)
-    name = operation.get_friendly_name()
-    if kind == "MatMul":
-        if weights.ndim != 2 or attributes["transpose_a"]:
-            return None
-        flipped = not attributes["transpose_b"]
-        rows = weights.T if flipped else weights
-        return Layer(name, rows[np.newaxis], weights.shape, flipped=flipped)
-    grouped = weights[np.newaxis] if kind == "Convolution" else weights
-    if grouped.ndim != 5 or attributes["auto_pad"] not in {"explicit", "notset"}:
-        return None
-    top, left = attributes["pads_begin"]
-    bottom, right = attributes["pads_end"]
-    return Layer(
-        name,
-        grouped.reshape(*grouped.shape[:2], -1),
-        weights.shape,
-        (weights.shape[-2], weights.shape[-1]),
-        strides=tuple(attributes["strides"]),
-        dilations=tuple(attributes["dilations"]),
-        pads=((top, bottom), (left, right)),
-    )

@@ -24,6 +24,10 @@ from app.training.quantization.rounding import rounded
 from app.training.quantization.statistics import Moments, moments, ranges
 
 _LARGEST_BIAS = 2**30
+# A smaller unit of a filter would be zero in float32.
+_LEAST_UNIT = 1e-30
+# With this version of its operations, ONNX can dequantize the weights of each filter on their own.
+_LEAST_OPSET = 13
 
 Constants = Mapping[str, npt.NDArray[Any]]
 
@@ -61,12 +65,19 @@ def quantized(file: Path, photos: Sequence[Floats], exact: Collection[int] = ())
         exact: convolutions that stay in float32, counted from 1 at the input.
 
     Raises:
-        StartupError: there is no convolution of such a number.
+        StartupError: there is no convolution of such a number, or none is left, ONNX Runtime cannot
+            load the file, or the file has too old a version of ONNX.
     """
     with tempfile.TemporaryDirectory() as folder:
         simple = Path(folder) / file.name
         _simplify(file, simple)
         model = onnx.load(simple)
+        version = next(one.version for one in model.opset_import if not one.domain)
+        if version < _LEAST_OPSET:
+            raise StartupError(
+                f"{file} has version {version} of ONNX's operations, but 8 bits need "
+                f"{_LEAST_OPSET}: delete the file, and it is made anew"
+            )
         chosen = _convolutions(model.graph, exact)
         names = [*dict.fromkeys(name for one in chosen for name in (one.given, one.made))]
         session = onnxruntime.InferenceSession(with_outputs(simple, names), _options())
@@ -92,7 +103,10 @@ def _simplify(file: Path, simple: Path) -> None:
     options = _options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(simple)
-    onnxruntime.InferenceSession(file, options)
+    try:
+        onnxruntime.InferenceSession(file, options)
+    except Exception as error:
+        raise StartupError(f"ONNX Runtime cannot load {file}: {error}") from error
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -104,23 +118,33 @@ def _options() -> onnxruntime.SessionOptions:
 
 def _convolutions(graph: GraphProto, exact: Collection[int]) -> list[Convolution]:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    found = [one for node in graph.node if (one := _read(node, graph, constants))]
-    if max(exact, default=0) > len(found):
+    nodes = [node for node in graph.node if node.op_type == "Conv"]
+    if max(exact, default=0) > len(nodes):
         raise StartupError(
-            f"there is no layer {max(exact)}: the network has {len(found)} convolutions"
+            f"there is no layer {max(exact)}: the network has {len(nodes)} convolutions"
         )
-    return [one for number, one in enumerate(found, 1) if number not in exact]
+    chosen = [node for number, node in enumerate(nodes, 1) if number not in exact]
+    found = [one for node in chosen if (one := _read(node, graph, constants))]
+    if not found:
+        raise StartupError("the network has no convolution for 8 bits")
+    return found
 
 
 def _read(node: NodeProto, graph: GraphProto, constants: Constants) -> Convolution | None:
     """Return the convolution that a node is, or None if it must stay in float32."""
-    if node.op_type != "Conv" or node.input[1] not in constants:
+    weights_name, *bias_name = node.input[1:]
+    if not constants.keys() >= {weights_name, *filter(None, bias_name)}:
         return None
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-    weights = constants[node.input[1]].astype(np.float64)
+    weights = constants[weights_name].astype(np.float64)
     if weights.ndim != 4 or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
         return None
-    groups = attributes.get("group", 1)
+    groups, channels, taps = attributes.get("group", 1), weights.shape[1], weights[0, 0].size
+    depthwise = channels == 1 and groups == len(weights)
+    if channels % 2 and taps > 1 and not depthwise:
+        # ONNX Runtime adds up the products of two channels, and here once of two pixels, too. The
+        # weights of such a pair are not bounded.
+        return None
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
     layer = Layer(
         node.name,
@@ -131,7 +155,7 @@ def _read(node: NodeProto, graph: GraphProto, constants: Constants) -> Convoluti
         dilations=tuple(attributes.get("dilations", (1, 1))),
         pads=((top, bottom), (left, right)),
     )
-    bias = constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(weights), np.float32)
+    bias = constants[bias_name[0]] if any(bias_name) else np.zeros(len(weights), np.float32)
     return Convolution(node, layer, bias, node.input[0], _made(node, graph, constants))
 
 
@@ -139,9 +163,11 @@ def _made(node: NodeProto, graph: GraphProto, constants: Constants) -> str:
     """Return the name of the value behind a ReLU or ReLU6 that alone reads the node's output."""
     output: str = node.output[0]
     readers = [reader for reader in graph.node if output in reader.input]
-    if len(readers) != 1 or output in {one.name for one in graph.output}:
+    if len(readers) != 1:
         return output
     (reader,) = readers
+    if {output, *reader.output} & {one.name for one in graph.output}:
+        return output
     bounds = [constants.get(name) for name in reader.input[1:]] if reader.op_type == "Clip" else []
     lowest = bounds[0] if bounds else None
     from_zero = reader.op_type == "Relu" or (lowest is not None and not lowest)
@@ -177,12 +203,12 @@ def _in_8_bits(one: Convolution, seen: Moments) -> list[NodeProto]:
     """Return the nodes of a convolution with integers."""
     layer, step = one.layer, seen.grid.step[0]
     integers, unit = rounded(layer.weights * step, seen.covariance, layer.taps)
+    # A filter whose weights are next to nothing gives nothing but its bias.
+    least = np.maximum(np.abs(one.bias) / _LARGEST_BIAS, _LEAST_UNIT).reshape(unit.shape)
+    integers, unit = np.where(unit < least, 0, integers), np.maximum(unit, least)
     # What the mean output of each filter has gained by rounding, (groups, filters, 1).
     gained = unit * (integers @ (seen.integers - seen.grid.zero)) - layer.weights @ seen.exact
     bias = one.bias - gained.reshape(-1)
-    # A filter whose weights are next to nothing gives nothing but its bias.
-    least = (np.abs(bias) / _LARGEST_BIAS).reshape(unit.shape)
-    integers, unit = np.where(unit < least, 0, integers), np.maximum(unit, least)
     weights, biases = f"{one.made}.weights", f"{one.made}.bias"
     node = NodeProto()
     node.CopyFrom(one.node)

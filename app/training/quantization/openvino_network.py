@@ -9,7 +9,7 @@ import numpy.typing as npt
 from app.errors import StartupError
 from app.model.openvino_core import openvino as ov
 from app.training.quantization.grid import LEVELS, Grid
-from app.training.quantization.layers import Floats, Layer, read_layer
+from app.training.quantization.layers import Floats, Layer
 from app.training.quantization.rounding import rounded
 from app.training.quantization.statistics import Moments, moments, ranges
 
@@ -45,6 +45,38 @@ def quantized(model: ov.Model, photos: list[Floats], exact: Collection[int] = ()
         _quantize(operations[layer.name], layer, one)
     copy.validate_nodes_and_infer_types()
     return copy
+
+
+def read_layer(operation: Any) -> Layer | None:  # noqa: ANN401  (a class without types)
+    """Return the layer that an operation of the graph is, or None if it must stay in float32."""
+    kind, attributes = operation.get_type_name(), operation.get_attributes()
+    if kind not in {"Convolution", "GroupConvolution", "MatMul"}:
+        return None
+    constant = operation.input_value(1).get_node()
+    if constant.get_type_name() != "Constant":
+        return None
+    weights = np.array(constant.data, np.float64)
+    name = operation.get_friendly_name()
+    if kind == "MatMul":
+        if weights.ndim != 2 or attributes["transpose_a"]:
+            return None
+        flipped = not attributes["transpose_b"]
+        rows = weights.T if flipped else weights
+        return Layer(name, rows[np.newaxis], weights.shape, flipped=flipped)
+    grouped = weights[np.newaxis] if kind == "Convolution" else weights
+    if grouped.ndim != 5 or attributes["auto_pad"] not in {"explicit", "notset"}:
+        return None
+    top, left = attributes["pads_begin"]
+    bottom, right = attributes["pads_end"]
+    return Layer(
+        name,
+        grouped.reshape(*grouped.shape[:2], -1),
+        weights.shape,
+        (weights.shape[-2], weights.shape[-1]),
+        strides=tuple(attributes["strides"]),
+        dilations=tuple(attributes["dilations"]),
+        pads=((top, bottom), (left, right)),
+    )
 
 
 class Inputs:

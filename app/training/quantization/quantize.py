@@ -14,7 +14,7 @@ from app.model import golden
 from app.model.bundle import INT8_RECORDS, Bundle, load_bundle
 from app.model.engine import Engine, Scores
 from app.model.golden import Golden
-from app.settings import EngineName
+from app.settings import EngineName, Int8Engine
 from app.training.data.dataset import Sample, held_out, read_dataset
 from app.training.data.loader import PhotoReader, View
 from app.training.network.converted import changed_copy, record
@@ -36,7 +36,7 @@ def quantize(
     test: Path | None,
     max_pixels: int,
     exact: Sequence[int] = FLOAT32_LAYERS,
-    engine: EngineName = "openvino-int8",
+    engine: Int8Engine = "openvino-int8",
 ) -> tuple[Path, Cost]:
     """Add a network of 8 bits to the bundle in `directory`.
 
@@ -112,7 +112,7 @@ def _read(reader: PhotoReader, paths: Sequence[Path]) -> Images:
     return reader.read([View(path) for path in paths])
 
 
-def _write(bundle: Bundle, images: Images, exact: Sequence[int], engine: EngineName) -> None:
+def _write(bundle: Bundle, images: Images, exact: Sequence[int], engine: Int8Engine) -> None:
     """Make a network of 8 bits with these photos, and write it into the bundle."""
     kind, directory = KINDS[engine], bundle.directory
     photos = _planes(bundle.preprocessing, images)
@@ -131,7 +131,7 @@ def _scores(directory: Path, engine: EngineName, images: Images) -> Scores:
 
 
 def _tested(
-    bundle: Bundle, samples: Sequence[Sample], reader: PhotoReader, engine: EngineName
+    bundle: Bundle, samples: Sequence[Sample], reader: PhotoReader, engine: Int8Engine
 ) -> Cost:
     images = _read(reader, [sample.path for sample in samples])
     return Cost.measure(
@@ -141,7 +141,7 @@ def _tested(
     )
 
 
-def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int], engine: EngineName) -> Cost:
+def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int], engine: Int8Engine) -> Cost:
     """Return what 8 bits cost on each half of the photos, if the other half makes the network."""
     expected = _scores(bundle.directory, KINDS[engine].float32, images)
     scores = np.empty_like(expected)
@@ -151,6 +151,6 @@ def _cross_tested(bundle: Bundle, images: Images, exact: Sequence[int], engine: 
     return Cost.measure(expected, scores)
 
 
-def _golden(bundle: Bundle, engine: EngineName) -> Golden:
+def _golden(bundle: Bundle, engine: Int8Engine) -> Golden:
     picture = golden.drawn_picture(*bundle.preprocessing.crop)[np.newaxis]
     return Golden.record(_scores(bundle.directory, engine, picture)[0])

@@ -5,7 +5,8 @@ import pytest
 
 from app.model.openvino_core import openvino as ov
 from app.training.quantization.grid import Grid
-from app.training.quantization.layers import Floats, Layer, read_layer
+from app.training.quantization.layers import Floats, Layer
+from app.training.quantization.openvino_network import read_layer
 
 _ops = ov.opset13
 RNG = np.random.default_rng(0)
