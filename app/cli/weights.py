@@ -160,7 +160,6 @@ def openvino(model_dir: ModelDir = None) -> None:
     epilog=examples(
         "weights quantize --photos photos",
         "weights quantize --photos photos --float32 0",
-        "weights quantize --photos photos --engine onnxruntime-int8",
     )
 )
 def quantize(

@@ -62,7 +62,7 @@ def test_it_has_the_bundles_files_and_no_others(bundle: Path, tmp_path: Path) ->
         members = archive.getmembers()
     assert [one.name for one in members] == [
         "inference.bin", "inference.json", "inference.onnx", "inference.pdiparams", "inference.xml",
-        "inference.yml", "inference_int8.bin", "inference_int8.xml",
+        "inference.yml", "inference_int8.bin", "inference_int8.onnx", "inference_int8.xml",
     ]  # fmt: skip
     assert {(one.mode, one.mtime, one.uid, one.gid, one.uname) for one in members} == {
         (0o644, 0, 0, 0, "")
