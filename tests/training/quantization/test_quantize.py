@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 import skimage
 import sklearn
-import yaml
 from commands import Run
-from drawn import COLOURS, draw_classes
-from networks import export_small, randomise, small_card
-from paddle import nn
+from networks import export_small, shallow_network, small_card, without_hashes
 from PIL import Image
 
 from app.errors import BundleError, StartupError
-from app.model.bundle import CONFIG, INT8, INT8_WEIGHTS, OPENVINO, load_bundle, sha256
+from app.model.bundle import INT8, INT8_WEIGHTS, OPENVINO, load_bundle, sha256
 from app.model.engine import Engine
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -29,23 +26,9 @@ from app.workers.pool import WorkerPool
 
 SHIPPED = Path(skimage.__file__).parent / "data"
 CHINA = Path(sklearn.__file__).parent / "datasets" / "images" / "china.jpg"
+pytest_plugins = ["drawn_photos"]
+
 MAX_PIXELS = 10**8
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 60 drawn pictures."""
-    folder = tmp_path_factory.mktemp("photos")
-    draw_classes(folder, dict.fromkeys(COLOURS, 20))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Other drawn pictures. With them, only one network of 8 bits is made instead of three."""
-    folder = tmp_path_factory.mktemp("labelled")
-    draw_classes(folder, dict.fromkeys(COLOURS, 4), first_seed=500)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +45,7 @@ def bundle(int8_bundle: Path, tmp_path: Path) -> Path:
 
 
 def test_it_nearly_answers_as_in_float32(photos: Path, tmp_path: Path) -> None:
-    # In a deep network of random weights, small errors would grow from layer to layer.
-    network = nn.Sequential(
-        nn.Conv2D(3, 8, 3, stride=2, padding=1),
-        nn.ReLU6(),
-        nn.Conv2D(8, 8, 3, groups=8, padding=1),
-        nn.Hardswish(),
-        nn.Conv2D(8, 12, 3, groups=2, padding=1),
-        nn.Conv2D(12, 16, 1),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2D(1),
-        nn.Flatten(),
-        nn.Linear(16, 3),
-    )
-    randomise(network)
-    export(network, small_card(), tmp_path / "bundle")
+    export(shallow_network(), small_card(), tmp_path / "bundle")
     _, cost = quantize(tmp_path / "bundle", photos, None, MAX_PIXELS)
     assert cost.agreement == 1
     assert 0 < cost.kl < 1e-4
@@ -129,13 +98,6 @@ def test_named_layers_stay_in_float32(bundle: Path, photos: Path, labelled: Path
         assert (bundle / INT8).read_text().count('type="FakeQuantize"') == before - fewer
         exact = load_bundle(bundle).provenance["int8"]["float32_layers"]
         assert exact == [number for number in numbers if number]
-
-
-def without_hashes(bundle: Path) -> None:
-    """Let the bundle accept any files, so that only its golden answers are left."""
-    config = yaml.safe_load((bundle / CONFIG).read_text("utf-8"))
-    del config["Provenance"]["sha256"]
-    (bundle / CONFIG).write_text(yaml.safe_dump(config), "utf-8")
 
 
 def test_another_file_of_weights_is_noticed(

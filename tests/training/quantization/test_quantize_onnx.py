@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from commands import Run
-from drawn import COLOURS, draw_classes
-from networks import export_small, randomise, small_card
-from paddle import nn
+from networks import export_small, shallow_network, small_card, without_hashes
 
 from app import host
 from app.errors import BundleError, StartupError
-from app.model.bundle import CONFIG, ONNX, ONNX_INT8, load_bundle, sha256
+from app.model.bundle import ONNX, ONNX_INT8, load_bundle, sha256
 from app.model.engine import Engine
 from app.model.features import FeatureNetwork
 from app.settings import Int8Engine, Settings
@@ -30,24 +27,10 @@ from app.workers.pool import WorkerPool
 onnx = pytest.importorskip("onnx", reason="paddle2onnx has no wheel for this Python")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+pytest_plugins = ["drawn_photos"]
+
 MAX_PIXELS = 10**8
 ENGINE: Int8Engine = "onnxruntime-int8"
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 60 drawn pictures."""
-    folder = tmp_path_factory.mktemp("photos")
-    draw_classes(folder, dict.fromkeys(COLOURS, 20))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Other drawn pictures. With them, only one network of 8 bits is made instead of three."""
-    folder = tmp_path_factory.mktemp("labelled")
-    draw_classes(folder, dict.fromkeys(COLOURS, 4), first_seed=500)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -80,21 +63,7 @@ def convolutions(bundle: Path) -> int:
 
 
 def test_it_nearly_answers_as_in_float32(photos: Path, tmp_path: Path) -> None:
-    # In a deep network of random weights, small errors would grow from layer to layer.
-    network = nn.Sequential(
-        nn.Conv2D(3, 8, 3, stride=2, padding=1),
-        nn.ReLU6(),
-        nn.Conv2D(8, 8, 3, groups=8, padding=1),
-        nn.Hardswish(),
-        nn.Conv2D(8, 12, 3, groups=2, padding=1),
-        nn.Conv2D(12, 16, 1),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2D(1),
-        nn.Flatten(),
-        nn.Linear(16, 3),
-    )
-    randomise(network)
-    export(network, small_card(), tmp_path / "bundle")
+    export(shallow_network(), small_card(), tmp_path / "bundle")
     file, cost = quantize(tmp_path / "bundle", photos, None, MAX_PIXELS, (), ENGINE)
     assert cost.agreement == 1
     assert 0 < cost.kl < 1e-4
@@ -125,13 +94,6 @@ def test_its_file_is_smaller_and_recorded(small_bundle: Path, int8_bundle: Path)
     assert {"top1", "top1_float32", "agreement", "kl"} < set(made["cost"])
     assert list(checked.int8_golden) == [ENGINE]
     assert checked.golden == load_bundle(small_bundle).golden
-
-
-def without_hashes(bundle: Path) -> None:
-    """Let the bundle accept any files, so that only its golden answers are left."""
-    config = yaml.safe_load((bundle / CONFIG).read_text("utf-8"))
-    del config["Provenance"]["sha256"]
-    (bundle / CONFIG).write_text(yaml.safe_dump(config), "utf-8")
 
 
 def test_another_file_of_weights_is_noticed(
