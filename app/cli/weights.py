@@ -185,7 +185,7 @@ def quantize(
             metavar="N",
             min=0,
             help="Leave the Nth convolution from the input in float32; repeatable; by default the "
-            "first two, and 0 leaves none",
+            "first two, and 0 names none",
         ),
     ] = None,
     engine: Annotated[
